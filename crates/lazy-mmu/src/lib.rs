@@ -1,3 +1,18 @@
-//! Placeholder.
+//! Linux's nested lazy MMU mode, per task, as a small crate any kernel can adopt.
 #![no_std]
 #![forbid(unsafe_code)]
+
+mod contract;
+mod cpu;
+mod policy;
+mod section;
+mod slot;
+mod state;
+mod task;
+
+pub use cpu::{Call, Cpu, Hook, Misuse};
+pub use policy::{Policy, UnknownPolicy};
+pub use section::Section;
+pub use slot::Slot;
+pub use state::{Leak, PolicyInUse, State};
+pub use task::TaskMmu;
