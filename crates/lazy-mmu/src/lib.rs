@@ -4,6 +4,7 @@
 
 mod contract;
 mod cpu;
+mod debt;
 mod policy;
 mod section;
 mod slot;
@@ -11,8 +12,14 @@ mod state;
 mod task;
 
 pub use cpu::{Call, Cpu, Hook, Misuse};
+pub use debt::Unpublished;
 pub use policy::{Policy, UnknownPolicy};
-pub use section::Section;
+pub use section::{Entered, Section};
 pub use slot::Slot;
 pub use state::{Leak, PolicyInUse, State};
 pub use task::TaskMmu;
+
+#[cfg(test)]
+extern crate std;
+#[cfg(test)]
+mod tests;

@@ -46,6 +46,19 @@ impl TaskMmu {
 }
 
 impl<S: Slot> TaskMmu<S> {
+    /// A state over slots that exist already, in the order of the fields: how the tests look at one state
+    /// from a call and from an interrupt handler on top of it.
+    #[cfg(test)]
+    pub(crate) fn over([live, count, pause_count, pending, policy]: [S; 5]) -> Self {
+        TaskMmu {
+            live,
+            count,
+            pause_count,
+            pending,
+            policy,
+        }
+    }
+
     /// As [`new`](TaskMmu::new), over another kind of [`Slot`].
     #[must_use]
     pub fn with_slots(policy: Policy) -> Self {
@@ -290,18 +303,18 @@ impl<S: Slot> TaskMmu<S> {
     }
 
     #[inline]
-    pub(crate) fn enter(&self, cpu: &impl Cpu) {
+    pub(crate) fn arch_enter(&self, cpu: &impl Cpu) {
         cpu.hook(Hook::Enter);
     }
 
     #[inline]
-    pub(crate) fn leave(&self, cpu: &impl Cpu) {
+    pub(crate) fn arch_leave(&self, cpu: &impl Cpu) {
         cpu.hook(Hook::Leave);
         self.pay(cpu);
     }
 
     #[inline]
-    pub(crate) fn flush(&self, cpu: &impl Cpu) {
+    pub(crate) fn arch_flush(&self, cpu: &impl Cpu) {
         cpu.hook(Hook::Flush);
         self.pay(cpu);
     }

@@ -10,7 +10,7 @@ pub(crate) fn on<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
     if task.in_interrupt() {
         return;
     }
-    task.enter(cpu);
+    task.arch_enter(cpu);
     task.set_enabled(true);
 }
 
@@ -19,6 +19,6 @@ pub(crate) fn off<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
     if task.in_interrupt() {
         return;
     }
-    task.leave(cpu);
+    task.arch_leave(cpu);
     task.set_enabled(false);
 }

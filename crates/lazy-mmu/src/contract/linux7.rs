@@ -20,7 +20,7 @@ pub(crate) fn enable<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
     task.set_count(after);
     task.set_enabled(after > 0);
     if count == 0 {
-        task.enter(cpu);
+        task.arch_enter(cpu);
     }
 }
 
@@ -34,9 +34,9 @@ pub(crate) fn disable<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
     task.set_count(after);
     task.set_enabled(after > 0);
     if after == 0 {
-        task.leave(cpu);
+        task.arch_leave(cpu);
     } else {
-        task.flush(cpu);
+        task.arch_flush(cpu);
     }
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn pause<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
     task.set_pause_count(after);
     task.set_enabled(open && after == 0);
     if pauses == 0 && open {
-        task.leave(cpu);
+        task.arch_leave(cpu);
     }
 }
 
@@ -66,6 +66,6 @@ pub(crate) fn resume<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
     task.set_pause_count(after);
     task.set_enabled(open && after == 0);
     if after == 0 && open {
-        task.enter(cpu);
+        task.arch_enter(cpu);
     }
 }

@@ -3,6 +3,7 @@
 //! What one gets without the seed and without giving up batching. It depends on every such callee knowing
 //! that it is one; the pairs it costs are what the seed is measured against.
 
+use crate::section::OnDrop;
 use crate::task::bug;
 use crate::{Cpu, Misuse, Slot, TaskMmu};
 
@@ -57,20 +58,21 @@ pub(crate) fn around<S: Slot, R>(task: &TaskMmu<S>, cpu: &impl Cpu, f: impl FnOn
     if enabled {
         off(task, cpu);
     }
-    let result = f();
-    task.set_count(count);
-    if enabled {
-        on(task, cpu);
-    }
-    result
+    let _back = OnDrop(|| {
+        task.set_count(count);
+        if enabled {
+            on(task, cpu);
+        }
+    });
+    f()
 }
 
 fn on<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
-    task.enter(cpu);
+    task.arch_enter(cpu);
     task.set_enabled(true);
 }
 
 fn off<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
-    task.leave(cpu);
+    task.arch_leave(cpu);
     task.set_enabled(false);
 }

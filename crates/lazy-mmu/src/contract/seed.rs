@@ -19,7 +19,7 @@ pub(crate) fn enable<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
     }
     warn_if(count > 0 && !task.enabled(), cpu, Misuse::EnableWhilePaused);
     if count == 0 {
-        task.enter(cpu);
+        task.arch_enter(cpu);
         task.set_enabled(true);
     }
     task.set_count(count + 1);
@@ -34,9 +34,9 @@ pub(crate) fn disable<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
     task.set_count(count - 1);
     if count == 1 {
         task.set_enabled(false);
-        task.leave(cpu);
+        task.arch_leave(cpu);
     } else {
-        task.flush(cpu);
+        task.arch_flush(cpu);
     }
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn pause<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
         Misuse::PauseOutside,
     );
     task.set_enabled(false);
-    task.leave(cpu);
+    task.arch_leave(cpu);
 }
 
 pub(crate) fn resume<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
@@ -56,6 +56,6 @@ pub(crate) fn resume<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
         cpu,
         Misuse::ResumeUnpaused,
     );
-    task.enter(cpu);
+    task.arch_enter(cpu);
     task.set_enabled(true);
 }
