@@ -93,10 +93,15 @@ impl Boot {
         }
         let dir = WorkDir::new().map_err(|e| BootError::files(&places::target_dir(), &e))?;
         let mut command = Command::new(&qemu.program);
-        command.args(self.qemu_args(&kernel, plugin.as_deref())).current_dir(dir.path());
+        command
+            .args(self.qemu_args(&kernel, plugin.as_deref()))
+            .current_dir(dir.path());
         let shown = show(&command);
-        let done = process::run(&mut command, self.timeout, self.echo)
-            .map_err(|e| BootError::Start { command: shown.clone(), why: e.to_string() })?;
+        let done =
+            process::run(&mut command, self.timeout, self.echo).map_err(|e| BootError::Start {
+                command: shown.clone(),
+                why: e.to_string(),
+            })?;
 
         let mut outcome = Outcome {
             verdict: self.verdict(&done, &mut notes),
@@ -112,7 +117,9 @@ impl Boot {
             outcome.read_witness(&dir);
         }
         if let Some(to) = &self.keep {
-            outcome.keep(&dir, to).map_err(|e| BootError::files(to, &e))?;
+            outcome
+                .keep(&dir, to)
+                .map_err(|e| BootError::files(to, &e))?;
         }
         Ok(outcome)
     }
@@ -147,17 +154,28 @@ impl Boot {
         if let Some(plugin) = plugin {
             // In QEMU's option lists a comma is written twice.
             let file = plugin.to_string_lossy().replace(',', ",,");
-            args.extend(["-plugin".into(), format!("file={file},out={}", witness::PLUGIN_FILE).into()]);
+            args.extend([
+                "-plugin".into(),
+                format!("file={file},out={}", witness::PLUGIN_FILE).into(),
+            ]);
         }
         if self.debug {
             args.extend(["-s", "-S"].map(OsString::from));
         }
-        args.extend([OsString::from("-kernel"), kernel.into(), "-append".into(), self.args.join(" ").into()]);
+        args.extend([
+            OsString::from("-kernel"),
+            kernel.into(),
+            "-append".into(),
+            self.args.join(" ").into(),
+        ]);
         args
     }
 
     fn find_kernel(&self) -> Result<PathBuf, BootError> {
-        let bad = |why: String| BootError::Kernel { path: self.kernel.clone(), why };
+        let bad = |why: String| BootError::Kernel {
+            path: self.kernel.clone(),
+            why,
+        };
         let path = fs::canonicalize(&self.kernel).map_err(|e| bad(e.to_string()))?;
         let mut head = [0; 20];
         fs::File::open(&path)
@@ -171,7 +189,11 @@ impl Boot {
         }
     }
 
-    fn find_plugin(&self, qemu: &Qemu, notes: &mut Vec<String>) -> Result<Option<PathBuf>, BootError> {
+    fn find_plugin(
+        &self,
+        qemu: &Qemu,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<PathBuf>, BootError> {
         // Under gdb a boot has no end to compare at.
         if self.witness == Witnessing::Off || self.debug {
             return Ok(None);
@@ -180,7 +202,9 @@ impl Boot {
             Ok(library) => Ok(Some(library)),
             Err(why) if self.witness == Witnessing::Required => Err(BootError::Plugin(why)),
             Err(why) => {
-                notes.push(format!("WARNING: no witness, the kernel's counts stand unchecked: {why}"));
+                notes.push(format!(
+                    "WARNING: no witness, the kernel's counts stand unchecked: {why}"
+                ));
                 Ok(None)
             }
         }
@@ -189,7 +213,9 @@ impl Boot {
     fn verdict(&self, done: &Finished, notes: &mut Vec<String>) -> Verdict {
         let Some(status) = done.status else {
             let limit = self.timeout.unwrap_or_default().as_secs();
-            notes.push(format!("no end after {limit} s: QEMU was killed (--timeout or TIMEOUT allow more)"));
+            notes.push(format!(
+                "no end after {limit} s: QEMU was killed (--timeout or TIMEOUT allow more)"
+            ));
             return Verdict::Timeout;
         };
         let (verdict, note) = judge(status, &done.stdout, &done.stderr);
@@ -205,13 +231,24 @@ fn judge(status: ExitStatus, console: &str, stderr: &str) -> (Verdict, Option<St
     let complaint = stderr.lines().find(|line| line.starts_with("qemu-system-"));
     match (code, complaint) {
         (None, _) => (Verdict::NoBoot, Some(format!("QEMU died: {status}"))),
-        (Some(1), Some(complaint)) if console.is_empty() => {
-            (Verdict::NoBoot, Some(format!("QEMU did not start the kernel: {complaint}")))
-        }
+        (Some(1), Some(complaint)) if console.is_empty() => (
+            Verdict::NoBoot,
+            Some(format!("QEMU did not start the kernel: {complaint}")),
+        ),
         (Some(code), _) => {
             let verdict = Verdict::from_code(code);
-            let own = matches!(verdict, Verdict::Unknown(_) | Verdict::Timeout | Verdict::NoBoot);
-            (verdict, own.then(|| format!("the kernel ended with status {code}, which is none of a kernel's verdicts")))
+            let own = matches!(
+                verdict,
+                Verdict::Unknown(_) | Verdict::Timeout | Verdict::NoBoot
+            );
+            (
+                verdict,
+                own.then(|| {
+                    format!(
+                        "the kernel ended with status {code}, which is none of a kernel's verdicts"
+                    )
+                }),
+            )
         }
     }
 }
@@ -277,7 +314,10 @@ impl Outcome {
 
     fn keep(&self, dir: &WorkDir, to: &Path) -> io::Result<()> {
         if let Some(windows) = &self.windows {
-            fs::write(to.join(witness::JSON_FILE), format!("{:#}\n", witness::to_json(windows)))?;
+            fs::write(
+                to.join(witness::JSON_FILE),
+                format!("{:#}\n", witness::to_json(windows)),
+            )?;
         }
         if self.verdict == Verdict::Good {
             for file in json_files(dir.path())? {
@@ -302,7 +342,9 @@ fn forget(dir: &Path) -> io::Result<()> {
 fn json_files(dir: &Path) -> io::Result<Vec<OsString>> {
     let names = fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name()));
     let json = |name: &OsString| Path::new(name).extension().is_some_and(|end| end == "json");
-    names.filter(|name| name.as_ref().map_or(true, json)).collect()
+    names
+        .filter(|name| name.as_ref().map_or(true, json))
+        .collect()
 }
 
 /// A command as one would type it.
@@ -352,7 +394,10 @@ pub enum BootError {
 
 impl BootError {
     fn files(path: &Path, error: &io::Error) -> Self {
-        Self::Files { path: path.to_path_buf(), why: error.to_string() }
+        Self::Files {
+            path: path.to_path_buf(),
+            why: error.to_string(),
+        }
     }
 }
 
@@ -367,11 +412,19 @@ impl fmt::Display for BootError {
         match self {
             Self::Qemu(why) => why.fmt(f),
             Self::Kernel { path, why } => {
-                write!(f, "cannot boot {}: {why}; `make build` builds the kernels", path.display())
+                write!(
+                    f,
+                    "cannot boot {}: {why}; `make build` builds the kernels",
+                    path.display()
+                )
             }
             Self::Plugin(why) => write!(f, "no witness: {why}"),
             Self::Start { command, why } => write!(f, "cannot run `{command}`: {why}"),
-            Self::Files { path, why } => write!(f, "cannot write the boot's files in {}: {why}", path.display()),
+            Self::Files { path, why } => write!(
+                f,
+                "cannot write the boot's files in {}: {why}",
+                path.display()
+            ),
         }
     }
 }
@@ -409,8 +462,14 @@ mod tests {
             ..Boot::new("k.elf")
         };
         let line = line(&boot, Some("/a,b/p.so"));
-        assert!(line.contains("-M virt,gic-version=3,virtualization=on "), "{line}");
-        assert!(line.contains("-icount shift=0 -plugin file=/a,,b/p.so,out=witness.txt -s -S "), "{line}");
+        assert!(
+            line.contains("-M virt,gic-version=3,virtualization=on "),
+            "{line}"
+        );
+        assert!(
+            line.contains("-icount shift=0 -plugin file=/a,,b/p.so,out=witness.txt -s -S "),
+            "{line}"
+        );
         assert!(line.ends_with("-append 'run=zap pages=8'"), "{line}");
     }
 
@@ -422,15 +481,29 @@ mod tests {
         assert_eq!(judge(one, "a check failed\n", "").0, Verdict::CheckFailed);
         assert_eq!(judge(one, "", "").0, Verdict::CheckFailed);
         assert_eq!(judge(ExitStatus::from_raw(11), "", "").0, Verdict::NoBoot);
-        assert_eq!(judge(ExitStatus::from_raw(77 << 8), "", "").0, Verdict::Unknown(77));
+        assert_eq!(
+            judge(ExitStatus::from_raw(77 << 8), "", "").0,
+            Verdict::Unknown(77)
+        );
         assert!(judge(ExitStatus::from_raw(0), "", complaint).1.is_none());
     }
 
     #[test]
     fn what_is_no_kernel() {
         let missing = Boot::new("/nonexistent/kernel").find_kernel().unwrap_err();
-        assert!(missing.to_string().starts_with("cannot boot /nonexistent/kernel: "), "{missing}");
+        assert!(
+            missing
+                .to_string()
+                .starts_with("cannot boot /nonexistent/kernel: "),
+            "{missing}"
+        );
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/boot.rs");
-        assert!(Boot::new(source).find_kernel().unwrap_err().to_string().contains("not an ELF file"));
+        assert!(
+            Boot::new(source)
+                .find_kernel()
+                .unwrap_err()
+                .to_string()
+                .contains("not an ELF file")
+        );
     }
 }

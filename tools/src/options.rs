@@ -23,7 +23,7 @@ Boots a kernel in QEMU and ends with the status of the boot: 0 all good, 1 a che
   --timeout SECS   kill QEMU then; 0 is never           TIMEOUT  120
   --witness WORD   the counting plugin: on, off, or     WITNESS  on
                    must (no boot without it)
-  --debug          wait for gdb on port 1234
+  --debug          wait for gdb on port 1234            GDB=on
 
 The variable in the third column stands in for an option that is not given; the last column is what holds without it.
 ";
@@ -78,9 +78,11 @@ pub fn parse(
     for (key, name) in SETTINGS {
         // make passes on what was not given as an empty word.
         if let Some(value) = variable(name).filter(|value| !value.is_empty()) {
-            set(&mut boot, key, &value).map_err(|e| BadOption(format!("{name}={value}: {}", e.0)))?;
+            set(&mut boot, key, &value)
+                .map_err(|e| BadOption(format!("{name}={value}: {}", e.0)))?;
         }
     }
+    boot.debug = variable("GDB").as_deref().and_then(switch).unwrap_or(false);
     let mut parser = lexopt::Parser::from_args(args);
     let kernel = loop {
         match parser.next()? {
@@ -93,13 +95,17 @@ pub fn parse(
                     return Err(BadOption(format!("there is no option --{key}")));
                 };
                 let value = parser.value()?.to_string_lossy().into_owned();
-                set(&mut boot, key, &value).map_err(|e| BadOption(format!("--{key} {value}: {}", e.0)))?;
+                set(&mut boot, key, &value)
+                    .map_err(|e| BadOption(format!("--{key} {value}: {}", e.0)))?;
             }
             Some(other) => return Err(other.unexpected().into()),
         }
     };
     boot.kernel = kernel.into();
-    boot.args = parser.raw_args()?.map(|word| word.to_string_lossy().into_owned()).collect();
+    boot.args = parser
+        .raw_args()?
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
     if boot.debug {
         boot.timeout = None;
     }
@@ -115,9 +121,23 @@ pub fn set(boot: &mut Boot, key: &str, value: &str) -> Result<(), BadOption> {
     let bad = |allowed: &str| BadOption(format!("it must be {allowed}"));
     match key {
         "cpu" => boot.cpu = value.to_owned(),
-        "smp" => boot.smp = value.parse().ok().filter(|n| (1..=512).contains(n)).ok_or_else(|| bad("1 to 512"))?,
+        "smp" => {
+            boot.smp = value
+                .parse()
+                .ok()
+                .filter(|n| (1..=512).contains(n))
+                .ok_or_else(|| bad("1 to 512"))?
+        }
         "mem" => boot.mem = value.to_owned(),
-        "gic" => boot.gic = Some(value.parse().ok().filter(|n| [2, 3].contains(n)).ok_or_else(|| bad("2 or 3"))?),
+        "gic" => {
+            boot.gic = Some(
+                value
+                    .parse()
+                    .ok()
+                    .filter(|n| [2, 3].contains(n))
+                    .ok_or_else(|| bad("2 or 3"))?,
+            )
+        }
         "el2" => boot.el2 = switch(value).ok_or_else(|| bad("on or off"))?,
         "icount" => {
             boot.icount = match switch(value) {
@@ -156,7 +176,12 @@ mod tests {
     use super::*;
 
     fn boot(line: &str, variables: &[(&str, &str)]) -> Result<Boot, String> {
-        let variable = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        let variable = |name: &str| {
+            variables
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| (*v).to_owned())
+        };
         match parse(line.split_whitespace().map(OsString::from), variable) {
             Ok(Request::Boot(boot)) => Ok(*boot),
             Ok(Request::Help) => Err("help".to_owned()),
@@ -174,9 +199,18 @@ mod tests {
 
     #[test]
     fn options_go_before_variables() {
-        let variables = [("SMP", "4"), ("CPU", "cortex-a72"), ("MEM", ""), ("GIC", "3"), ("EL2", "on")];
+        let variables = [
+            ("SMP", "4"),
+            ("CPU", "cortex-a72"),
+            ("MEM", ""),
+            ("GIC", "3"),
+            ("EL2", "on"),
+        ];
         let boot = boot("--smp=2 k.elf", &variables).unwrap();
-        assert_eq!((boot.smp, boot.cpu.as_str(), boot.mem.as_str()), (2, "cortex-a72", "256M"));
+        assert_eq!(
+            (boot.smp, boot.cpu.as_str(), boot.mem.as_str()),
+            (2, "cortex-a72", "256M")
+        );
         assert_eq!((boot.gic, boot.el2), (Some(3), true));
     }
 
@@ -186,10 +220,18 @@ mod tests {
         assert_eq!(of("k").timeout, Some(Duration::from_secs(9)));
         assert_eq!(of("--timeout 0 k").timeout, None);
         assert_eq!(of("--debug k").timeout, None);
+        assert!(waits(&[("GDB", "on")]) && !waits(&[("GDB", "")]));
         assert_eq!(of("--icount on k").icount.as_deref(), Some("shift=0"));
-        assert_eq!(of("--icount shift=auto k").icount.as_deref(), Some("shift=auto"));
+        assert_eq!(
+            of("--icount shift=auto k").icount.as_deref(),
+            Some("shift=auto")
+        );
         assert_eq!(of("--icount off k").icount, None);
         assert_eq!(of("--witness must k").witness, Witnessing::Required);
+    }
+
+    fn waits(variables: &[(&str, &str)]) -> bool {
+        boot("k", variables).unwrap().debug
     }
 
     #[test]
@@ -199,7 +241,10 @@ mod tests {
         assert!(error("--banana k", &[]).starts_with("there is no option --banana; "));
         assert!(error("--smp 0 k", &[]).starts_with("--smp 0: it must be 1 to 512; "));
         assert!(error("k", &[("GIC", "4")]).starts_with("GIC=4: it must be 2 or 3; "));
-        assert!(error("k", &[("TIMEOUT", "soon")]).starts_with("TIMEOUT=soon: it must be a number of seconds; "));
+        assert!(
+            error("k", &[("TIMEOUT", "soon")])
+                .starts_with("TIMEOUT=soon: it must be a number of seconds; ")
+        );
         assert_eq!(error("--help", &[]), "help");
         assert!(error("-x k", &[]).contains("-x"));
     }

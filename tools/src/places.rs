@@ -22,10 +22,17 @@ pub fn repository() -> PathBuf {
 pub fn target_dir() -> PathBuf {
     // Cargo marks the directory; going up from the program finds it however Cargo was told where it is.
     let built_in = env::current_exe().ok().and_then(|program| {
-        program.ancestors().find(|dir| dir.join("CACHEDIR.TAG").is_file()).map(Path::to_path_buf)
+        program
+            .ancestors()
+            .find(|dir| dir.join("CACHEDIR.TAG").is_file())
+            .map(Path::to_path_buf)
     });
     built_in
-        .or_else(|| env::var_os("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from))
+        .or_else(|| {
+            env::var_os("CARGO_TARGET_DIR")
+                .filter(|dir| !dir.is_empty())
+                .map(PathBuf::from)
+        })
         .unwrap_or_else(|| repository().join("target"))
 }
 
@@ -69,7 +76,9 @@ impl WorkDir {
     /// The text of a file in it, if there is such a file.
     #[must_use]
     pub fn read(&self, name: &str) -> Option<String> {
-        fs::read(self.0.join(name)).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        fs::read(self.0.join(name))
+            .ok()
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 

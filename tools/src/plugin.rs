@@ -29,9 +29,15 @@ impl fmt::Display for NoPlugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotInQemu => {
-                write!(f, "this QEMU was built without plugins; use one configured with --enable-plugins")
+                write!(
+                    f,
+                    "this QEMU was built without plugins; use one configured with --enable-plugins"
+                )
             }
-            Self::NoCargo(why) => write!(f, "the plugin is built by cargo, which cannot be started: {why}"),
+            Self::NoCargo(why) => write!(
+                f,
+                "the plugin is built by cargo, which cannot be started: {why}"
+            ),
             Self::Build(why) => write!(f, "the plugin does not build (tools/plugin): {why}"),
         }
     }
@@ -44,10 +50,13 @@ impl std::error::Error for NoPlugin {}
 /// # Errors
 /// [`NoPlugin`] says why there is none.
 pub fn library(qemu: &Qemu) -> Result<PathBuf, NoPlugin> {
-    static BUILT: Mutex<BTreeMap<(OsString, u32), Result<PathBuf, NoPlugin>>> = Mutex::new(BTreeMap::new());
+    static BUILT: Mutex<BTreeMap<(OsString, u32), Result<PathBuf, NoPlugin>>> =
+        Mutex::new(BTreeMap::new());
     let key = (qemu.program.clone(), qemu.plugin_api());
     // A builder that panicked has inserted nothing, so what is there is sound.
-    let mut built = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut built = BUILT
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     built.entry(key).or_insert_with(|| build(qemu)).clone()
 }
 
@@ -56,10 +65,19 @@ fn build(qemu: &Qemu) -> Result<PathBuf, NoPlugin> {
         return Err(NoPlugin::NotInQemu);
     }
     let api = qemu.plugin_api().to_string();
-    let target = places::target_dir().join("plugin").join(format!("api-{api}"));
+    let target = places::target_dir()
+        .join("plugin")
+        .join(format!("api-{api}"));
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let output = Command::new(cargo)
-        .args(["build", "--quiet", "--release", "--package", "lazy-mmu-plugin", "--target-dir"])
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--package",
+            "lazy-mmu-plugin",
+            "--target-dir",
+        ])
         .arg(&target)
         .current_dir(places::repository())
         .env("LAZY_MMU_PLUGIN_API", &api)
@@ -68,14 +86,23 @@ fn build(qemu: &Qemu) -> Result<PathBuf, NoPlugin> {
         .output()
         .map_err(|e| NoPlugin::NoCargo(e.to_string()))?;
     if !output.status.success() {
-        return Err(NoPlugin::Build(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+        return Err(NoPlugin::Build(
+            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        ));
     }
-    let file = format!("{}lazy_mmu_plugin{}", consts::DLL_PREFIX, consts::DLL_SUFFIX);
+    let file = format!(
+        "{}lazy_mmu_plugin{}",
+        consts::DLL_PREFIX,
+        consts::DLL_SUFFIX
+    );
     let library = target.join("release").join(file);
     if library.is_file() {
         Ok(library)
     } else {
-        Err(NoPlugin::Build(format!("cargo built no {}", library.display())))
+        Err(NoPlugin::Build(format!(
+            "cargo built no {}",
+            library.display()
+        )))
     }
 }
 
@@ -84,5 +111,9 @@ fn takes_plugins(qemu: &Qemu) -> bool {
         .arg("--help")
         .stdin(Stdio::null())
         .output()
-        .is_ok_and(|help| String::from_utf8_lossy(&help.stdout).lines().any(|line| line.starts_with("-plugin ")))
+        .is_ok_and(|help| {
+            String::from_utf8_lossy(&help.stdout)
+                .lines()
+                .any(|line| line.starts_with("-plugin "))
+        })
 }

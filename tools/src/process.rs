@@ -41,7 +41,11 @@ impl Drop for Killed {
 /// # Errors
 /// When the program cannot be started or waited for.
 pub fn run(command: &mut Command, limit: Option<Duration>, echo: bool) -> io::Result<Finished> {
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
     let mut child = Killed(child);
     // Bounded, so that a kernel that prints faster than it is read waits instead of filling memory.
     let (to_us, pieces) = mpsc::sync_channel(16);
@@ -64,15 +68,28 @@ pub fn run(command: &mut Command, limit: Option<Duration>, echo: bool) -> io::Re
             Err(RecvTimeoutError::Timeout) => break false,
         }
     };
-    let status = if in_time { wait(&mut child.0, deadline)? } else { None };
-    Ok(Finished { status, stdout: text(&stdout), stderr: text(&stderr) })
+    let status = if in_time {
+        wait(&mut child.0, deadline)?
+    } else {
+        None
+    };
+    Ok(Finished {
+        status,
+        stdout: text(&stdout),
+        stderr: text(&stderr),
+    })
 }
 
-fn next(pieces: &mpsc::Receiver<Piece>, deadline: Option<Instant>) -> Result<Piece, RecvTimeoutError> {
+fn next(
+    pieces: &mpsc::Receiver<Piece>,
+    deadline: Option<Instant>,
+) -> Result<Piece, RecvTimeoutError> {
     match deadline {
         Some(deadline) => {
             // A channel that is never empty never times out, so the clock is looked at first.
-            let left = deadline.checked_duration_since(Instant::now()).ok_or(RecvTimeoutError::Timeout)?;
+            let left = deadline
+                .checked_duration_since(Instant::now())
+                .ok_or(RecvTimeoutError::Timeout)?;
             pieces.recv_timeout(left)
         }
         None => pieces.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -92,7 +109,11 @@ fn wait(child: &mut Child, deadline: Option<Instant>) -> io::Result<Option<ExitS
     }
 }
 
-fn pass_on(mut pipe: impl Read + Send + 'static, wrap: fn(Vec<u8>) -> Piece, to: mpsc::SyncSender<Piece>) {
+fn pass_on(
+    mut pipe: impl Read + Send + 'static,
+    wrap: fn(Vec<u8>) -> Piece,
+    to: mpsc::SyncSender<Piece>,
+) {
     thread::spawn(move || {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(n @ 1..) = pipe.read(&mut buffer) {
@@ -132,8 +153,16 @@ mod tests {
 
     #[test]
     fn both_outputs_and_the_status() {
-        let done = run(&mut shell("echo out; echo err >&2; exit 7"), Some(Duration::from_secs(20)), false).unwrap();
-        assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("out\n", "err\n"));
+        let done = run(
+            &mut shell("echo out; echo err >&2; exit 7"),
+            Some(Duration::from_secs(20)),
+            false,
+        )
+        .unwrap();
+        assert_eq!(
+            (done.stdout.as_str(), done.stderr.as_str()),
+            ("out\n", "err\n")
+        );
         assert_eq!(done.status.unwrap().code(), Some(7));
     }
 

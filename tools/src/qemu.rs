@@ -43,10 +43,16 @@ impl fmt::Display for NoQemu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { program, why } => {
-                write!(f, "cannot start {program}: {why}; `tools/setup.sh` installs it, or set QEMU to the program")
+                write!(
+                    f,
+                    "cannot start {program}: {why}; `tools/setup.sh` installs it, or set QEMU to the program"
+                )
             }
             Self::Strange { program, said } => {
-                write!(f, "`{program} --version` does not name a version of QEMU, but says: {said}")
+                write!(
+                    f,
+                    "`{program} --version` does not name a version of QEMU, but says: {said}"
+                )
             }
             Self::TooOld((major, minor)) => write!(
                 f,
@@ -70,14 +76,18 @@ impl Qemu {
     }
 
     fn look() -> Result<Self, NoQemu> {
-        let program =
-            env::var_os("QEMU").filter(|p| !p.is_empty()).unwrap_or_else(|| OsString::from("qemu-system-aarch64"));
+        let program = env::var_os("QEMU")
+            .filter(|p| !p.is_empty())
+            .unwrap_or_else(|| OsString::from("qemu-system-aarch64"));
         let shown = program.to_string_lossy().into_owned();
         let output = Command::new(&program)
             .arg("--version")
             .stdin(Stdio::null())
             .output()
-            .map_err(|e| NoQemu::Missing { program: shown.clone(), why: e.to_string() })?;
+            .map_err(|e| NoQemu::Missing {
+                program: shown.clone(),
+                why: e.to_string(),
+            })?;
         let said = String::from_utf8_lossy(&output.stdout);
         let version = parse_version(&said).ok_or_else(|| NoQemu::Strange {
             program: shown,
@@ -118,16 +128,34 @@ mod tests {
 
     #[test]
     fn versions() {
-        assert_eq!(parse_version("QEMU emulator version 7.2.22 (Debian 1:7.2)\nCopyright"), Some((7, 2)));
-        assert_eq!(parse_version("QEMU emulator version 10.1.0-rc1\n"), Some((10, 1)));
+        assert_eq!(
+            parse_version("QEMU emulator version 7.2.22 (Debian 1:7.2)\nCopyright"),
+            Some((7, 2))
+        );
+        assert_eq!(
+            parse_version("QEMU emulator version 10.1.0-rc1\n"),
+            Some((10, 1))
+        );
         assert_eq!(parse_version("version banana"), None);
         assert_eq!(parse_version(""), None);
     }
 
     #[test]
     fn interface_of_each_version() {
-        let api = |version| Qemu { program: OsString::new(), version }.plugin_api();
-        assert_eq!([api((7, 2)), api((8, 2)), api((9, 0)), api((9, 1))], [1, 1, 2, 3]);
-        assert_eq!([api((9, 2)), api((10, 0)), api((10, 1)), api((11, 0))], [4, 4, 5, 5]);
+        let api = |version| {
+            Qemu {
+                program: OsString::new(),
+                version,
+            }
+            .plugin_api()
+        };
+        assert_eq!(
+            [api((7, 2)), api((8, 2)), api((9, 0)), api((9, 1))],
+            [1, 1, 2, 3]
+        );
+        assert_eq!(
+            [api((9, 2)), api((10, 0)), api((10, 1)), api((11, 0))],
+            [4, 4, 5, 5]
+        );
     }
 }

@@ -12,7 +12,9 @@ use serde_json::Value;
 pub const FILE: &str = "report.json";
 
 const NAMES: [&str; 2] = ["run", "policy"];
-const COUNTS: [&str; 9] = ["pages", "k", "stores", "pairs", "dsb", "isb", "dmb", "tlbi", "depth"];
+const COUNTS: [&str; 9] = [
+    "pages", "k", "stores", "pairs", "dsb", "isb", "dmb", "tlbi", "depth",
+];
 const REACH: &str = "reach";
 
 /// What is wrong with a report.
@@ -43,7 +45,12 @@ impl fmt::Display for Flaw {
             Self::NotJson(why) => write!(f, "{FILE} is not JSON: {why}"),
             Self::Schema(found) => write!(f, "{FILE}: `schema` is {found}, not 1"),
             Self::NoRows => write!(f, "{FILE}: there is no list `rows`"),
-            Self::Field { row, field, found, wanted } => {
+            Self::Field {
+                row,
+                field,
+                found,
+                wanted,
+            } => {
                 write!(f, "{FILE}: row {row}: `{field}` is {found}, not {wanted}")
             }
         }
@@ -64,12 +71,16 @@ pub fn check(text: &str) -> Result<usize, Flaw> {
     let rows = report["rows"].as_array().ok_or(Flaw::NoRows)?;
     for (row, fields) in rows.iter().enumerate() {
         for field in NAMES {
-            want(row, fields, field, "a name", |v| v.as_str().is_some_and(|name| !name.is_empty()))?;
+            want(row, fields, field, "a name", |v| {
+                v.as_str().is_some_and(|name| !name.is_empty())
+            })?;
         }
         for field in COUNTS {
             want(row, fields, field, "a count", Value::is_u64)?;
         }
-        want(row, fields, REACH, "a count or null", |v| v.is_u64() || v.is_null())?;
+        want(row, fields, REACH, "a count or null", |v| {
+            v.is_u64() || v.is_null()
+        })?;
     }
     Ok(rows.len())
 }
@@ -83,7 +94,12 @@ fn want(
 ) -> Result<(), Flaw> {
     match fields.get(field) {
         Some(value) if fits(value) => Ok(()),
-        other => Err(Flaw::Field { row, field, found: shown(other), wanted }),
+        other => Err(Flaw::Field {
+            row,
+            field,
+            found: shown(other),
+            wanted,
+        }),
     }
 }
 
@@ -114,16 +130,25 @@ mod tests {
         for field in NAMES.into_iter().chain(COUNTS).chain([REACH]) {
             let without = ROW.replace(&format!("\"{field}\""), "\"other\"");
             let flaw = check(&report(&without)).unwrap_err();
-            assert!(matches!(flaw, Flaw::Field { row: 0, field: f, .. } if f == field), "{flaw}");
+            assert!(
+                matches!(flaw, Flaw::Field { row: 0, field: f, .. } if f == field),
+                "{flaw}"
+            );
         }
     }
 
     #[test]
     fn the_wrong_kind_is_named() {
         let flaw = check(&report(&ROW.replace("\"tlbi\":1", "\"tlbi\":-1"))).unwrap_err();
-        assert_eq!(flaw.to_string(), "report.json: row 0: `tlbi` is -1, not a count");
+        assert_eq!(
+            flaw.to_string(),
+            "report.json: row 0: `tlbi` is -1, not a count"
+        );
         assert!(matches!(check("{"), Err(Flaw::NotJson(_))));
-        assert_eq!(check(r#"{"schema":2,"rows":[]}"#), Err(Flaw::Schema("2".into())));
+        assert_eq!(
+            check(r#"{"schema":2,"rows":[]}"#),
+            Err(Flaw::Schema("2".into()))
+        );
         assert_eq!(check(r#"{"schema":1}"#), Err(Flaw::NoRows));
     }
 }

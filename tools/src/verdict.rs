@@ -96,6 +96,9 @@ mod tests {
     #[test]
     fn says_number_and_meaning() {
         assert_eq!(Verdict::Good.to_string(), "verdict 0 (all good)");
-        assert_eq!(Verdict::Timeout.to_string(), "verdict 124 (time is up, QEMU was killed)");
+        assert_eq!(
+            Verdict::Timeout.to_string(),
+            "verdict 124 (time is up, QEMU was killed)"
+        );
     }
 }

@@ -31,7 +31,11 @@ pub struct Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "dsb {} isb {} dmb {} tlbi {}", self.dsb, self.isb, self.dmb, self.tlbi)
+        write!(
+            f,
+            "dsb {} isb {} dmb {} tlbi {}",
+            self.dsb, self.isb, self.dmb, self.tlbi
+        )
     }
 }
 
@@ -67,7 +71,11 @@ pub struct BadLine {
 
 impl fmt::Display for BadLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fields = if self.file == PLUGIN_FILE { " INSTRUCTIONS" } else { "" };
+        let fields = if self.file == PLUGIN_FILE {
+            " INSTRUCTIONS"
+        } else {
+            ""
+        };
         write!(
             f,
             "{} line {}: `{}` is not `TAG-IN-HEX WINDOW DSB ISB DMB TLBI{fields}`",
@@ -99,14 +107,20 @@ pub fn parse_plugin(text: &str) -> Result<Seen, BadLine> {
     for (i, line) in text.lines().enumerate() {
         match line.strip_prefix('!') {
             Some(complaint) => seen.complaints.push(complaint.trim().to_owned()),
-            None => seen.windows.push(parse_line(line, true).ok_or_else(|| bad(PLUGIN_FILE, i, line))?),
+            None => seen
+                .windows
+                .push(parse_line(line, true).ok_or_else(|| bad(PLUGIN_FILE, i, line))?),
         }
     }
     Ok(seen)
 }
 
 fn bad(file: &'static str, index: usize, line: &str) -> BadLine {
-    BadLine { file, number: index + 1, line: line.to_owned() }
+    BadLine {
+        file,
+        number: index + 1,
+        line: line.to_owned(),
+    }
 }
 
 fn parse_line(line: &str, with_instructions: bool) -> Option<Window> {
@@ -115,9 +129,23 @@ fn parse_line(line: &str, with_instructions: bool) -> Option<Window> {
     let tag = u64::from_str_radix(tag.strip_prefix("0x").unwrap_or(tag), 16).ok()?;
     let window = fields.next()?.parse().ok().filter(|w| *w < 8)?;
     let mut count = || fields.next()?.parse::<u64>().ok();
-    let counts = Counts { dsb: count()?, isb: count()?, dmb: count()?, tlbi: count()? };
-    let instructions = if with_instructions { Some(count()?) } else { None };
-    fields.next().is_none().then_some(Window { tag, window, counts, instructions })
+    let counts = Counts {
+        dsb: count()?,
+        isb: count()?,
+        dmb: count()?,
+        tlbi: count()?,
+    };
+    let instructions = if with_instructions {
+        Some(count()?)
+    } else {
+        None
+    };
+    fields.next().is_none().then_some(Window {
+        tag,
+        window,
+        counts,
+        instructions,
+    })
 }
 
 /// How many differences are told; the first ones say what is wrong, thousands bury it.
@@ -128,7 +156,11 @@ const TOLD: usize = 8;
 pub fn compare(kernel: &[Window], seen: &Seen) -> Vec<String> {
     let mut differences: Vec<String> = seen.complaints.clone();
     if kernel.len() != seen.windows.len() {
-        differences.push(format!("the kernel counted {} windows, QEMU saw {}", kernel.len(), seen.windows.len()));
+        differences.push(format!(
+            "the kernel counted {} windows, QEMU saw {}",
+            kernel.len(),
+            seen.windows.len()
+        ));
     }
     let pairs = kernel.iter().zip(&seen.windows).enumerate();
     differences.extend(pairs.filter_map(|(i, (ours, theirs))| difference(i, ours, theirs)));
@@ -178,14 +210,20 @@ mod tests {
     const PLUGIN: &str = "1a 0 3 2 1 512 9000\n2b 1 0 0 0 0 4\n";
 
     fn told(kernel: &str, plugin: &str) -> Vec<String> {
-        compare(&parse_kernel(kernel).unwrap(), &parse_plugin(plugin).unwrap())
+        compare(
+            &parse_kernel(kernel).unwrap(),
+            &parse_plugin(plugin).unwrap(),
+        )
     }
 
     #[test]
     fn equal_accounts() {
         assert_eq!(told(KERNEL, PLUGIN), Vec::<String>::new());
         assert_eq!(told("", ""), Vec::<String>::new());
-        assert_eq!(told("0x1A 0 3 2 1 512\r\n\n2b 1 0 0 0 0", PLUGIN), Vec::<String>::new());
+        assert_eq!(
+            told("0x1A 0 3 2 1 512\r\n\n2b 1 0 0 0 0", PLUGIN),
+            Vec::<String>::new()
+        );
     }
 
     #[test]
@@ -193,7 +231,10 @@ mod tests {
         for plugin in ["4 2 1 512", "3 1 1 512", "3 2 2 512", "3 2 1 511"] {
             let told = told(KERNEL, &PLUGIN.replace("3 2 1 512", plugin));
             assert_eq!(told.len(), 1, "{plugin}");
-            assert!(told[0].contains("the kernel counted dsb 3 isb 2 dmb 1 tlbi 512"), "{told:?}");
+            assert!(
+                told[0].contains("the kernel counted dsb 3 isb 2 dmb 1 tlbi 512"),
+                "{told:?}"
+            );
         }
     }
 
@@ -201,8 +242,14 @@ mod tests {
     fn tags_windows_and_missing_lines_are_told() {
         assert!(told(KERNEL, &PLUGIN.replace("2b", "2c"))[0].contains("tag 0x2b"));
         assert!(told(KERNEL, &PLUGIN.replace("2b 1", "2b 2"))[0].contains("QEMU saw window 2"));
-        assert_eq!(told("", PLUGIN), ["the kernel counted 0 windows, QEMU saw 2"]);
-        assert_eq!(told(KERNEL, ""), ["the kernel counted 2 windows, QEMU saw 0"]);
+        assert_eq!(
+            told("", PLUGIN),
+            ["the kernel counted 0 windows, QEMU saw 2"]
+        );
+        assert_eq!(
+            told(KERNEL, ""),
+            ["the kernel counted 2 windows, QEMU saw 0"]
+        );
     }
 
     #[test]
@@ -220,7 +267,14 @@ mod tests {
 
     #[test]
     fn bad_lines_are_named() {
-        for line in ["", "1 0 0 0 0", "1 0 0 0 0 0 0", "x 0 0 0 0 0", "1 8 0 0 0 0", "1 0 -1 0 0 0"] {
+        for line in [
+            "",
+            "1 0 0 0 0",
+            "1 0 0 0 0 0 0",
+            "x 0 0 0 0 0",
+            "1 8 0 0 0 0",
+            "1 0 -1 0 0 0",
+        ] {
             let text = format!("1 0 0 0 0 0\n{line}\n");
             match parse_kernel(&text) {
                 Err(bad) => assert!(bad.to_string().starts_with("windows.txt line 2: "), "{bad}"),

@@ -27,7 +27,10 @@ fn run(mut boot: Boot) -> Verdict {
     boot.echo = true;
     boot.keep = Some(places::target_dir());
     if boot.debug {
-        println!("waiting for gdb: gdb-multiarch -ex 'target remote :1234' {}", boot.kernel.display());
+        println!(
+            "waiting for gdb: gdb-multiarch -ex 'target remote :1234' {}",
+            boot.kernel.display()
+        );
     }
     match boot.run() {
         Ok(outcome) => {
