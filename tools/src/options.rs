@@ -41,6 +41,14 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadOption(String);
 
+impl BadOption {
+    /// What is wrong, without the pointer to the help of `boot`.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for BadOption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}; `boot --help` lists what there is", self.0)
