@@ -1,0 +1,61 @@
+# lazy-mmu: `make run` boots the kernel, `make test` proves it. `make help` lists the rest.
+
+BARE_TARGET := aarch64-unknown-none-softfloat
+# Packages for the bare machine; every other package of the workspace is the host's.
+BARE := lazy-mmu-boot lazy-mmu-kernel lazy-mmu-test-kernels lazy-mmu-guest
+
+# One absolute place for all that is built, whoever asks: cargo, the tests, the scripts.
+TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
+export CARGO_TARGET_DIR := $(TARGET_DIR)
+
+# The machine of `make run` and `make debug`; the boot runner reads them (tools/README.md says what each may be).
+export CPU SMP MEM GIC EL2 ICOUNT TIMEOUT WITNESS
+
+# setup.sh leaves what cargo must be told on this machine in setup.env; mostly nothing.
+CARGO := set -a; . "$(TARGET_DIR)/setup.env"; set +a; cargo
+
+ON_HOST := --workspace $(BARE:%=--exclude %)
+ON_BARE := --target $(BARE_TARGET) $(BARE:%=--package %)
+
+.PHONY: help run test test-host test-qemu build debug check clean setup
+
+help:
+	@echo 'make run [ARGS="run=zap pages=64 ..."] [CPU=..] [SMP=..] [MEM=..] [GIC=..] [EL2=on] [ICOUNT=on] [TIMEOUT=secs]'
+	@echo '             boot the kernel, run, print the table and the verdict; writes target/report.json'
+	@echo 'make test    all tests: on the host, then in QEMU; TESTS="10_boot --exact" picks QEMU tests, as libtest does'
+	@echo 'make check   format, lints on both targets, docs'
+	@echo 'make debug   the same boot as `make run`, waiting for gdb'
+	@echo 'make build   build the kernels only'
+	@echo 'make clean   remove all that was built'
+	@echo 'The first run installs what is missing (QEMU, the Rust target) and says what it installs.'
+
+setup:
+	@sh tools/setup.sh
+
+run debug: setup
+	@$(CARGO) run --quiet --release --target $(BARE_TARGET) --package lazy-mmu-kernel -- $(ARGS)
+
+debug: export GDB := on
+
+build: setup
+	@$(CARGO) build --release $(ON_BARE)
+
+test: test-host test-qemu
+
+# The host's tests come after the bare build: those of tools/ boot a kernel too.
+test-host: build
+	@$(CARGO) test --release $(ON_HOST) --exclude lazy-mmu-tests
+
+test-qemu: build test-host
+	@$(CARGO) test --release --package lazy-mmu-tests -- $(TESTS)
+
+check: setup
+	@sh tools/setup.sh check
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --release $(ON_HOST) --all-targets -- -D warnings
+	@$(CARGO) clippy --release $(ON_BARE) -- -D warnings
+	@export RUSTDOCFLAGS='-D warnings'; $(CARGO) doc --release --no-deps --document-private-items $(ON_HOST)
+	@export RUSTDOCFLAGS='-D warnings'; $(CARGO) doc --release --no-deps --document-private-items $(ON_BARE)
+
+clean:
+	@rm -rf "$(TARGET_DIR)"

@@ -1,0 +1,209 @@
+//! A bare kernel of a few instructions, for the tests of the boot runner and the plugin.
+//!
+//! It does what its command line says, word by word:
+//!
+//! | word | does |
+//! |---|---|
+//! | `print=TEXT` | prints it on the UART |
+//! | `windows` | runs the windows of `windows.s` and writes their counts, made by hand, to `windows.txt` |
+//! | `lie=N` | the same, but claims one TLBI more in window N of the file |
+//! | `unfit` | windows that do not start or end as they should |
+//! | `cores=N` | two cores with N barriers of each kind in one window (needs two) |
+//! | `spin=N` | N turns of a loop of five instructions |
+//! | `report=good`, `report=bad` | writes a `report.json` |
+//! | `hang` | stops without an end |
+//! | `exit=N` | ends with status N; without it, 0 |
+#![no_std]
+#![no_main]
+
+use core::arch::{asm, global_asm};
+use core::fmt::{self, Write};
+
+use semihosting::{c, fs, process};
+
+global_asm!(include_str!("start.s"), options(raw));
+global_asm!(include_str!("windows.s"), options(raw));
+
+// SAFETY: these are the functions of windows.s. Each keeps to the calling convention and takes what is declared here.
+// The `safe` ones read and write nothing but registers; `second_core` is never called, only its address is taken.
+unsafe extern "C" {
+    safe fn window_barriers();
+    safe fn window_loop();
+    safe fn window_tlbi();
+    safe fn window_overlap();
+    safe fn window_fault();
+    safe fn window_branch();
+    safe fn window_unfit();
+    safe fn spin(turns: u64);
+    fn window_two_cores(meeting: *mut Meeting);
+    safe fn second_core();
+}
+
+/// What the windows hold, by hand: a line each, in the order in which they end.
+const BY_HAND: [&str; 7] = [
+    "ba 0 9 2 8 0",
+    "100 7 1000 1000 0 0",
+    "7 1 1 1 0 8",
+    "d1 2 2 1 0 0",
+    "d2 3 1 2 0 0",
+    "f 4 2 0 0 0",
+    "c 5 2 1 0 0",
+];
+
+/// Where the two cores meet; `second_core` and `window_two_cores` know the layout.
+#[repr(C)]
+struct Meeting {
+    go: u64,
+    turns: u64,
+    here: u64,
+    done: u64,
+}
+
+struct Uart;
+
+impl Write for Uart {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            // SAFETY: the data register of QEMU's first PL011, which takes a byte at any time; the MMU is off.
+            unsafe {
+                core::ptr::with_exposed_provenance_mut::<u32>(0x0900_0000)
+                    .write_volatile(u32::from(byte))
+            };
+        }
+        Ok(())
+    }
+}
+
+/// Text of bounded length, to be written to a file in one go.
+struct Text {
+    bytes: [u8; 1024],
+    len: usize,
+}
+
+impl Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let free = self
+            .bytes
+            .get_mut(self.len..self.len + text.len())
+            .ok_or(fmt::Error)?;
+        free.copy_from_slice(text.as_bytes());
+        self.len += text.len();
+        Ok(())
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guest() -> ! {
+    let Ok(words) = semihosting::experimental::env::args::<1024>() else {
+        process::exit(2)
+    };
+    // The first word is the kernel's own name.
+    for word in (&words).skip(1) {
+        let Ok(word) = word else { process::exit(2) };
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        let done = match name {
+            "print" => writeln!(Uart, "{value}").ok(),
+            "windows" => windows(None),
+            "lie" => number(value).and_then(|line| windows(Some(line))),
+            "unfit" => Some(window_unfit()),
+            "cores" => number(value).and_then(two_cores),
+            "spin" => number(value).map(|turns| spin(turns)),
+            "report" => report(value),
+            "hang" => hang(),
+            "exit" => number(value)
+                .and_then(|n| i32::try_from(n).ok())
+                .map(|n| process::exit(n)),
+            _ => None,
+        };
+        if done.is_none() {
+            let _ = writeln!(Uart, "cannot do `{word}`");
+            process::exit(2);
+        }
+    }
+    process::exit(0)
+}
+
+fn number(value: &str) -> Option<u64> {
+    value.parse().ok()
+}
+
+fn windows(lie: Option<u64>) -> Option<()> {
+    window_barriers();
+    window_loop();
+    window_tlbi();
+    window_overlap();
+    window_fault();
+    window_branch();
+    let mut text = Text {
+        bytes: [0; 1024],
+        len: 0,
+    };
+    for (i, line) in (0..).zip(BY_HAND) {
+        match line.rsplit_once(' ') {
+            Some((counts, tlbi)) if lie == Some(i) => {
+                writeln!(text, "{counts} {}", number(tlbi)? + 1).ok()?
+            }
+            _ => writeln!(text, "{line}").ok()?,
+        }
+    }
+    fs::write(c!("windows.txt"), &text.bytes[..text.len]).ok()
+}
+
+fn two_cores(turns: u64) -> Option<()> {
+    let mut meeting = Meeting {
+        go: 0,
+        turns,
+        here: 0,
+        done: 0,
+    };
+    let meeting = &raw mut meeting;
+    let status: i64;
+    // SAFETY: PSCI's CPU_ON for core 1, by HVC as on QEMU's virt entered at EL1. The core runs `second_core` alone, which
+    // touches no memory but `meeting`, and that lives until `second_core` has said that it is done and sleeps.
+    unsafe {
+        asm!(
+            "hvc #0",
+            inout("x0") 0xc400_0003_u64 => status,
+            in("x1") 1,
+            in("x2") second_core as *const (),
+            in("x3") meeting,
+            clobber_abi("C"),
+        );
+    }
+    if status != 0 {
+        return None;
+    }
+    // SAFETY: it points to a meeting that outlives the call, and only the two cores' assembly touches it meanwhile.
+    unsafe { window_two_cores(meeting) };
+    let mut text = Text {
+        bytes: [0; 1024],
+        len: 0,
+    };
+    let n = 2 * turns;
+    writeln!(text, "2c 6 {n} {n} {n} {n}").ok()?;
+    fs::write(c!("windows.txt"), &text.bytes[..text.len]).ok()
+}
+
+fn report(kind: &str) -> Option<()> {
+    let text = match kind {
+        "good" => {
+            r#"{"schema":1,"rows":[{"run":"zap","policy":"flat","pages":1,"k":1,"stores":1,"pairs":1,"dsb":1,"isb":1,
+            "dmb":0,"tlbi":1,"reach":null,"depth":1}]}"#
+        }
+        "bad" => r#"{"schema":1,"rows":[{"run":"zap"}]}"#,
+        _ => return None,
+    };
+    fs::write(c!("report.json"), text).ok()
+}
+
+fn hang() -> ! {
+    loop {
+        // SAFETY: waits for an interrupt, which never comes: none is enabled.
+        unsafe { asm!("wfi", options(nomem, nostack)) };
+    }
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    process::exit(3)
+}

@@ -1,0 +1,119 @@
+#!/bin/sh
+# Sets up what is missing to build and boot: QEMU and the Rust target; `setup.sh check` also rustfmt and clippy.
+# Says what it installs. A run that finds everything installs nothing and takes a fraction of a second.
+#
+# Leaves in $CARGO_TARGET_DIR/setup.env what cargo must be told on this machine: nothing where rustup has the target.
+# With LAZY_MMU_NO_RUSTUP=1 it never asks rustup for anything.
+set -eu
+cd "$(dirname "$0")/.."
+
+TARGET=aarch64-unknown-none-softfloat
+OUT=${CARGO_TARGET_DIR:-target}
+mkdir -p "$OUT"
+OUT=$(cd "$OUT" && pwd)
+
+say() { echo "setup: $*"; }
+fail() {
+    echo "setup: $*" >&2
+    exit 1
+}
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# --- QEMU ---------------------------------------------------------------------------------------------------------
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+# Prints major and minor version, or nothing.
+qemu_version() {
+    "${QEMU:-qemu-system-aarch64}" --version 2>/dev/null | sed -n '1s/.*version \([0-9]*\)\.\([0-9]*\).*/\1 \2/p'
+}
+
+apt_install() {
+    # The lists may be missing or old: they are fetched only when it does not work without.
+    DEBIAN_FRONTEND=noninteractive
+    export DEBIAN_FRONTEND
+    as_root apt-get install -y -qq --no-install-recommends "$@" >"$OUT/setup-apt.log" 2>&1 && return
+    as_root apt-get update -qq >>"$OUT/setup-apt.log" 2>&1 || true
+    as_root apt-get install -y -qq --no-install-recommends "$@" >>"$OUT/setup-apt.log" 2>&1 ||
+        fail "apt-get cannot install $*: see $OUT/setup-apt.log"
+}
+
+install_qemu() {
+    if have brew; then
+        say "installing QEMU: brew install qemu"
+        brew install qemu
+        return
+    elif have apt-get; then
+        package=qemu-system-arm
+    elif have dnf; then
+        package=qemu-system-aarch64-core
+    elif have pacman; then
+        package=qemu-system-aarch64
+    else
+        fail "qemu-system-aarch64 is missing, and there is no apt, brew, dnf or pacman: install QEMU 7.2 or newer with it"
+    fi
+    [ "$(id -u)" = 0 ] || have sudo ||
+        fail "qemu-system-aarch64 is missing: install the package $package as root, then try again"
+    say "installing QEMU: package $package"
+    case $package in
+    qemu-system-arm) apt_install "$package" ;;
+    qemu-system-aarch64-core) as_root dnf install -y -q "$package" ;;
+    qemu-system-aarch64) as_root pacman -S --noconfirm --needed "$package" ;;
+    esac
+}
+
+need_qemu() {
+    have "${QEMU:-qemu-system-aarch64}" || install_qemu
+    version=$(qemu_version)
+    [ -n "$version" ] || fail "${QEMU:-qemu-system-aarch64} does not start: its --version names none"
+    # shellcheck disable=SC2086 # two words on purpose
+    set -- $version
+    [ "$1" -gt 7 ] || { [ "$1" = 7 ] && [ "$2" -ge 2 ]; } ||
+        fail "QEMU $1.$2 is too old: install 7.2 or newer, or set QEMU to one"
+}
+
+# --- Rust ---------------------------------------------------------------------------------------------------------
+
+may_rustup() { [ "${LAZY_MMU_NO_RUSTUP:-}" != 1 ] && have rustup; }
+
+has_target() {
+    libs=$(rustc --print target-libdir --target "$TARGET" 2>/dev/null) && ls "$libs"/libcore-*.rlib >/dev/null 2>&1
+}
+
+need_target() {
+    if has_target; then
+        : >"$OUT/setup.env"
+        return
+    fi
+    if may_rustup; then
+        say "installing the Rust target $TARGET: rustup target add"
+        if rustup target add "$TARGET" >"$OUT/setup-rustup.log" 2>&1 && has_target; then
+            : >"$OUT/setup.env"
+            return
+        fi
+    fi
+    fail "the Rust target $TARGET is missing: rustup target add $TARGET"
+}
+
+need_components() {
+    for pair in rustfmt:cargo-fmt clippy:cargo-clippy; do
+        component=${pair%%:*}
+        command=${pair##*:}
+        "$command" --version >/dev/null 2>&1 && continue
+        may_rustup || fail "$component is missing: install the package $component of your Rust toolchain"
+        say "installing $component: rustup component add"
+        rustup component add "$component" >"$OUT/setup-rustup.log" 2>&1 ||
+            fail "rustup cannot add $component: see $OUT/setup-rustup.log"
+    done
+}
+
+have rustc || fail "Rust is missing: install it with rustup (https://rustup.rs), or your distribution's rustc and cargo"
+need_qemu
+need_target
+[ "${1:-}" != check ] || need_components

@@ -1,0 +1,27 @@
+//! The host side of lazy-mmu.
+//!
+//! A kernel of this project is booted in one way only: by [`Boot`]. `cargo run`, every make target and every test go
+//! through it, so that all of them agree on what a boot is and how it ends:
+//!
+//! 1. [`Qemu`] finds QEMU and refuses one that is too old.
+//! 2. [`Boot`] says which kernel, which machine, which command line; [`Boot::run`] starts QEMU in a fresh working
+//!    directory, passes the console on, and bounds the time.
+//! 3. [`Verdict`] names the status a boot ends with.
+//! 4. [`witness`] compares the kernel's own counts with those of the plugin, which sees what really executed.
+//! 5. [`report`] checks the table the kernel wrote.
+//!
+//! The binary `boot` is the command line around this, and nothing more.
+
+pub mod boot;
+pub mod options;
+pub mod places;
+pub mod plugin;
+pub mod process;
+pub mod qemu;
+pub mod report;
+pub mod verdict;
+pub mod witness;
+
+pub use boot::{Boot, Outcome, Witnessing};
+pub use qemu::Qemu;
+pub use verdict::Verdict;
