@@ -1,6 +1,7 @@
 //! Linux's nested lazy MMU mode, per task, as a small crate any kernel can adopt.
 #![no_std]
 #![forbid(unsafe_code)]
+#![deny(clippy::cast_possible_truncation)]
 
 mod contract;
 mod cpu;

@@ -284,8 +284,10 @@ impl<S: Slot> TaskMmu<S> {
         self.pause_count.set(count);
     }
 
+    /// Whether an interrupt handler runs on top of the task.
+    /// Whether an interrupt handler runs on top of the task.
     #[inline]
-    pub(crate) fn in_interrupt(&self) -> bool {
+    pub fn in_interrupt(&self) -> bool {
         self.live.get() >= IRQ
     }
 

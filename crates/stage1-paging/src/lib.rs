@@ -1,6 +1,7 @@
 //! AArch64 stage-1 page tables.
 #![no_std]
 #![forbid(unsafe_code)]
+#![deny(clippy::cast_possible_truncation)]
 
 mod addr;
 mod change;
