@@ -87,19 +87,16 @@ pub unsafe extern "C" fn qemu_plugin_install(
     if target != c"aarch64" || !info.system_emulation {
         return refuse("this plugin knows AArch64 systems only");
     }
-    let arguments = (0..usize::try_from(argc).unwrap_or(0)).map(|i| {
+    let mut arguments = (0..usize::try_from(argc).unwrap_or(0)).map(|i| {
         // SAFETY: `i` is below `argc`, the length of `argv`.
         let argument = unsafe { argv.add(i) };
         // SAFETY: in bounds, as above.
         let argument = unsafe { *argument };
         // SAFETY: QEMU's arguments are strings with an end.
-        unsafe { CStr::from_ptr(argument) }
-            .to_string_lossy()
-            .into_owned()
+        unsafe { CStr::from_ptr(argument) }.to_string_lossy()
     });
-    let Some(path) = arguments
-        .filter_map(|argument| argument.strip_prefix("out=").map(str::to_owned))
-        .last()
+    let Some(path) =
+        arguments.find_map(|argument| argument.strip_prefix("out=").map(str::to_owned))
     else {
         return refuse("say where the windows go: out=FILE");
     };
@@ -147,23 +144,27 @@ extern "C" fn translated(_: PluginId, block: *mut Block) {
 /// The word of an instruction; `None` if it is no word (AArch32 has halves).
 fn word(instruction: *mut Instruction) -> Option<u32> {
     // SAFETY: QEMU's instruction, valid while its block is being looked at.
-    if unsafe { qemu_plugin_insn_size(instruction) } != 4 {
-        return None;
-    }
-    let mut bytes = [0_u8; 4];
-    #[cfg(insn_data_copies)]
-    // SAFETY: valid as above; the buffer has the length that is said.
-    unsafe {
-        qemu_plugin_insn_data(instruction, bytes.as_mut_ptr().cast(), bytes.len());
-    }
-    #[cfg(not(insn_data_copies))]
-    {
-        // SAFETY: valid as above.
-        let data = unsafe { qemu_plugin_insn_data(instruction) };
-        // SAFETY: QEMU's data has the size that was just read, four bytes, with no alignment promised.
-        bytes = unsafe { data.cast::<[u8; 4]>().read_unaligned() };
-    }
-    Some(u32::from_le_bytes(bytes))
+    let size = unsafe { qemu_plugin_insn_size(instruction) };
+    (size == 4).then(|| u32::from_le_bytes(bytes(instruction)))
+}
+
+/// The bytes of an instruction of four, from the interface that copies them.
+#[cfg(insn_data_copies)]
+fn bytes(instruction: *mut Instruction) -> [u8; 4] {
+    let mut bytes = [0; 4];
+    // SAFETY: called for QEMU's own instruction only, valid while its block is being looked at; the buffer has the length
+    // that is said.
+    unsafe { qemu_plugin_insn_data(instruction, bytes.as_mut_ptr().cast(), bytes.len()) };
+    bytes
+}
+
+/// The bytes of an instruction of four, from the interface that points at them.
+#[cfg(not(insn_data_copies))]
+fn bytes(instruction: *mut Instruction) -> [u8; 4] {
+    // SAFETY: called for QEMU's own instruction only, valid while its block is being looked at.
+    let data = unsafe { qemu_plugin_insn_data(instruction) };
+    // SAFETY: QEMU's data is as long as the instruction, four bytes, with no alignment promised.
+    unsafe { data.cast::<[u8; 4]>().read_unaligned() }
 }
 
 extern "C" fn plain(core: c_uint, _: *mut c_void) {
