@@ -1,6 +1,6 @@
 //! A kernel whose count is one too low, in a window that is otherwise right: only the plugin can know, and the runner must fail the boot.
 //!
-//! @boot verdict=1 expect="windows are not what was executed"
+//! @boot verdict=1 expect="witness: DIFFERS" expect="counted dsb 1 isb 2" expect="executed dsb 2 isb 2"
 #![no_std]
 #![no_main]
 
