@@ -1,0 +1,170 @@
+//! What the mode asks of the kernel around it, and what it tells it.
+
+use core::fmt;
+
+/// What a kernel provides: how debt is paid, and who hears about misuse.
+///
+/// The crate has arm64's arch layer built in: *enter* does nothing; *leave* and *flush* test and clear the
+/// task's pending flag and call [`publish`](Cpu::publish) if it was set. In interrupt context they do
+/// nothing. A kernel that wants more at these three places implements [`hook`](Cpu::hook).
+pub trait Cpu {
+    /// Pays: makes every store this core has made to a page table visible to the table walkers, and
+    /// discards what this core has speculated from before. On AArch64 `dsb ishst; isb`, and it must be a
+    /// compiler barrier for memory as well.
+    fn publish(&self);
+
+    /// Somebody broke the contract.
+    ///
+    /// A warning is reported and returns; the call goes on as the contract says. A bug
+    /// ([`Misuse::is_bug`]) must stop the kernel and not return. If it returns all the same, the call ends
+    /// there and leaves the state as it was.
+    fn misuse(&self, misuse: Misuse);
+
+    /// Runs where the generic code calls the arch hook, in the contract's order relative to the changes of
+    /// state: ask [`in_lazy_mmu_mode`](crate::TaskMmu::in_lazy_mmu_mode) inside and see what an
+    /// architecture would see. Under [`Seed`](crate::Policy::Seed) that is `false` inside enter and leave
+    /// and `true` inside flush; under [`Linux7`](crate::Policy::Linux7) `true` inside enter and flush and
+    /// `false` inside leave; under the baselines that have hooks, `false` inside enter, `true` inside leave.
+    ///
+    /// It runs before the built-in layer pays, so that what it stores is paid with the rest. It also runs
+    /// in interrupt context where the contract does not return before its hooks; only the built-in layer
+    /// stands still there. It must not make any of the four calls.
+    ///
+    /// The default does nothing, and costs nothing.
+    #[inline]
+    fn hook(&self, hook: Hook) {
+        let _ = hook;
+    }
+}
+
+/// One of the four calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// `lazy_mmu_mode_enable`: a section begins.
+    Enable,
+    /// `lazy_mmu_mode_disable`: a section ends, and what is pending is paid.
+    Disable,
+    /// `lazy_mmu_mode_pause`: the mode is left, at any depth.
+    Pause,
+    /// `lazy_mmu_mode_resume`: the mode is entered again, at the same depth.
+    Resume,
+}
+
+impl Call {
+    /// All four calls.
+    pub const ALL: [Call; 4] = [Call::Enable, Call::Disable, Call::Pause, Call::Resume];
+}
+
+/// Upstream's full name, such as `lazy_mmu_mode_enable`.
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Call::Enable => "lazy_mmu_mode_enable",
+            Call::Disable => "lazy_mmu_mode_disable",
+            Call::Pause => "lazy_mmu_mode_pause",
+            Call::Resume => "lazy_mmu_mode_resume",
+        })
+    }
+}
+
+/// One of the three places where the generic code calls the architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Hook {
+    /// `arch_enter_lazy_mmu_mode`: deferring begins.
+    Enter,
+    /// `arch_leave_lazy_mmu_mode`: deferring ends, and what is pending is paid.
+    Leave,
+    /// `arch_flush_lazy_mmu_mode`: what is pending is paid, and deferring goes on.
+    Flush,
+}
+
+/// The short form of the seed's table, such as `arch_enter`.
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Hook::Enter => "arch_enter",
+            Hook::Leave => "arch_leave",
+            Hook::Flush => "arch_flush",
+        })
+    }
+}
+
+/// A breach of the contract that a call has noticed.
+///
+/// Each is reported *before* the call has any effect. Its text says what happened and what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Misuse {
+    /// Bug (seed, reenter): `enable` with 255 sections open. One more cannot be counted.
+    TooDeep,
+    /// Bug (seed, reenter): `disable` with no section open.
+    NotOpen,
+    /// Warning (seed): `enable` inside a section that is paused.
+    EnableWhilePaused,
+    /// Warning (seed): `disable` of a section that is paused, or whose mode was otherwise lost.
+    DisableWhilePaused,
+    /// Warning (seed): `pause` outside of a section, or inside a paused stretch.
+    PauseOutside,
+    /// Warning (seed): `resume` outside of a section, or of one that is not paused.
+    ResumeUnpaused,
+    /// Warning (linux7): `enable` with 255 sections open; the count wraps to 0.
+    EnableWraps,
+    /// Warning (linux7): `disable` with no section open; the count wraps to 255.
+    DisableWraps,
+    /// Warning (linux7): `pause` with 255 pauses open; the count wraps to 0.
+    PauseWraps,
+    /// Warning (linux7): `resume` with no pause open; the count wraps to 255.
+    ResumeWraps,
+}
+
+impl Misuse {
+    /// Whether the contract stops the kernel here (`VM_BUG_ON`), rather than warn (`VM_WARN_ON`).
+    #[must_use]
+    pub const fn is_bug(self) -> bool {
+        matches!(self, Misuse::TooDeep | Misuse::NotOpen)
+    }
+
+    /// The call that noticed it.
+    #[must_use]
+    pub const fn call(self) -> Call {
+        match self {
+            Misuse::TooDeep | Misuse::EnableWhilePaused | Misuse::EnableWraps => Call::Enable,
+            Misuse::NotOpen | Misuse::DisableWhilePaused | Misuse::DisableWraps => Call::Disable,
+            Misuse::PauseOutside | Misuse::PauseWraps => Call::Pause,
+            Misuse::ResumeUnpaused | Misuse::ResumeWraps => Call::Resume,
+        }
+    }
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, to_do) = match self {
+            Misuse::TooDeep | Misuse::EnableWraps => (
+                "255 sections are open",
+                "look for sections that are not closed",
+            ),
+            Misuse::NotOpen | Misuse::DisableWraps => (
+                "no section is open",
+                "look for the exit that was taken twice",
+            ),
+            Misuse::EnableWhilePaused => (
+                "the section is paused",
+                "move the inner section out of the paused stretch, or use the nesting contract",
+            ),
+            Misuse::DisableWhilePaused => ("the section is paused", "resume it first"),
+            Misuse::PauseOutside => (
+                "no section is open, or it is paused already",
+                "pause only a section that is enabled",
+            ),
+            Misuse::ResumeUnpaused => (
+                "no section is open, or it is not paused",
+                "resume only what was paused",
+            ),
+            Misuse::PauseWraps => ("255 pauses are open", "look for pauses without a resume"),
+            Misuse::ResumeWraps => (
+                "no pause is open",
+                "look for the resume that was made twice",
+            ),
+        };
+        write!(f, "{}: {what}; {to_do}", self.call())
+    }
+}

@@ -1,0 +1,126 @@
+//! Debt as a type.
+
+use core::fmt;
+use core::iter;
+use core::marker::PhantomData;
+
+/// Something that depends on stores whose barrier is pending, such as a mapping made inside a section.
+///
+/// There is no way to the value but the end of the section that made it: return it from the closure of
+/// [`TaskMmu::publish`](crate::TaskMmu::publish) or [`Section::publish`](crate::Section::publish), or have
+/// it [settled](crate::Section::settle) early. So the access that runs ahead of its barrier does not
+/// compile:
+///
+/// ```
+/// # use lazy_mmu::{Cpu, Misuse, Policy, Section, Slot, TaskMmu, Unpublished};
+/// # struct Core;
+/// # impl Cpu for Core { fn publish(&self) {} fn misuse(&self, m: Misuse) { panic!("{m}") } }
+/// struct Page(usize);
+/// impl Page { fn read(&self) -> usize { self.0 } }
+///
+/// fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>, at: usize) -> Unpublished<'id, Page> {
+///     // ...store the entry, then
+///     s.owe();
+///     s.unpublished(Page(at))
+/// }
+///
+/// let (task, cpu) = (TaskMmu::new(Policy::Seed), Core);
+/// let page = task.publish(&cpu, |s| map(s, 0x1000));
+/// assert_eq!(page.read(), 0x1000);
+///
+/// let many: Vec<Page> = task.publish(&cpu, |s| (0..4).map(|i| map(s, i * 0x1000)).collect());
+/// assert_eq!(many[3].read(), 0x3000);
+/// ```
+///
+/// Used inside its section:
+/// ```compile_fail,E0599
+/// # use lazy_mmu::*;
+/// # struct Page; impl Page { fn read(&self) {} }
+/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
+/// # fn f<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
+/// task.section(cpu, |s| map(s).read());
+/// # }
+/// ```
+/// Carried out of its section unpublished:
+/// ```compile_fail
+/// # use lazy_mmu::*;
+/// # struct Page;
+/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
+/// # fn f<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
+/// let page = task.section(cpu, |s| map(s));
+/// # }
+/// ```
+/// Given out by the end of another section, be it an inner one or another task's:
+/// ```compile_fail
+/// # use lazy_mmu::*;
+/// # struct Page;
+/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
+/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
+/// a.section(cpu, |s| {
+///     let page = map(s);
+///     let page = b.publish(cpu, |_| page);
+/// });
+/// # }
+/// ```
+///
+/// # What the type cannot promise
+/// - It is a lock on the ordinary path, not on every path. Who made the mapping knows its address, and a
+///   pointer that was copied before the value was wrapped is not held back.
+/// - It may hold back longer than needed. An inner section's end, a flush deep in a callee, a pause: each
+///   pays for the whole task, outer debt included. The types do not see it; only
+///   [`settle`](crate::Section::settle) makes use of it.
+/// - It knows nothing of other cores. The pair makes the store visible to all table walkers, but discards
+///   speculation on this core alone; another core may take a spurious fault and has to retry.
+/// - It does not cover a pair that somebody else pays. Another task's flush on this core happens to
+///   publish this task's stores too; an interrupt handler's does. Neither clears this task's debt, and
+///   nothing may rely on them.
+/// - It does not know that the value's stores have owed: without [`owe`](crate::Section::owe) the end of a
+///   section has nothing to pay.
+#[must_use = "it becomes usable by being returned from the section that made it"]
+pub struct Unpublished<'id, T> {
+    value: T,
+    /// Invariant, as in [`Section`](crate::Section).
+    brand: PhantomData<*mut &'id ()>,
+}
+
+impl<'id, T> Unpublished<'id, T> {
+    pub(crate) fn new(value: T) -> Self {
+        Unpublished {
+            value,
+            brand: PhantomData,
+        }
+    }
+
+    /// For who has just paid.
+    pub(crate) fn into_inner(self) -> T {
+        self.value
+    }
+
+    /// Both, as one value.
+    pub fn zip<U>(self, other: Unpublished<'id, U>) -> Unpublished<'id, (T, U)> {
+        Unpublished::new((self.value, other.value))
+    }
+}
+
+/// `collect` for what one section has made: into whatever the plain values could be collected into.
+impl<'id, T, B: iter::FromIterator<T>> iter::FromIterator<Unpublished<'id, T>>
+    for Unpublished<'id, B>
+{
+    fn from_iter<I: IntoIterator<Item = Unpublished<'id, T>>>(values: I) -> Self {
+        Unpublished::new(values.into_iter().map(|u| u.value).collect())
+    }
+}
+
+/// A failure owes nothing: it may leave the section as it is, and the success waits for the end.
+impl<'id, T, E> From<Result<Unpublished<'id, T>, E>> for Unpublished<'id, Result<T, E>> {
+    fn from(result: Result<Unpublished<'id, T>, E>) -> Self {
+        Unpublished::new(result.map(|u| u.value))
+    }
+}
+
+/// Does not show the value: a mapping's address is enough to use it.
+impl<T> fmt::Debug for Unpublished<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Unpublished(..)")
+    }
+}

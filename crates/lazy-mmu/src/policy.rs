@@ -1,0 +1,108 @@
+//! Which rules a task follows.
+
+use core::fmt;
+use core::str::FromStr;
+
+/// The rules a task follows: two contracts, and three baselines to compare them with.
+///
+/// A policy is data in the task. The four calls look at it, once per section; a store never does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Policy {
+    /// Baseline: the mode does nothing and every store that owes pays at once. arm64 Linux up to 6.15.
+    Eager,
+    /// Baseline: one flag, no depth. The first exit pays and ends the mode, for the sections around it
+    /// too. arm64 Linux 6.16 to 6.19 (commit 1ef3095b1405).
+    Flat,
+    /// Baseline: depth is counted, but an inner exit pays nothing; code that runs its own sections beneath
+    /// its caller's leaves the mode first and enters it again afterwards
+    /// ([`TaskMmu::reenter`](crate::TaskMmu::reenter)).
+    Reenter,
+    /// Contract, *exclusive pause*: "mm: enable lazy_mmu sections to nest", version 3. While paused, none
+    /// of the four calls but `resume` may be made.
+    Seed,
+    /// Contract, *nesting pause*: what Linux 7.0 merged (commit 5ab246749569). While paused, `enable` and
+    /// `disable` are ignored, and pauses nest.
+    Linux7,
+}
+
+impl Policy {
+    /// All policies, baselines first.
+    pub const ALL: [Policy; 5] = [
+        Policy::Eager,
+        Policy::Flat,
+        Policy::Reenter,
+        Policy::Seed,
+        Policy::Linux7,
+    ];
+
+    /// The name that [`FromStr`] accepts and [`Display`](fmt::Display) prints.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Policy::Eager => "eager",
+            Policy::Flat => "flat",
+            Policy::Reenter => "reenter",
+            Policy::Seed => "seed",
+            Policy::Linux7 => "linux7",
+        }
+    }
+
+    pub(crate) const fn to_byte(self) -> u8 {
+        match self {
+            Policy::Eager => 0,
+            Policy::Flat => 1,
+            Policy::Reenter => 2,
+            Policy::Seed => 3,
+            Policy::Linux7 => 4,
+        }
+    }
+
+    /// Only bytes made by [`to_byte`](Self::to_byte) are ever read back; the last arm keeps the function
+    /// total without a panic on the path of the four calls.
+    pub(crate) const fn from_byte(byte: u8) -> Self {
+        match byte {
+            0 => Policy::Eager,
+            1 => Policy::Flat,
+            2 => Policy::Reenter,
+            3 => Policy::Seed,
+            _ => Policy::Linux7,
+        }
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Policy {
+    type Err = UnknownPolicy;
+
+    /// The policy of that [`name`](Policy::name), spelled exactly.
+    ///
+    /// # Errors
+    /// [`UnknownPolicy`], whose text lists what is allowed.
+    fn from_str(name: &str) -> Result<Self, UnknownPolicy> {
+        Policy::ALL
+            .into_iter()
+            .find(|p| p.name() == name)
+            .ok_or(UnknownPolicy)
+    }
+}
+
+/// No policy has that name. Its text lists those that exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownPolicy;
+
+impl fmt::Display for UnknownPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a policy; allowed are")?;
+        for (i, policy) in Policy::ALL.iter().enumerate() {
+            write!(f, "{} {policy}", if i == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for UnknownPolicy {}

@@ -1,0 +1,259 @@
+//! Unmap, protect and replace: what was translated is no more, or not like that, so TLBs must forget it.
+
+use crate::addr::{Frame, Level, Pages, Va};
+use crate::desc::{Access, Desc, Mapping, Memory, Prot, needs_break};
+use crate::error::{Error, What};
+use crate::gather::{Gather, Sink};
+use crate::map::check_prot;
+use crate::mmu::{Mmu, Slots, Step};
+use crate::space::Space;
+
+impl<M: Mmu> Space<'_, M> {
+    /// Removes the mappings of `pages` (Linux: zap). Holes are fine. Tables stay; see [`Space::free_tables`].
+    ///
+    /// The frames go to the gather's sink; the pages may be mapped anew, and the frames reused, when the gather has paid. A cleared
+    /// descriptor owes no pair. Returns how many pages were mapped.
+    ///
+    /// # Errors
+    /// Nothing changed: [`What::OtherHalf`], [`What::OtherGather`]. Part of the way: [`What::PartOfBlock`].
+    pub fn unmap<S: Sink>(
+        &self,
+        pages: Pages,
+        gather: &mut Gather<'_, M, S>,
+    ) -> Result<u64, Error> {
+        self.check_with(pages, gather)?;
+        self.sweep(pages, |slots| {
+            let (first, level) = (slots.va, slots.level);
+            let mut va = first.raw();
+            let n = self.mmu.edit(slots, |old| {
+                if !old.is_leaf(level) {
+                    return Step::Stop;
+                }
+                gather.park(Mapping {
+                    va: Va::new(va),
+                    level,
+                    desc: old,
+                });
+                va = va.wrapping_add(level.size());
+                Step::Store(Desc::INVALID)
+            });
+            gather.add(first, level, n);
+            Ok(n)
+        })
+    }
+
+    /// Gives the mappings of `pages` other permissions. Holes are fine; mappings that have them already are not touched.
+    ///
+    /// Lost permissions are lost, and new ones usable, when the gather has paid: its `dsb ishst` … `isb` publish the new
+    /// descriptors too, so no pair is owed besides. New permissions take the invalidation as well: a TLB may hold the old ones, and
+    /// there is no fault handler here that would put up with that. Returns how many pages are mapped.
+    ///
+    /// # Errors
+    /// Nothing changed: [`What::OtherHalf`], [`What::OtherGather`], `access` not to be had ([`What::WriteAndExecute`]).
+    /// Part of the way: [`What::PartOfBlock`]; [`What::WriteAndExecute`] where a writable mapping would become executable or an
+    /// executable one writable, because until the invalidation some core has the one and some core the other;
+    /// [`What::ExecutableDevice`].
+    pub fn protect<S: Sink>(
+        &self,
+        pages: Pages,
+        access: Access,
+        gather: &mut Gather<'_, M, S>,
+    ) -> Result<u64, Error> {
+        self.check_with(pages, gather)?;
+        check_prot(
+            Prot {
+                memory: Memory::NORMAL,
+                access,
+            },
+            pages.start(),
+        )?;
+        self.sweep(pages, |slots| {
+            let (first, level) = (slots.va, slots.level);
+            let (mut changed, mut why) = (false, None);
+            let n = self.mmu.edit(slots, |old| {
+                if !old.is_leaf(level) {
+                    return Step::Stop;
+                }
+                let new = old.with_access(access);
+                if new == old {
+                    return Step::Skip;
+                }
+                why = refuse(old, new.prot());
+                if why.is_some() {
+                    return Step::Stop;
+                }
+                changed = true;
+                Step::Store(new)
+            });
+            if changed {
+                gather.add(first, level, n);
+            }
+            match why {
+                Some(what) if n == 0 => Err(what),
+                _ => Ok(n),
+            }
+        })
+    }
+
+    /// Puts other frames, and `prot`, in the place of live pages from `start` on, break-before-make where the rule asks for it
+    /// ([`needs_break`]): all of them are broken, one invalidation is paid, all are made.
+    ///
+    /// While broken, an access from any core faults. The caller sees to it that there is none, or that the fault waits for the lock the
+    /// caller holds; so never for text or a stack in use. The new pages are usable when the pair is paid that this owes, where `prot` alone
+    /// changed when the gather is. The old frames are in the gather's sink, free to be reused after its next payment or now with
+    /// [`Gather::pay`], which then executes nothing.
+    ///
+    /// # Errors
+    /// All leave the pages as they were (though, once broken, an access may have faulted): those of [`Pages::new`] and [`Space::map`],
+    /// [`What::OtherGather`], [`What::NotMapped`] at a hole, [`What::PartOfBlock`], and [`What::WriteAndExecute`] also where a
+    /// writable page would become executable or the reverse.
+    pub fn replace<S: Sink>(
+        &self,
+        start: Va,
+        frames: &[Frame],
+        prot: Prot,
+        gather: &mut Gather<'_, M, S>,
+    ) -> Result<(), Error> {
+        let pages = Pages::new(start, frames.len() as u64)?;
+        self.check_with(pages, gather)?;
+        check_prot(prot, start)?;
+        let make = |frame: &Frame| Desc::leaf(Level::L3, *frame, prot, self.half.is_global());
+        let (mut broke, mut why) = (false, What::NotMapped);
+        let mut new = frames.iter().map(make);
+        let seen = self.last_level(pages, |slots| {
+            let va = slots.va;
+            let n = self.mmu.edit(slots, |old| {
+                if !old.is_valid() {
+                    return Step::Stop;
+                }
+                if let Some(what) = refuse(old, prot) {
+                    why = what;
+                    return Step::Stop;
+                }
+                if !new
+                    .next()
+                    .is_some_and(|new| needs_break(Level::L3, old, new))
+                {
+                    return Step::Skip;
+                }
+                broke = true;
+                Step::Store(old.broken())
+            });
+            gather.add(va, Level::L3, n);
+            n
+        });
+        let rest = pages.skip(seen);
+        if !rest.is_empty() {
+            self.mend(pages.take(seen));
+            let (table, level) = self.find(rest.start());
+            let block =
+                level < Level::L3 && self.mmu.read(table, level.index(rest.start())).is_valid();
+            let what = if block { What::PartOfBlock } else { why };
+            return Err(Error {
+                what,
+                at: rest.start(),
+                done: 0,
+            });
+        }
+        if broke {
+            let _ = gather.pay();
+        }
+        self.make(pages, frames.iter().map(make), gather);
+        if broke {
+            self.mmu.owe();
+        }
+        Ok(())
+    }
+
+    /// The second half of [`Space::replace`]: all of `pages` are last-level leaves, broken where they had to be.
+    fn make<S: Sink>(
+        &self,
+        pages: Pages,
+        mut new: impl Iterator<Item = Desc>,
+        gather: &mut Gather<'_, M, S>,
+    ) {
+        self.last_level(pages, |slots| {
+            let (first, mut va, mut live) = (slots.va, slots.va.raw(), false);
+            let n = self.mmu.edit(slots, |old| {
+                let Some(new) = new.next() else {
+                    return Step::Stop;
+                };
+                if old.is_broken() {
+                    gather.park(Mapping {
+                        va: Va::new(va),
+                        level: Level::L3,
+                        desc: old.mended(),
+                    });
+                } else {
+                    // Changed under the TLBs' eyes, as it may be; they still have to forget the old one.
+                    live |= old != new;
+                }
+                va = va.wrapping_add(Level::L3.size());
+                Step::Store(new)
+            });
+            if live {
+                gather.add(first, Level::L3, n);
+            }
+            n
+        });
+    }
+
+    /// Makes broken descriptors valid again, as they were. The TLBs hold nothing else for them, so this needs no invalidation,
+    /// only to be seen.
+    pub(crate) fn mend(&self, pages: Pages) {
+        let mut mended = false;
+        self.last_level(pages, |slots| {
+            self.mmu.edit(slots, |desc| {
+                if !desc.is_broken() {
+                    return Step::Skip;
+                }
+                mended = true;
+                Step::Store(desc.mended())
+            })
+        });
+        if mended {
+            self.mmu.owe();
+        }
+    }
+
+    /// Goes over the last-level slots of `pages`, table by table, until there is no last-level table or `f` deals with fewer
+    /// descriptors than it was given. Returns how many pages it dealt with.
+    pub(crate) fn last_level(
+        &self,
+        pages: Pages,
+        mut f: impl FnMut(Slots<M::Table>) -> usize,
+    ) -> u64 {
+        let mut rest = pages;
+        while !rest.is_empty() {
+            let va = rest.start();
+            let (table, level) = self.find(va);
+            if level < Level::L3 {
+                break;
+            }
+            let (index, whole) = (level.index(va), rest.whole_slots(level));
+            let n = f(Slots {
+                table,
+                level,
+                at: index..index + whole,
+                va,
+            });
+            rest = rest.skip(n as u64);
+            if n < whole {
+                break;
+            }
+        }
+        pages.count() - rest.count()
+    }
+}
+
+/// Why a live mapping may not go over to `new`.
+#[inline]
+fn refuse(old: Desc, new: Prot) -> Option<What> {
+    let old = old.access();
+    if (old.is_writable() && new.access.is_executable())
+        || (old.is_executable() && new.access.is_writable())
+    {
+        return Some(What::WriteAndExecute);
+    }
+    (new.access.is_executable() && new.memory == Memory::DEVICE).then_some(What::ExecutableDevice)
+}

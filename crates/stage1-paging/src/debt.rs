@@ -1,0 +1,241 @@
+//! What is owed to the TLBs: which translations were withdrawn, and which invalidations that takes.
+
+use crate::addr::{Half, Level, PAGE_SHIFT, Pages, Va};
+use crate::tlbi::{Features, Run, Tlbi, step, steps};
+
+/// Runs of withdrawn translations that a debt keeps apart. A fifth is merged into the nearest: invalidating the gap between
+/// costs less than carrying a list that needs memory.
+const SPANS: usize = 4;
+
+/// The most TLBI operations for one debt. Beyond it the whole ASID goes, or everything for the upper half.
+///
+/// A TLBI costs a broadcast that every core must answer; an entry dropped without need costs one walk, later, where it is used again. The
+/// second-level TLBs of the cores meant here hold 1024 to 2048 entries (Cortex-A72: 1024, Neoverse N1: 1280). So a full
+/// invalidation is worth about as many walks, and single operations stop paying somewhere below that. 512 is one last-level
+/// table's worth and also where Linux stops (`MAX_DVM_OPS`). With FEAT_TLBIRANGE it is never reached: four spans below 2^48
+/// take fewer operations unless they span terabytes.
+pub const MAX_OPS: u64 = 512;
+
+/// A run of translations withdrawn, all with leaves of one level, or of several after a merge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Span {
+    start: Va,
+    pages: u64,
+    /// The finest level in it.
+    level: Level,
+    /// Leaves of coarser levels are in it too, so the level is no TTL hint.
+    mixed: bool,
+}
+
+impl Span {
+    const EMPTY: Span = Span {
+        start: Va::new(0),
+        pages: 0,
+        level: Level::L0,
+        mixed: false,
+    };
+
+    /// Page numbers, so that the end of the upper half is representable.
+    const fn first(&self) -> u64 {
+        self.start.raw() >> PAGE_SHIFT
+    }
+
+    const fn end(&self) -> u64 {
+        self.first() + self.pages
+    }
+
+    /// The smallest span over both.
+    fn merged(&self, other: &Span) -> Span {
+        let first = self.first().min(other.first());
+        Span {
+            start: self.start.min(other.start),
+            pages: self.end().max(other.end()) - first,
+            level: self.level.max(other.level),
+            mixed: self.mixed || other.mixed || self.level != other.level,
+        }
+    }
+}
+
+/// Translations withdrawn from one half and not yet invalidated.
+///
+/// A [`Gather`](crate::Gather) collects it; [`Mmu::invalidate`](crate::Mmu::invalidate) pays it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[must_use = "translations that were withdrawn may still be in TLBs"]
+pub struct Debt {
+    half: Half,
+    spans: [Span; SPANS],
+    used: usize,
+    /// A table was unlinked: walk caches hold it.
+    tables: bool,
+    /// Everything of the half, whatever the spans say.
+    all: bool,
+}
+
+impl Debt {
+    /// Nothing owed yet for `half`.
+    pub(crate) const fn new(half: Half) -> Self {
+        Self {
+            half,
+            spans: [Span::EMPTY; SPANS],
+            used: 0,
+            tables: false,
+            all: false,
+        }
+    }
+
+    /// The half, and so the ASID, it is about.
+    pub const fn half(&self) -> Half {
+        self.half
+    }
+
+    /// Whether nothing is owed.
+    pub const fn is_empty(&self) -> bool {
+        self.used == 0 && !self.all
+    }
+
+    /// Whether walk caches must be invalidated too, because a table was unlinked.
+    pub const fn frees_tables(&self) -> bool {
+        self.tables
+    }
+
+    /// Adds `n` descriptors of `level` from the one that translates `va`.
+    pub(crate) fn add(&mut self, va: Va, level: Level, n: u64) {
+        let new = Span {
+            start: va,
+            pages: n * level.pages(),
+            level,
+            mixed: false,
+        };
+        let (spans, free) = self.spans.split_at_mut(self.used);
+        // Growing up or down, in the common case the span added last.
+        if let Some(last) = spans.last_mut()
+            && last.level == level
+            && (last.end() == new.first() || new.end() == last.first())
+        {
+            *last = last.merged(&new);
+        } else if spans
+            .iter()
+            .any(|s| s.first() <= new.first() && new.end() <= s.end() && s.level >= level)
+        {
+            // Covered, at a stride at least as fine.
+        } else if let Some(free) = free.first_mut() {
+            *free = new;
+            self.used += 1;
+        } else if let Some(nearest) = spans
+            .iter_mut()
+            .min_by_key(|s| s.merged(&new).pages - s.pages)
+        {
+            *nearest = nearest.merged(&new);
+        }
+    }
+
+    /// Adds a table of the level below `level`, unlinked from the descriptor that translates `va`.
+    pub(crate) fn add_table(&mut self, va: Va, level: Level) {
+        self.tables = true;
+        // One operation at any address below the descriptor reaches every walk cache entry made from it.
+        self.add(va, level, 1);
+    }
+
+    /// Makes it everything of the half, walk caches included.
+    pub(crate) fn add_all(&mut self) {
+        self.all = true;
+        self.tables = true;
+    }
+
+    /// Whether a translation of `pages` may be in it.
+    pub(crate) fn touches(&self, pages: Pages) -> bool {
+        let first = pages.start().raw() >> PAGE_SHIFT;
+        let hit = |s: &Span| s.first() < first + pages.count() && first < s.end();
+        self.all || self.spans[..self.used].iter().any(hit)
+    }
+
+    fn runs(&self) -> impl Iterator<Item = Run> {
+        self.spans[..self.used].iter().map(|s| Run {
+            va: s.start,
+            pages: s.pages,
+            stride: s.level.pages(),
+            // With a table gone the entries to drop stand at several levels: no hint.
+            level: (!s.mixed && !self.tables).then_some(s.level),
+        })
+    }
+
+    /// The invalidations to execute between `dsb ishst` and `dsb ish`, in any order.
+    ///
+    /// Last level only when no table was unlinked. Range operations where there are any; else one per leaf; beyond
+    /// [`MAX_OPS`] one for the whole ASID, or everything.
+    pub fn ops(&self, features: Features) -> Ops {
+        let count: u64 = self.runs().map(|run| steps(&run, features)).sum();
+        let mut runs = [Run {
+            va: Va::new(0),
+            pages: 0,
+            stride: 1,
+            level: None,
+        }; SPANS];
+        let all = self.all || count > MAX_OPS;
+        if !all {
+            for (place, run) in runs.iter_mut().zip(self.runs()) {
+                *place = run;
+            }
+        }
+        Ops {
+            half: self.half,
+            leaf_only: !self.tables,
+            features,
+            runs,
+            at: 0,
+            all,
+        }
+    }
+
+    /// How many translations the invalidations drop at most, in pages or blocks; `None` when that has no bound.
+    pub fn reach(&self, features: Features) -> Option<u64> {
+        self.ops(features).map(Tlbi::reach).sum()
+    }
+
+    /// The proof that the debt is paid. For implementations of [`Mmu::invalidate`](crate::Mmu::invalidate), after their last barrier.
+    pub fn done(self) -> Done {
+        Done(())
+    }
+}
+
+/// The invalidations of a [`Debt`].
+#[derive(Clone, Debug)]
+pub struct Ops {
+    half: Half,
+    leaf_only: bool,
+    features: Features,
+    runs: [Run; SPANS],
+    at: usize,
+    all: bool,
+}
+
+impl Iterator for Ops {
+    type Item = Tlbi;
+
+    #[inline]
+    fn next(&mut self) -> Option<Tlbi> {
+        if self.all {
+            self.all = false;
+            return Some(Tlbi::all(self.half));
+        }
+        loop {
+            let run = self.runs.get_mut(self.at)?;
+            if let Some(op) = step(run, self.half, self.leaf_only, self.features) {
+                return Some(op);
+            }
+            self.at += 1;
+        }
+    }
+}
+
+/// The proof that an invalidation has completed on every core. Without it no frame and no table is given back.
+#[derive(Debug)]
+#[must_use = "frames and tables are freed with it"]
+pub struct Done(());
+
+impl Done {
+    /// For a gather that withdrew nothing.
+    pub(crate) const fn nothing_owed() -> Self {
+        Done(())
+    }
+}

@@ -1,0 +1,99 @@
+//! Failures as values: what, where, how far the operation got, and what to do about it.
+
+use core::fmt;
+
+use crate::addr::Va;
+
+/// What an operation refused or could not do.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum What {
+    /// The address is not a multiple of 4 KiB.
+    Misaligned,
+    /// Bits \[63:48\] of the address are not all equal.
+    NonCanonical,
+    /// The range runs over the end of its half of the address space.
+    TooLong,
+    /// The address belongs to the half that these tables do not translate.
+    OtherHalf,
+    /// The gather was opened for another address space, whose ASID its invalidation would use.
+    OtherGather,
+    /// The frames run over the end of the 48-bit physical address space.
+    OutputTooHigh,
+    /// There is a valid descriptor already.
+    AlreadyMapped,
+    /// There is no valid descriptor.
+    NotMapped,
+    /// No frame for a table.
+    OutOfFrames,
+    /// The list of frames ended before the range.
+    TooFewFrames,
+    /// The range covers a part of a block, or moves a block to where it is not aligned.
+    PartOfBlock,
+    /// The mapping would be writable and executable, at once or through a stale TLB entry.
+    WriteAndExecute,
+    /// Device memory cannot be executed.
+    ExecutableDevice,
+}
+
+impl What {
+    /// The failure and its remedy, in words.
+    pub const fn text(self) -> (&'static str, &'static str) {
+        match self {
+            What::Misaligned => ("not page aligned", "round the address to 4 KiB"),
+            What::NonCanonical => ("not a canonical address", "bits 63..48 must all be equal"),
+            What::TooLong => ("range leaves its half of the address space", "shorten it"),
+            What::OtherHalf => (
+                "address is in the other half",
+                "use the space that translates it",
+            ),
+            What::OtherGather => (
+                "gather belongs to another space",
+                "open one with this space's `gather`",
+            ),
+            What::OutputTooHigh => ("output address beyond 48 bits", "check the physical range"),
+            What::AlreadyMapped => ("already mapped", "unmap it first, or use `replace`"),
+            What::NotMapped => ("not mapped", "map it first"),
+            What::OutOfFrames => ("no frame for a table", "free memory and go on from here"),
+            What::TooFewFrames => ("fewer frames than pages", "go on from here with more"),
+            What::PartOfBlock => ("part of a block", "`split` it while nobody else uses it"),
+            What::WriteAndExecute => (
+                "writable and executable",
+                "make it read-only and invalidate in between",
+            ),
+            What::ExecutableDevice => ("executable device memory", "use Normal memory"),
+        }
+    }
+}
+
+/// A failed operation. Everything before [`Error::at`] is done and stays; nothing from there on was changed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[must_use]
+pub struct Error {
+    /// What went wrong.
+    pub what: What,
+    /// The first address that was not dealt with.
+    pub at: Va,
+    /// Pages of the range dealt with before it; 0 when the tables are as they were (but for empty tables linked).
+    pub done: u64,
+}
+
+impl Error {
+    /// Nothing done, refused at `at`.
+    pub(crate) const fn new(what: What, at: Va) -> Self {
+        Self { what, at, done: 0 }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, remedy) = self.what.text();
+        write!(
+            f,
+            "{what} at {} ({} pages done before it): {remedy}",
+            self.at, self.done
+        )
+    }
+}
+
+impl core::error::Error for Error {}

@@ -1,0 +1,155 @@
+//! The gather: collects what an unmap, a protect or a move owes, and pays it once.
+//!
+//! Linux's `mmu_gather`, without its memory: frames go to a [`Sink`] the caller supplies, unlinked tables are chained
+//! through their own first descriptors.
+
+use crate::addr::{Frame, Half, Level, Pages, Va};
+use crate::debt::{Debt, Done};
+use crate::desc::{Desc, Mapping};
+use crate::mmu::{Mmu, Slots, Step};
+
+/// Where the frames of removed mappings wait for the invalidation.
+///
+/// The gather owns its sink and lends it only after paying, so a frame cannot be reused while a TLB still translates to it.
+/// `()` is for mappings that do not own their frames.
+pub trait Sink {
+    /// Takes one removed mapping. Called in the loop over descriptors, before the invalidation: remember it, and touch
+    /// nothing else. A sink with bounded room is given sub-ranges that fit, and emptied with [`Gather::pay`] between them.
+    fn park(&mut self, mapping: Mapping);
+}
+
+impl Sink for () {
+    #[inline]
+    fn park(&mut self, _: Mapping) {}
+}
+
+impl<S: Sink + ?Sized> Sink for &mut S {
+    #[inline]
+    fn park(&mut self, mapping: Mapping) {
+        (**self).park(mapping);
+    }
+}
+
+/// Debt and parked tables; pays when it is dropped.
+struct Owed<'m, M: Mmu> {
+    mmu: &'m M,
+    debt: Debt,
+    /// The unlinked tables: the first, whose descriptor 0 holds the next one's frame, and so on.
+    ///
+    /// A walk cache may still lead a walker into these tables. It finds an aligned address there, whose bit 0 is clear: an
+    /// invalid descriptor.
+    tables: Option<M::Table>,
+}
+
+impl<M: Mmu> Owed<'_, M> {
+    fn pay(&mut self) -> Done {
+        if self.debt.is_empty() {
+            return Done::nothing_owed();
+        }
+        let half = self.debt.half();
+        let done = self
+            .mmu
+            .invalidate(core::mem::replace(&mut self.debt, Debt::new(half)));
+        while let Some(table) = self.tables {
+            // `broken` and `mended` are for leaves; here the word is a frame's address, or zero at the end.
+            let next = self.mmu.read(table, 0).bits();
+            self.tables =
+                (next != 0).then(|| self.mmu.child(Desc::from_bits(next).frame(Level::L3)));
+            self.mmu.free_table(table, &done);
+        }
+        done
+    }
+}
+
+impl<M: Mmu> Drop for Owed<'_, M> {
+    fn drop(&mut self) {
+        // An early return with `?` leaves no stale translation behind.
+        let _ = self.pay();
+    }
+}
+
+/// What one or several operations on one space withdrew from the TLBs' point of view, and what must wait for it.
+///
+/// Until [`Gather::finish`] or [`Gather::pay`] the withdrawn translations may still be used by any core, so: the frames behind
+/// them are not reused, the addresses are not mapped anew, and a lost permission is not relied on. Nothing is lost when it
+/// is dropped instead: it pays then too. It lives on the stack of the operation that owes.
+#[must_use = "withdrawn translations may still be in TLBs until `finish`"]
+pub struct Gather<'m, M: Mmu, S: Sink = ()> {
+    // Before `sink`: fields drop in this order, and a sink that frees its frames when dropped must come after the payment.
+    owed: Owed<'m, M>,
+    sink: S,
+}
+
+impl<'m, M: Mmu, S: Sink> Gather<'m, M, S> {
+    pub(crate) fn new(mmu: &'m M, half: Half, sink: S) -> Self {
+        Self {
+            owed: Owed {
+                mmu,
+                debt: Debt::new(half),
+                tables: None,
+            },
+            sink,
+        }
+    }
+
+    /// What is owed so far.
+    pub fn debt(&self) -> &Debt {
+        &self.owed.debt
+    }
+
+    /// Pays and lends out the sink, whose frames may now be reused; the gather can be used further. Executes no
+    /// instruction when nothing is owed.
+    pub fn pay(&mut self) -> (&mut S, Done) {
+        let done = self.owed.pay();
+        (&mut self.sink, done)
+    }
+
+    /// Pays, and returns the sink, whose frames may now be reused.
+    pub fn finish(mut self) -> (S, Done) {
+        let done = self.owed.pay();
+        (self.sink, done)
+    }
+
+    /// Whether a stale translation of `pages` may be in a TLB because of this gather.
+    pub fn touches(&self, pages: Pages) -> bool {
+        self.owed.debt.touches(pages)
+    }
+
+    /// `n` leaves of `level` from `va` on were changed or removed.
+    pub(crate) fn add(&mut self, va: Va, level: Level, n: usize) {
+        self.owed.debt.add(va, level, n as u64);
+    }
+
+    pub(crate) fn add_all(&mut self) {
+        self.owed.debt.add_all();
+    }
+
+    /// A removed mapping, whose frames may be reused after the payment.
+    #[inline]
+    pub(crate) fn park(&mut self, mapping: Mapping) {
+        self.sink.park(mapping);
+    }
+
+    /// Takes a table that was unlinked from the descriptor of `level` for `va`.
+    pub(crate) fn park_table(&mut self, table: M::Table, va: Va, level: Level) {
+        self.owed.debt.add_table(va, level);
+        let mmu = self.owed.mmu;
+        let next = self
+            .owed
+            .tables
+            .map_or(Desc::INVALID, |t| link_word(mmu.frame(t)));
+        let first = Slots {
+            table,
+            level: level.next().unwrap_or(Level::L3),
+            at: 0..1,
+            va,
+        };
+        mmu.edit(first, |_| Step::Store(next));
+        self.owed.tables = Some(table);
+    }
+}
+
+/// The address of the next parked table. Its bit 0 is clear.
+const fn link_word(next: Frame) -> Desc {
+    Desc::from_bits(next.pa().raw())
+}

@@ -1,0 +1,204 @@
+//! Move: the same frames at other addresses.
+
+use crate::addr::{ENTRIES, Level, PAGE_SHIFT, Pages, Va};
+use crate::desc::Desc;
+use crate::error::{Error, What};
+use crate::gather::{Gather, Sink};
+use crate::mmu::{Mmu, Slots, Step};
+use crate::space::Space;
+
+impl<M: Mmu> Space<'_, M> {
+    /// Moves the mappings of `from` to the same number of pages at `to`; holes move along. Returns how many pages were mapped.
+    ///
+    /// The new place is usable when the pair is paid that this owes (one per call); the old addresses may be mapped anew when the gather
+    /// has paid. Frames stay in use, so the sink gets nothing.
+    ///
+    /// Where the ranges are disjoint, each run of descriptors is copied and then cleared, blocks included. Where they overlap, a live page
+    /// would be replaced by another, so: all are broken, the gather is paid, all are made at their new place; meanwhile an access from any
+    /// core faults. The gather is paid first, too, when it holds stale translations of the new place, as after moving neighbours.
+    ///
+    /// # Errors
+    /// Nothing changed: those of [`Pages::new`] for either range, [`What::OtherHalf`], [`What::OtherGather`]. Part of the way, where the
+    /// ranges are disjoint, and with nothing changed where they overlap: [`What::AlreadyMapped`] (where a page would go),
+    /// [`What::OutOfFrames`] for a table there, [`What::PartOfBlock`]. [`Error::at`] is in `from`.
+    pub fn move_pages<S: Sink>(
+        &self,
+        from: Pages,
+        to: Va,
+        gather: &mut Gather<'_, M, S>,
+    ) -> Result<u64, Error> {
+        let dest = Pages::new(to, from.count())?;
+        self.check_with(from, gather)?;
+        self.check_with(dest, gather)?;
+        if from.start() == to {
+            return Ok(self.mappings(from)?.map(|m| m.frames()).sum());
+        }
+        if gather.touches(dest) {
+            let _ = gather.pay();
+        }
+        if from.overlaps(dest) {
+            self.move_overlapping(from, dest, gather)
+        } else {
+            self.move_apart(from, dest, gather)
+        }
+    }
+
+    fn move_apart<S: Sink>(
+        &self,
+        from: Pages,
+        dest: Pages,
+        gather: &mut Gather<'_, M, S>,
+    ) -> Result<u64, Error> {
+        let mut stored = false;
+        let moved = self.sweep(from, |source| {
+            let level = source.level;
+            let va = dest
+                .skip((source.va.raw() - from.start().raw()) >> PAGE_SHIFT)
+                .start();
+            if !level.aligned(va.raw()) {
+                return Err(What::PartOfBlock);
+            }
+            let (table, found) = self.table_for(va, level, &mut stored)?;
+            if found != level {
+                return Err(What::PartOfBlock); // a block cannot take the place of a table
+            }
+            let index = level.index(va);
+            let room = source.at.len().min(ENTRIES - index);
+            let mut next = source.at.start;
+            let n = self.mmu.edit(
+                Slots {
+                    table,
+                    level,
+                    at: index..index + room,
+                    va,
+                },
+                |old| {
+                    let desc = self.mmu.read(source.table, next);
+                    if old.is_valid() || !desc.is_leaf(level) {
+                        return Step::Stop;
+                    }
+                    next += 1;
+                    Step::Store(desc)
+                },
+            );
+            if n == 0 {
+                return Err(What::AlreadyMapped);
+            }
+            stored = true;
+            let first = source.va;
+            let at = source.at.start..source.at.start + n;
+            self.mmu
+                .edit(Slots { at, ..source }, |_| Step::Store(Desc::INVALID));
+            gather.add(first, level, n);
+            Ok(n)
+        });
+        if stored {
+            self.mmu.owe();
+        }
+        moved
+    }
+
+    fn move_overlapping<S: Sink>(
+        &self,
+        from: Pages,
+        dest: Pages,
+        gather: &mut Gather<'_, M, S>,
+    ) -> Result<u64, Error> {
+        let refused = |what, at| Error { what, at, done: 0 };
+        let upwards = dest.start() > from.start();
+        let by = (dest.start().raw().abs_diff(from.start().raw())) >> PAGE_SHIFT;
+        // The part of the new place that is not part of the old.
+        let fresh = if upwards {
+            dest.skip(from.count() - by)
+        } else {
+            dest.take(by)
+        };
+        if let Some(there) = self.mappings(fresh)?.next() {
+            let into = there.va.max(fresh.start()).raw() - dest.start().raw();
+            return Err(refused(
+                What::AlreadyMapped,
+                from.skip(into >> PAGE_SHIFT).start(),
+            ));
+        }
+        if self.mappings(from)?.any(|m| m.level < Level::L3) {
+            return Err(refused(What::PartOfBlock, from.start()));
+        }
+        self.reserve(dest)
+            .map_err(|e| refused(e.what, from.skip(e.done).start()))?;
+        let pages = self.sweep(from, |slots| {
+            let va = slots.va;
+            let n = self.mmu.edit(slots, |old| {
+                if old.is_valid() {
+                    Step::Store(old.broken())
+                } else {
+                    Step::Stop
+                }
+            });
+            gather.add(va, Level::L3, n);
+            Ok(n)
+        })?;
+        let _ = gather.pay();
+        // In steps of at most the distance, so that a step's source and destination are disjoint, from the end that the
+        // move goes towards, so that a step's destination has been vacated. A step stays in one table on either side.
+        let (source, target) = (
+            from.start().raw() >> PAGE_SHIFT,
+            dest.start().raw() >> PAGE_SHIFT,
+        );
+        let mut left = from.count();
+        while left > 0 {
+            let done = from.count() - left;
+            let room = |page: u64| {
+                if upwards {
+                    (page + left - 1) % TABLE + 1
+                } else {
+                    TABLE - (page + done) % TABLE
+                }
+            };
+            let n = left.min(by).min(room(source)).min(room(target));
+            let offset = if upwards { left - n } else { done };
+            self.move_broken(from.skip(offset).take(n), dest.skip(offset).start());
+            left -= n;
+        }
+        if pages > 0 {
+            self.mmu.owe();
+        }
+        Ok(pages)
+    }
+
+    /// Makes the broken descriptors of `from` at `to` and clears them. Each side is in one table, that of `to` is linked.
+    fn move_broken(&self, from: Pages, to: Va) {
+        let slots = |va: Va| {
+            let (table, level) = self.find(va);
+            let index = level.index(va);
+            (level == Level::L3).then(|| Slots {
+                table,
+                level,
+                at: index..index + from.whole_slots(level),
+                va,
+            })
+        };
+        let (Some(source), Some(target)) = (slots(from.start()), slots(to)) else {
+            return;
+        };
+        let mut next = source.at.start;
+        self.mmu.edit(target, |_| {
+            let desc = self.mmu.read(source.table, next).mended();
+            next += 1;
+            if desc.is_valid() {
+                Step::Store(desc)
+            } else {
+                Step::Skip
+            }
+        });
+        self.mmu.edit(source, |old| {
+            if old.is_broken() {
+                Step::Store(Desc::INVALID)
+            } else {
+                Step::Skip
+            }
+        });
+    }
+}
+
+/// Pages that one last-level table maps.
+const TABLE: u64 = Level::L2.pages();

@@ -1,0 +1,251 @@
+//! A space: the tables under one root, and how the operations move through them.
+
+use crate::addr::{Frame, Half, Level, Pages, Va};
+use crate::desc::{Desc, Mapping};
+use crate::error::{Error, What};
+use crate::gather::{Gather, Sink};
+use crate::mmu::{Mmu, Slots};
+
+/// The tables of one half of an address space. A few words; it owns nothing and frees nothing when it is dropped.
+///
+/// # Who may call what
+///
+/// | to do | hold | why that is enough |
+/// |---|---|---|
+/// | map, unmap, protect, move, replace pages (`&self`) | the *area*: nobody else works on these pages | last-level descriptors and blocks of different areas are different words |
+/// | link a table (inside those) | the short lock in [`Mmu::link`] | two areas may need the same table at once |
+/// | split a block, free tables, destroy (`&mut self`) | the *space*: nobody else works on it at all | an operation elsewhere may be on its way through the table |
+/// | read (`walk`, `mappings`) | the area for a firm answer; nothing for a snapshot | loads are atomic; tables are freed only by the owner of the space |
+///
+/// So a kernel's own half, used from all cores through `&self`, keeps its tables for ever, and a task's half sits in a lock.
+#[derive(Clone, Copy)]
+pub struct Space<'m, M: Mmu> {
+    pub(crate) mmu: &'m M,
+    pub(crate) root: M::Table,
+    pub(crate) half: Half,
+}
+
+impl<'m, M: Mmu> Space<'m, M> {
+    /// The space of `half` under `root`, a level 0 table of valid or all-zero descriptors.
+    pub const fn new(mmu: &'m M, root: M::Table, half: Half) -> Self {
+        Self { mmu, root, half }
+    }
+
+    /// The root table, for TTBRn_EL1.
+    pub const fn root(&self) -> M::Table {
+        self.root
+    }
+
+    /// The half it translates.
+    pub const fn half(&self) -> Half {
+        self.half
+    }
+
+    /// A gather for operations on this space, whose removed frames go to `sink`.
+    pub fn gather<S: Sink>(&self, sink: S) -> Gather<'m, M, S> {
+        Gather::new(self.mmu, self.half, sink)
+    }
+
+    /// The descriptors that the walker meets for `va`, from level 0 down.
+    ///
+    /// # Errors
+    /// [`What::NonCanonical`], [`What::OtherHalf`].
+    pub fn walk(&self, va: Va) -> Result<Walk, Error> {
+        let page = Pages::one(Va::new(va.raw() & !0xfff))?;
+        self.check(page)?;
+        let mut walk = Walk {
+            va,
+            steps: [Desc::INVALID; 4],
+            last: Level::L0,
+        };
+        let (mut table, mut level) = (self.root, Level::L0);
+        loop {
+            let desc = self.mmu.read(table, level.index(va));
+            walk.steps[usize::from(level.number())] = desc;
+            walk.last = level;
+            match (desc.next_table(level), level.next()) {
+                (Some(next), Some(below)) => (table, level) = (self.mmu.child(next), below),
+                _ => return Ok(walk),
+            }
+        }
+    }
+
+    /// Every mapping that has a page in `pages`, in ascending order. Each is whole, also where the range covers a part of a block.
+    ///
+    /// # Errors
+    /// [`What::OtherHalf`].
+    pub fn mappings(&self, pages: Pages) -> Result<Mappings<'m, M>, Error> {
+        self.check(pages)?;
+        Ok(Mappings {
+            space: Space { ..*self },
+            rest: pages,
+            table: self.root,
+            level: Level::L0,
+            left: 0,
+        })
+    }
+
+    /// That these tables translate `pages`.
+    pub(crate) fn check(&self, pages: Pages) -> Result<(), Error> {
+        if pages.is_empty() || self.half.holds(pages) {
+            Ok(())
+        } else {
+            Err(Error::new(What::OtherHalf, pages.start()))
+        }
+    }
+
+    /// That these tables translate `pages`, and that `gather` pays for them.
+    pub(crate) fn check_with<S: Sink>(
+        &self,
+        pages: Pages,
+        gather: &Gather<'_, M, S>,
+    ) -> Result<(), Error> {
+        self.check(pages)?;
+        if gather.debt().half() == self.half {
+            Ok(())
+        } else {
+            Err(Error::new(What::OtherGather, pages.start()))
+        }
+    }
+
+    /// The table that holds the first descriptor for `va` that is no table descriptor, and its level.
+    #[inline]
+    pub(crate) fn find(&self, va: Va) -> (M::Table, Level) {
+        let (mut table, mut level) = (self.root, Level::L0);
+        // At level 3 nothing is a table descriptor, so the loop ends there at the latest, without reading.
+        while let Some(below) = level.next() {
+            match self.mmu.read(table, level.index(va)).next_table(level) {
+                Some(next) => (table, level) = (self.mmu.child(next), below),
+                None => break,
+            }
+        }
+        (table, level)
+    }
+
+    /// Goes over the leaves of `pages` in ascending order, skipping holes. Walks from the root only where a table ends.
+    ///
+    /// `f` gets the slots from a leaf to the end of its table or of the range, all of them wholly inside the range. It deals with as
+    /// many leaves as it likes and returns how many descriptors that were; 0 only together with a refusal, which ends
+    /// the sweep.
+    ///
+    /// Returns how many pages the slots spanned that `f` dealt with.
+    pub(crate) fn sweep(
+        &self,
+        pages: Pages,
+        mut f: impl FnMut(Slots<M::Table>) -> Result<usize, What>,
+    ) -> Result<u64, Error> {
+        let (mut rest, mut dealt) = (pages, 0);
+        while !rest.is_empty() {
+            let (table, level) = self.find(rest.start());
+            loop {
+                let index = level.index(rest.start());
+                let desc = self.mmu.read(table, index);
+                if desc.is_table(level) {
+                    break; // another core has linked it, or it stands behind a block: descend
+                }
+                let mut n = 1;
+                if desc.is_valid() {
+                    let stop = |what| Error {
+                        what,
+                        at: rest.start(),
+                        done: pages.count() - rest.count(),
+                    };
+                    let whole = rest.whole_slots(level);
+                    if whole == 0 {
+                        return Err(stop(What::PartOfBlock));
+                    }
+                    let slots = Slots {
+                        table,
+                        level,
+                        at: index..index + whole,
+                        va: rest.start(),
+                    };
+                    n = f(slots).map_err(stop)? as u64;
+                    dealt += n * level.pages();
+                }
+                let last_of_table = rest.skip_slots(level, n);
+                let ended = index as u64 + n >= crate::addr::ENTRIES as u64;
+                rest = last_of_table;
+                if ended || rest.is_empty() {
+                    break;
+                }
+            }
+        }
+        Ok(dealt)
+    }
+}
+
+/// The descriptors met for one address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Walk {
+    va: Va,
+    steps: [Desc; 4],
+    last: Level,
+}
+
+impl Walk {
+    /// Level and descriptor of each step, down to the one that is no table.
+    pub fn steps(&self) -> impl Iterator<Item = (Level, Desc)> {
+        Level::ALL
+            .into_iter()
+            .zip(self.steps)
+            .take(usize::from(self.last.number()) + 1)
+    }
+
+    /// The mapping of the address; `None` when the walk faults.
+    pub fn mapping(&self) -> Option<Mapping> {
+        let (level, desc) = (self.last, self.steps[usize::from(self.last.number())]);
+        let va = Va::new(self.va.raw() & !(level.size() - 1));
+        desc.is_leaf(level).then_some(Mapping { va, level, desc })
+    }
+
+    /// The frame that the address's page lies in; `None` when the walk faults.
+    pub fn frame(&self) -> Option<Frame> {
+        let mapping = self.mapping()?;
+        mapping
+            .frame()
+            .checked_add((self.va.raw() - mapping.va.raw()) >> crate::addr::PAGE_SHIFT)
+    }
+}
+
+/// Iterator over mappings; see [`Space::mappings`].
+pub struct Mappings<'m, M: Mmu> {
+    space: Space<'m, M>,
+    rest: Pages,
+    /// The table in which the walk goes on, while `left` descriptors of it are left.
+    table: M::Table,
+    level: Level,
+    left: usize,
+}
+
+impl<M: Mmu> Iterator for Mappings<'_, M> {
+    type Item = Mapping;
+
+    fn next(&mut self) -> Option<Mapping> {
+        while !self.rest.is_empty() {
+            let va = self.rest.start();
+            if self.left == 0 {
+                (self.table, self.level) = self.space.find(va);
+                self.left = crate::addr::ENTRIES - self.level.index(va);
+            }
+            let (level, desc) = (
+                self.level,
+                self.space.mmu.read(self.table, self.level.index(va)),
+            );
+            if desc.is_table(level) {
+                self.left = 0;
+                continue;
+            }
+            self.left -= 1;
+            self.rest = self.rest.skip_slots(level, 1);
+            if desc.is_leaf(level) {
+                return Some(Mapping {
+                    va: Va::new(va.raw() & !(level.size() - 1)),
+                    level,
+                    desc,
+                });
+            }
+        }
+        None
+    }
+}

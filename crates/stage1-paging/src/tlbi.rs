@@ -1,0 +1,189 @@
+//! TLB invalidation instructions and their operands. Nothing else in the project composes these bits.
+//!
+//! Operand layouts: Arm ARM DDI 0487, C5.5 (`TLBI VAE1IS` and its siblings), D8.14.5 (range operations).
+
+use crate::addr::{Asid, Half, Level, PAGE_SHIFT, Va};
+
+/// What the cores' TLB invalidation can do. All cores must have it; `default()` is what every Armv8.0 core has.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Features {
+    /// FEAT_TLBIRANGE: ID_AA64ISAR0_EL1.TLB = 0b0010.
+    pub range: bool,
+    /// FEAT_TTL: ID_AA64MMFR2_EL1.TTL = 0b0001. Where it is absent those operand bits are RES0.
+    pub ttl: bool,
+}
+
+/// One TLB invalidation: the instruction, and the operand for its register.
+///
+/// All broadcast within the Inner Shareable domain. An unbroadcast one is never right when another core may have used the
+/// table, and no cheaper when none has.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Tlbi {
+    /// `tlbi vae1is`: one address, one ASID or global, walk caches too.
+    Vae1is(u64),
+    /// `tlbi vale1is`: one address, one ASID or global, last level only.
+    Vale1is(u64),
+    /// `tlbi vaae1is`: one address, every ASID, walk caches too.
+    Vaae1is(u64),
+    /// `tlbi vaale1is`: one address, every ASID, last level only.
+    Vaale1is(u64),
+    /// `tlbi rvae1is`: a range, one ASID or global, walk caches too. FEAT_TLBIRANGE.
+    Rvae1is(u64),
+    /// `tlbi rvale1is`: a range, one ASID or global, last level only. FEAT_TLBIRANGE.
+    Rvale1is(u64),
+    /// `tlbi rvaae1is`: a range, every ASID, walk caches too. FEAT_TLBIRANGE.
+    Rvaae1is(u64),
+    /// `tlbi rvaale1is`: a range, every ASID, last level only. FEAT_TLBIRANGE.
+    Rvaale1is(u64),
+    /// `tlbi aside1is`: everything non-global of one ASID.
+    Aside1is(u64),
+    /// `tlbi vmalle1is`: everything of EL1 and EL0.
+    Vmalle1is,
+}
+
+/// Longest run one range operation takes, at SCALE 3: 32 units of 2^16 pages.
+const RANGE_MAX_PAGES: u64 = 32 << 16;
+/// TG: 4 KiB granule.
+const TG_4K: u64 = 0b01 << 46;
+
+impl Tlbi {
+    /// The invalidation of the entry for `va`.
+    ///
+    /// `leaf_only` leaves walk caches alone. `level` is where the leaf stands, or `None` when that is not known or a table is
+    /// withdrawn; it becomes the TTL hint where there is FEAT_TTL.
+    pub const fn page(
+        half: Half,
+        va: Va,
+        level: Option<Level>,
+        leaf_only: bool,
+        features: Features,
+    ) -> Self {
+        // VA[55:12] in bits 43:0. Bits 63:56 of the address must go, or they would spill into TTL and ASID.
+        let va = (va.raw() >> PAGE_SHIFT) & ((1 << 44) - 1);
+        // TTL[3:2] = 0b01 is the 4 KiB granule, TTL[1:0] the level. Level 0 has no leaves and no encoding.
+        let ttl = match level {
+            Some(level) if features.ttl && level.number() > 0 => {
+                (0b0100 | level.number() as u64) << 44
+            }
+            _ => 0,
+        };
+        match (half, leaf_only) {
+            (Half::Lower(asid), false) => Tlbi::Vae1is(asid_field(asid) | ttl | va),
+            (Half::Lower(asid), true) => Tlbi::Vale1is(asid_field(asid) | ttl | va),
+            (Half::Upper, false) => Tlbi::Vaae1is(ttl | va),
+            (Half::Upper, true) => Tlbi::Vaale1is(ttl | va),
+        }
+    }
+
+    /// The invalidation of `(num + 1) << (5 * scale + 1)` pages from `va`; `num` below 32, `scale` below 4.
+    ///
+    /// `level` as in [`Tlbi::page`]: with a TTL the range must be aligned to that level, or it
+    /// need not invalidate anything.
+    const fn range(
+        half: Half,
+        va: Va,
+        scale: u32,
+        num: u64,
+        level: Option<Level>,
+        leaf_only: bool,
+        f: Features,
+    ) -> Self {
+        // BaseADDR is VA[48:12] in bits 36:0. VA[48] tells the halves apart.
+        let base = (va.raw() >> PAGE_SHIFT) & ((1 << 37) - 1);
+        let ttl = match level {
+            Some(level) if f.ttl && level.number() > 0 => (level.number() as u64) << 37,
+            _ => 0,
+        };
+        let operand = TG_4K | ((scale as u64 & 0b11) << 44) | ((num & 0x1f) << 39) | ttl | base;
+        match (half, leaf_only) {
+            (Half::Lower(asid), false) => Tlbi::Rvae1is(asid_field(asid) | operand),
+            (Half::Lower(asid), true) => Tlbi::Rvale1is(asid_field(asid) | operand),
+            (Half::Upper, false) => Tlbi::Rvaae1is(operand),
+            (Half::Upper, true) => Tlbi::Rvaale1is(operand),
+        }
+    }
+
+    /// The invalidation of a whole half. The upper half is global, and global entries go only with everything.
+    pub const fn all(half: Half) -> Self {
+        match half {
+            Half::Lower(asid) => Tlbi::Aside1is(asid_field(asid)),
+            Half::Upper => Tlbi::Vmalle1is,
+        }
+    }
+
+    /// How many translations it drops at most; `None` when there is no bound but the TLB's size.
+    pub const fn reach(self) -> Option<u64> {
+        match self {
+            Tlbi::Vae1is(_) | Tlbi::Vale1is(_) | Tlbi::Vaae1is(_) | Tlbi::Vaale1is(_) => Some(1),
+            Tlbi::Rvae1is(op) | Tlbi::Rvale1is(op) | Tlbi::Rvaae1is(op) | Tlbi::Rvaale1is(op) => {
+                let (num, scale) = ((op >> 39) & 0x1f, (op >> 44) & 0b11);
+                Some((num + 1) << (5 * scale + 1))
+            }
+            Tlbi::Aside1is(_) | Tlbi::Vmalle1is => None,
+        }
+    }
+}
+
+const fn asid_field(asid: Asid) -> u64 {
+    (asid.0 as u64) << 48
+}
+
+/// Pages to invalidate that all stand at one level, or at unknown ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Run {
+    pub va: Va,
+    pub pages: u64,
+    /// Distance between two addresses to invalidate, in pages.
+    pub stride: u64,
+    /// The TTL hint.
+    pub level: Option<Level>,
+}
+
+/// Takes the next invalidation off a run; `None` when it is empty.
+///
+/// With range operations: from the largest SCALE down, each takes all the units of 2^(5·SCALE+1) pages that fit; an odd last page
+/// is left to a page operation. So a run up to 8 GiB takes at most five. (Linux counts SCALE down too since e2768b798a19, so
+/// that each BaseADDR keeps its alignment.)
+#[inline]
+pub(crate) fn step(run: &mut Run, half: Half, leaf_only: bool, features: Features) -> Option<Tlbi> {
+    if run.pages == 0 {
+        return None;
+    }
+    if features.range && run.pages > run.stride {
+        // pages > stride ≥ 1: SCALE 0 fits.
+        let fit = |scale: &u32| run.pages >> (5 * scale + 1) > 0;
+        let scale = (0..4).rev().find(fit).unwrap_or(0);
+        let units = (run.pages >> (5 * scale + 1)).min(32);
+        let op = Tlbi::range(
+            half,
+            run.va,
+            scale,
+            units - 1,
+            run.level,
+            leaf_only,
+            features,
+        );
+        advance(run, units << (5 * scale + 1));
+        return Some(op);
+    }
+    let op = Tlbi::page(half, run.va, run.level, leaf_only, features);
+    advance(run, run.stride);
+    Some(op)
+}
+
+/// How many invalidations [`step`] makes of a run.
+pub(crate) fn steps(run: &Run, features: Features) -> u64 {
+    if features.range && run.pages > run.stride {
+        let (large, rest) = (run.pages / RANGE_MAX_PAGES, run.pages % RANGE_MAX_PAGES);
+        // Scales 3 to 1 have 5 bits of the count each, scale 0 too; the last bit is the single page.
+        let scales = (0..4).filter(|s| (rest >> (5 * s + 1)) & 0x1f != 0).count() as u64;
+        return large + scales + (rest & 1);
+    }
+    run.pages.div_ceil(run.stride)
+}
+
+fn advance(run: &mut Run, pages: u64) {
+    let pages = pages.min(run.pages);
+    run.va = Va::new(run.va.raw().wrapping_add(pages << PAGE_SHIFT));
+    run.pages -= pages;
+}

@@ -1,0 +1,69 @@
+//! Barriers. Each function says which store it follows and for which observer; none is called "just
+//! in case".
+
+use aarch64_cpu::asm::barrier as cpu;
+
+use crate::event::{self, Kind};
+use crate::task;
+
+/// The pair owed by a store of a valid descriptor: `dsb ishst; isb`.
+///
+/// The DSB completes the store for every table walker in the inner shareable domain: without it a
+/// walk may read the old entry for any length of time. The ISB follows because, without FEAT_ETS2,
+/// a walk for an instruction already in the pipeline is not ordered after the DSB: this core could
+/// take a fault that it had speculated from the old entry. (Linux: `emit_pte_barriers`, commit
+/// 5fdd05efa1cd.)
+#[inline]
+pub fn publish() {
+    dsb_ishst();
+    isb();
+    task::counts().pairs.add(1);
+}
+
+/// `dsb ishst`: every earlier store to a table is visible to every walker before anything later
+/// begins.
+///
+/// For the walkers: before a TLBI it is what keeps a walker from refilling the TLB with the old
+/// entry; in [`publish`] it makes the new entry visible. Stores are all that need ordering, hence
+/// `st`; the walkers are inner shareable (TCR, asserted at boot), hence `ish`.
+#[inline]
+pub fn dsb_ishst() {
+    cpu::dsb(cpu::ISHST);
+    task::counts().dsb.add(1);
+    event::record(Kind::DsbIshst, 0, 0, 0);
+}
+
+/// `dsb ish` after a TLBI: every core has dropped the translation, and every access made through it
+/// is complete.
+///
+/// For the frame's next owner: without it a store of another core through the old translation could
+/// land after the frame was given away. It must wait for loads as well, hence not `ishst`.
+#[inline]
+pub fn dsb_ish() {
+    cpu::dsb(cpu::ISH);
+    task::counts().dsb.add(1);
+    event::record(Kind::DsbIsh, 0, 0, 0);
+}
+
+/// `isb`: instructions after it are fetched and translated anew on this core.
+///
+/// For this core alone: another core does its own.
+#[inline]
+pub fn isb() {
+    cpu::isb(cpu::SY);
+    task::counts().isb.add(1);
+    event::record(Kind::Isb, 0, 0, 0);
+}
+
+/// `dmb ishst` between the zeroes of a new table and the store that links it.
+///
+/// For the walkers: one that sees the link must see zeroes behind it, or it reads whatever the
+/// frame held as descriptors. It is never deferred: the pair that publishes the link may come much
+/// later, and orders nothing before itself against a walker that runs ahead. A DMB is enough, since
+/// the second store *is* the one being ordered.
+#[inline]
+pub fn dmb_ishst() {
+    cpu::dmb(cpu::ISHST);
+    task::counts().dmb.add(1);
+    event::record(Kind::DmbIshst, 0, 0, 0);
+}

@@ -1,0 +1,24 @@
+//! What only the machine can do: a dozen named primitives.
+//!
+//! Each primitive does one thing to the machine, counts it, and records an
+//! [`Event`](crate::event::Event). Nothing else in the kernel executes a barrier, an invalidation,
+//! or a system register access that page tables depend on; so a count is what was executed, and the
+//! QEMU plugin can hold it to that.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`barrier`] | `dsb`, `isb`, `dmb`, and the pair that publishes a descriptor |
+//! | [`tlb`] | invalidations, each with the barriers on both sides |
+//! | [`tables`] | loads and stores of descriptors, zeroing of a table |
+//! | [`registers`] | current task, current core, TTBR0, what the ID registers promise |
+//! | [`translate`] | `AT S1E1R`: what the MMU itself says of an address |
+//! | [`probe`] | loads and stores that may fault by intent |
+//! | [`window`] | the HINTs by which the plugin knows a measured region |
+
+pub mod barrier;
+pub mod probe;
+pub mod registers;
+pub mod tables;
+pub mod tlb;
+pub mod translate;
+pub mod window;

@@ -1,0 +1,148 @@
+//! Loads, stores and calls that may fault by intent.
+//!
+//! A workload asks "is this page really gone?" by touching it. The access is one instruction with
+//! an entry in the fix-up table ([`crate::traps`]); if it faults, the function returns what the
+//! exception said. None of them executes a barrier: a probe must see what the core sees at this
+//! moment, not what it would see after a DSB or an ISB that the code under test owes. (Taking the
+//! exception and returning from it do synchronise the context, as SCTLR_EL1.EIS and EOS ask for. So
+//! after a probe that *faulted* nothing can be said about an ISB that was missing before it.)
+
+use core::arch::asm;
+
+use stage1_paging::Va;
+
+use crate::traps::{Esr, Fault};
+
+/// An entry of the fix-up table: the instruction at label 2 may fault, and goes on at label 3 then,
+/// with ESR_EL1 in x0 and FAR_EL1 in x1.
+macro_rules! fixup_entry {
+    () => {
+        ".pushsection .fixup_table, \"a\"
+         .balign 4
+         .word 2b - .
+         .word 3b - .
+         .popsection"
+    };
+}
+pub(super) use fixup_entry;
+
+/// The outcome of an access to `va`, where `syndrome` is 0 unless a fix-up put an ESR_EL1 there: no
+/// abort has EC 0.
+///
+/// The fault is at the address that was asked for. FAR_EL1 is the same one, or invalid, or for
+/// cache maintenance another.
+fn outcome<T>(va: Va, syndrome: u64, value: T) -> Result<T, Fault> {
+    if syndrome == 0 {
+        Ok(value)
+    } else {
+        Err(Fault::from_syndrome(Esr(syndrome), va))
+    }
+}
+
+/// Defines a load of one size.
+macro_rules! read {
+    ($name:ident, $type:ty, $instruction:literal, $register:literal, $size:literal) => {
+        #[doc = concat!("Loads ", $size, " from `va`, by one instruction.")]
+        ///
+        /// Safe for any address. A load changes no memory, every pattern of bits is a value, and what no Rust code may look at (because
+        /// somebody is writing it) is looked at by one machine instruction, as a debugger would: the value may be
+        /// stale, and nothing is derived from it. A device register does what it does when it is read; none that this kernel
+        /// maps gives memory away for that.
+        ///
+        /// # Errors
+        /// The fault that the load took.
+        #[inline]
+        pub fn $name(va: Va) -> Result<$type, Fault> {
+            let value: $type;
+            let syndrome: u64;
+            // SAFETY: 1. The instruction loads and does nothing else; if it faults, the fix-up goes on behind it.
+            // 2. The fix-up changes x0 and x1 only, which are both outputs.
+            unsafe {
+                asm!(
+                    concat!("2: ", $instruction, " {value", $register, "}, [{va}]"),
+                    "3:",
+                    fixup_entry!(),
+                    va = in(reg) va.raw(),
+                    value = out(reg) value,
+                    inout("x0") 0_u64 => syndrome,
+                    out("x1") _,
+                    options(readonly, nostack, preserves_flags)
+                );
+            }
+            outcome(va, syndrome, value)
+        }
+    };
+}
+
+/// Defines a store of one size.
+macro_rules! write {
+    ($name:ident, $type:ty, $instruction:literal, $register:literal, $size:literal) => {
+        #[doc = concat!("Stores ", $size, " to `va`, by one instruction.")]
+        ///
+        /// # Errors
+        /// The fault that the store took; memory is unchanged then.
+        ///
+        /// # Safety
+        /// If the store succeeds, it is the caller's to make: `va` is then mapped to memory that the caller owns or that is only accessed
+        /// atomically, and that no table walker reads. An address where the store must fault, and which does fault, needs
+        /// nothing; but whoever is wrong about that has written where `va` leads.
+        #[inline]
+        pub unsafe fn $name(va: Va, value: $type) -> Result<(), Fault> {
+            let syndrome: u64;
+            // SAFETY: 1. The caller owns what is written.
+            // 2. If the instruction faults, the fix-up goes on behind it and changes x0 and x1 only, both outputs.
+            unsafe {
+                asm!(
+                    concat!("2: ", $instruction, " {value", $register, "}, [{va}]"),
+                    "3:",
+                    fixup_entry!(),
+                    va = in(reg) va.raw(),
+                    value = in(reg) value,
+                    inout("x0") 0_u64 => syndrome,
+                    out("x1") _,
+                    options(nostack, preserves_flags)
+                );
+            }
+            outcome(va, syndrome, ())
+        }
+    };
+}
+
+read!(read_u64, u64, "ldr", ":x", "8 bytes");
+read!(read_u8, u8, "ldrb", ":w", "one byte");
+write!(write_u64, u64, "str", ":x", "8 bytes");
+write!(write_u8, u8, "strb", ":w", "one byte");
+
+/// RET, as [`execute`] wants to find it.
+pub const RET: u32 = 0xD65F_03C0;
+
+/// Calls `va`, where a [`RET`] is: it returns if the address can be executed.
+///
+/// # Errors
+/// The fault that the fetch took.
+///
+/// # Safety
+/// If `va` is mapped executable, the instruction there is [`RET`], and this core fetches it: it was
+/// in memory, and cleaned to the point of unification, when the instruction cache was last
+/// invalidated.
+pub unsafe fn execute(va: Va) -> Result<(), Fault> {
+    let syndrome: u64;
+    // SAFETY: 1. What is called returns at once and changes nothing (the caller's promise), or is
+    // not executed.
+    // 2. The fix-up of a faulting fetch is found by x30 and x16, which are set here and are
+    //    outputs; it changes x0 and x1 only,
+    // both outputs, and SP is what it was.
+    unsafe {
+        asm!(
+            "2: blr x16",
+            "3:",
+            fixup_entry!(),
+            inout("x16") va.raw() => _,
+            inout("x0") 0_u64 => syndrome,
+            out("x1") _,
+            out("x30") _,
+            options(nostack, preserves_flags)
+        );
+    }
+    outcome(va, syndrome, ())
+}

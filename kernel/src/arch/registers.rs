@@ -1,0 +1,210 @@
+//! System registers that the rest of the kernel asks for by name.
+
+use core::arch::asm;
+
+use aarch64_cpu::registers::{
+    ID_AA64ISAR0_EL1, ID_AA64MMFR0_EL1, ID_AA64MMFR2_EL1, MAIR_EL1, MPIDR_EL1, SCTLR_EL1, TCR_EL1,
+    TTBR0_EL1,
+};
+use stage1_paging::Asid;
+use tock_registers::interfaces::{ReadWriteable, Readable, Writeable};
+
+use super::barrier;
+use super::tables::{Hardware, Table};
+use crate::event::{self, Kind};
+
+/// The current task's address: SP_EL0, which nothing at EL1 uses as a stack.
+///
+/// Declared `pure`: for the code of one task the value never changes, however often it is preempted
+/// or moved.
+#[inline(always)]
+pub fn current_task() -> u64 {
+    let task;
+    // SAFETY: reads a register.
+    unsafe {
+        asm!("mrs {}, sp_el0", out(reg) task, options(pure, nomem, nostack, preserves_flags))
+    };
+    task
+}
+
+/// Makes `task` the current one.
+///
+/// # Safety
+/// 1. `task` is the address of a [`Task`](crate::task::Task) that lives for as long as it is
+///    current.
+/// 2. The caller is the switch, or the start of a core: code that keeps nothing derived from the
+///    task before.
+#[inline(always)]
+pub unsafe fn set_current_task(task: u64) {
+    // SAFETY: the caller keeps both points; the stack in use is SP_EL1.
+    unsafe { asm!("msr sp_el0, {}", in(reg) task, options(nostack, preserves_flags)) };
+}
+
+/// This core's record: TPIDR_EL1.
+///
+/// Not `pure`: a task that moves reads another core's.
+#[inline(always)]
+pub fn core_record() -> u64 {
+    let record;
+    // SAFETY: reads a register.
+    unsafe { asm!("mrs {}, tpidr_el1", out(reg) record, options(nomem, nostack, preserves_flags)) };
+    record
+}
+
+/// Sets this core's record.
+///
+/// # Safety
+/// `record` is the address of a [`Core`](crate::task::Core) that lives for ever and is no other
+/// core's.
+#[inline(always)]
+pub unsafe fn set_core_record(record: u64) {
+    // SAFETY: the caller's promise; the register has no effect on the machine.
+    unsafe { asm!("msr tpidr_el1, {}", in(reg) record, options(nostack, preserves_flags)) };
+}
+
+/// Affinity of this core: MPIDR_EL1 without its flag bits.
+pub fn affinity() -> u64 {
+    MPIDR_EL1.get() & 0xFF_00FF_FFFF
+}
+
+/// Masks interrupts and returns what was masked before.
+#[inline(always)]
+pub fn mask_interrupts() -> u64 {
+    let daif;
+    // SAFETY: masking can only postpone an interrupt. Not `nomem`: what a lock protects must not
+    // move across.
+    unsafe {
+        asm!("mrs {}, daif", "msr daifset, #3", out(reg) daif, options(nostack, preserves_flags))
+    };
+    daif
+}
+
+/// Puts the mask back to what [`mask_interrupts`] returned.
+#[inline(always)]
+pub fn restore_interrupts(daif: u64) {
+    // SAFETY: the value came from the same register on this path.
+    unsafe { asm!("msr daif, {}", in(reg) daif, options(nostack, preserves_flags)) };
+}
+
+/// Gives the other hardware thread, or QEMU's other core, a turn while waiting.
+///
+/// `core::hint::spin_loop` is an ISB on AArch64: it would count as a barrier nobody asked for, and
+/// could stand in for one that is missing.
+#[inline(always)]
+pub fn yield_now() {
+    // SAFETY: a hint.
+    unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) };
+}
+
+/// What the ID registers promise about translation.
+#[derive(Clone, Copy, Debug)]
+pub struct Features {
+    /// What TLBI can do.
+    pub tlb: stage1_paging::Features,
+    /// 16-bit ASIDs (else 8).
+    pub asid16: bool,
+    /// Bits of a physical address that a descriptor may hold here (at most 48).
+    pub pa_bits: u8,
+    /// Bytes that `DC ZVA` zeroes, or 0 where it is prohibited.
+    pub zva_bytes: u16,
+}
+
+/// Reads the features of this core.
+pub fn features() -> Features {
+    const PA_BITS: [u8; 6] = [32, 36, 40, 42, 44, 48];
+    let mmfr0 = ID_AA64MMFR0_EL1.get();
+    let dczid: u64;
+    // SAFETY: reads a register.
+    unsafe {
+        asm!("mrs {}, dczid_el0", out(reg) dczid, options(pure, nomem, nostack, preserves_flags))
+    };
+    Features {
+        tlb: stage1_paging::Features {
+            range: ID_AA64ISAR0_EL1.get() >> 56 & 0xF >= 2,
+            ttl: ID_AA64MMFR2_EL1.get() >> 48 & 0xF != 0,
+        },
+        asid16: mmfr0 >> 4 & 0xF == 2,
+        pa_bits: PA_BITS[(mmfr0 & 0xF).min(5) as usize],
+        zva_bytes: if dczid & 0x10 != 0 {
+            0
+        } else {
+            4 << (dczid & 0xF)
+        },
+    }
+}
+
+/// Checks that table walks are write-back and inner shareable in both halves, and the memory
+/// attributes what the tables say.
+///
+/// This is what makes `dsb ishst` enough to publish a descriptor: with non-cacheable walks each
+/// store would need a clean to the point of coherency as well.
+///
+/// # Errors
+/// What is not so.
+pub fn check_walk_attributes() -> Result<(), &'static str> {
+    let tcr = TCR_EL1.get();
+    // SHn = 0b11 inner shareable, ORGNn = IRGNn = 0b01 write-back write-allocate, for TTBR0 (bits
+    // 8..14) and TTBR1 (24..30).
+    let walks = 0b11_01_01;
+    if tcr >> 8 & 0x3F != walks || tcr >> 24 & 0x3F != walks {
+        return Err("TCR_EL1: table walks are not write-back, inner shareable");
+    }
+    if MAIR_EL1.get() & 0xFFFF != 0xFF04 {
+        return Err("MAIR_EL1: index 0 is not Device-nGnRE or index 1 not Normal write-back");
+    }
+    Ok(())
+}
+
+/// The address space in TTBR0_EL1: ASID and table.
+pub fn ttbr0() -> u64 {
+    TTBR0_EL1.get()
+}
+
+/// Makes a task's tables this core's lower half.
+///
+/// The ISB makes the change count for the next access. No invalidation: the ASID keeps translations
+/// of different tables apart.
+///
+/// # Safety
+/// `root` belongs to the address space that `asid` was given to, its stores are visible to walkers,
+/// and it lives until another takes its place.
+pub unsafe fn set_ttbr0(root: Table, asid: Asid) {
+    let value = Hardware::root_address(root).raw() | u64::from(asid.0) << 48;
+    TTBR0_EL1.set(value);
+    barrier::isb();
+    event::record(Kind::Ttbr0, value, 0, 0);
+}
+
+/// Leaves the lower half empty, with ASID 0.
+pub fn clear_ttbr0() {
+    TTBR0_EL1.set(lazy_mmu_boot::empty_table());
+    barrier::isb();
+    event::record(Kind::Ttbr0, lazy_mmu_boot::empty_table(), 0, 0);
+}
+
+/// From the early tables to the kernel's: TTBR1 gets the new root, TTBR0 nothing, and writable
+/// memory stops being executable whatever its descriptor says (SCTLR_EL1.WXN).
+///
+/// # Safety
+/// 1. `root` maps the image, the stack and everything in use where they are, W^X, and its stores
+///    have been published.
+/// 2. The early tables are in use, no other core runs, and interrupts are masked.
+pub unsafe fn leave_early_tables(root: Table) {
+    // SAFETY: the two points are the callee's.
+    unsafe { lazy_mmu_boot::replace_ttbr1(Hardware::root_address(root).raw()) };
+    clear_ttbr0();
+    SCTLR_EL1.modify(SCTLR_EL1::WXN::Enable);
+    // WXN may be held in TLB entries, and those of the identity map are still there: drop them all.
+    // Local, as no other core runs; the ISB makes the bit count and ends what was fetched
+    // before.
+    barrier::isb();
+    // SAFETY: see `tlb`: dropping translations is always allowed.
+    unsafe {
+        asm!(
+            "tlbi vmalle1",
+            "dsb nsh",
+            "isb",
+            options(nostack, preserves_flags)
+        )
+    };
+}

@@ -1,0 +1,195 @@
+//! The command line of a run: what is allowed, what was asked for, and what to say when the two
+//! differ.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::RangeInclusive;
+use core::str::FromStr;
+
+use lazy_mmu::Policy;
+
+use crate::workloads::Run;
+
+/// What a run is to do. The defaults show the nesting: every workload under every policy, with the
+/// debug page allocator on.
+#[derive(Clone, Debug)]
+pub struct Arguments {
+    /// `run=`: what to run, in this order.
+    pub runs: Vec<Run>,
+    /// `policy=`: under which policies, in this order.
+    pub policies: Vec<Policy>,
+    /// `pages=`: how many pages a workload works on.
+    pub pages: usize,
+    /// `k=`: the frame allocator is called after this many entries.
+    pub k: usize,
+    /// `seed=`: of the pseudo-random order of frames.
+    pub seed: u64,
+    /// `debug=`: freed frames are unmapped from the linear map.
+    pub debug: bool,
+    /// `poison=`: freed frames are filled with a pattern, which is checked when they are
+    /// allocated.
+    pub poison: bool,
+    /// `trace=`: the arch primitives record events, and the last ones are printed after each row.
+    pub trace: bool,
+}
+
+/// The default of `pages=`: one table's worth.
+pub const DEFAULT_PAGES: usize = 512;
+/// The default of `k=`.
+pub const DEFAULT_K: usize = 16;
+
+impl Default for Arguments {
+    fn default() -> Self {
+        Self {
+            runs: Run::ALL.to_vec(),
+            policies: Policy::ALL.to_vec(),
+            pages: DEFAULT_PAGES,
+            k: DEFAULT_K,
+            seed: 1,
+            debug: true,
+            poison: false,
+            trace: false,
+        }
+    }
+}
+
+/// What is wrong with a command line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ArgumentError {
+    word: String,
+    wrong: &'static str,
+    allowed: String,
+}
+
+impl fmt::Display for ArgumentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "`{}`: {}; allowed: {}",
+            self.word, self.wrong, self.allowed
+        )
+    }
+}
+
+const KEYS: &str = "run= policy= pages= k= seed= debug= poison= trace=";
+
+impl Arguments {
+    /// Parses a command line. `pages_max` is what this machine's memory allows.
+    ///
+    /// # Errors
+    /// The first word that is wrong, why, and what is allowed instead.
+    pub fn parse(line: &str, pages_max: usize) -> Result<Self, ArgumentError> {
+        let mut arguments = Self {
+            pages: DEFAULT_PAGES.min(pages_max),
+            ..Self::default()
+        };
+        let mut k_given = false;
+        for word in line.split_ascii_whitespace() {
+            let error = |wrong, allowed| ArgumentError {
+                word: word.to_string(),
+                wrong,
+                allowed,
+            };
+            let (key, value) = word
+                .split_once('=')
+                .ok_or_else(|| error("not of the form key=value", KEYS.to_string()))?;
+            match key {
+                "run" => {
+                    arguments.runs = list(value, &Run::ALL)
+                        .ok_or_else(|| error("no such run", names(&Run::ALL)))?
+                }
+                "policy" => {
+                    arguments.policies = list(value, &Policy::ALL)
+                        .ok_or_else(|| error("no such policy", names(&Policy::ALL)))?;
+                }
+                "pages" => {
+                    arguments.pages = number(value, 1..=pages_max)
+                        .map_err(|allowed| error("not a number in range", allowed))?
+                }
+                "k" => {
+                    // Its upper bound is `pages`, which may come later on the line: checked below.
+                    arguments.k = number(value, 1..=usize::MAX)
+                        .map_err(|_| error("not a number in range", k_range(arguments.pages)))?;
+                    k_given = true;
+                }
+                "seed" => {
+                    arguments.seed = u64::from_str(value)
+                        .map_err(|_| error("not a number", "0 to 2^64 - 1".to_string()))?
+                }
+                "debug" => {
+                    arguments.debug =
+                        switch(value).ok_or_else(|| error("not a switch", "on off".to_string()))?
+                }
+                "poison" => {
+                    arguments.poison =
+                        switch(value).ok_or_else(|| error("not a switch", "on off".to_string()))?
+                }
+                "trace" => {
+                    arguments.trace =
+                        switch(value).ok_or_else(|| error("not a switch", "on off".to_string()))?
+                }
+                _ => return Err(error("no such key", KEYS.to_string())),
+            }
+        }
+        if !k_given {
+            arguments.k = DEFAULT_K.min(arguments.pages);
+        } else if arguments.k > arguments.pages {
+            return Err(ArgumentError {
+                word: alloc::format!("k={}", arguments.k),
+                wrong: "more than pages=",
+                allowed: k_range(arguments.pages),
+            });
+        }
+        Ok(arguments)
+    }
+}
+
+fn k_range(pages: usize) -> String {
+    alloc::format!("1 to {pages} (pages=)")
+}
+
+fn number(value: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
+    match usize::from_str(value) {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ => Err(alloc::format!(
+            "{} to {} (a quarter of the free frames)",
+            range.start(),
+            range.end()
+        )),
+    }
+}
+
+fn switch(value: &str) -> Option<bool> {
+    match value {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
+    }
+}
+
+/// Splits `a,b,c`; `all` is everything. A name given twice counts once.
+fn list<T: Copy + PartialEq + fmt::Display>(value: &str, all: &[T]) -> Option<Vec<T>> {
+    let mut chosen: Vec<T> = Vec::new();
+    for name in value.split(',') {
+        let found: &[T] = match name {
+            "all" => all,
+            _ => core::slice::from_ref(all.iter().find(|item| item.to_string() == name)?),
+        };
+        for &item in found {
+            if !chosen.contains(&item) {
+                chosen.push(item);
+            }
+        }
+    }
+    Some(chosen)
+}
+
+fn names<T: fmt::Display>(all: &[T]) -> String {
+    let mut text = String::from("all");
+    for item in all {
+        text.push(' ');
+        text.push_str(&item.to_string());
+    }
+    text
+}

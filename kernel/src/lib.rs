@@ -1,0 +1,154 @@
+//! A minimal AArch64 kernel for lazy MMU mode: everything that needs the machine.
+//!
+//! A store to a page table owes the machine something. Every module here creates that debt, defers
+//! it, pays it, or checks that nobody uses a mapping before it is paid:
+//!
+//! | module | what | debt |
+//! |---|---|---|
+//! | [`arch`] | barriers, invalidations, descriptors, registers | pays |
+//! | [`mode`] | the four calls on the current task | defers |
+//! | [`mem`] | layout, frames and the debug page allocator, heap, spaces | creates |
+//! | [`workloads`] | vmap, remap, zap, protect: page-table work in sections | creates, checks |
+//! | [`replay`] | what each policy owes for the calls that were made | checks |
+//! | [`event`], [`task`] | what happened and how often, per task | |
+//! | [`traps`] | exceptions: the report, the fix-up of intended faults | |
+//! | [`machine`], [`arguments`], [`report`], [`console`], [`exit`] | device tree and command line in, table and verdict out | |
+//!
+//! An image is this library and a `main`: see [`entry!`].
+#![no_std]
+#![cfg_attr(test, no_main)]
+
+extern crate alloc;
+
+pub mod arch;
+pub mod arguments;
+pub mod console;
+pub mod event;
+pub mod exit;
+pub mod machine;
+pub mod mem;
+pub mod mode;
+pub mod replay;
+pub mod report;
+pub mod sync;
+pub mod task;
+pub mod traps;
+pub mod workloads;
+
+use alloc::string::String;
+
+use dtoolkit::fdt::Fdt;
+use lazy_mmu_boot::RAM_BASE;
+use stage1_paging::Pa;
+
+use arguments::Arguments;
+use exit::Verdict;
+use machine::{Machine, TreeError};
+
+/// Declares the function that an image runs once the kernel is up: `fn(&Boot) -> Verdict`.
+#[macro_export]
+macro_rules! entry {
+    ($main:path) => {
+        #[unsafe(no_mangle)]
+        fn kernel_main(boot: &$crate::Boot) -> $crate::exit::Verdict {
+            let main: fn(&$crate::Boot) -> $crate::exit::Verdict = $main;
+            main(boot)
+        }
+    };
+}
+
+/// What an image is started with.
+pub struct Boot {
+    /// What the device tree says.
+    pub machine: Machine,
+    /// The command line, parsed.
+    pub arguments: Arguments,
+}
+
+unsafe extern "Rust" {
+    fn kernel_main(boot: &Boot) -> Verdict;
+}
+
+/// From the boot code: brings the kernel up, runs the image's `main`, and ends the boot with its
+/// verdict.
+///
+/// # Safety
+/// Called once, by `boot/src/entry.s`, on the early tables and the boot stack. `tree` is what the
+/// loader passed: the physical address of a device tree, or 0.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn kernel_entry(tree: u64) -> ! {
+    // SAFETY: the first thing of all, on the only core.
+    unsafe { task::adopt_boot_task() };
+    // SAFETY: the caller's promise is this one's.
+    let verdict = match unsafe { bring_up(tree) } {
+        Ok(boot) => {
+            // SAFETY: `entry!` defined it, with this signature.
+            unsafe { kernel_main(&boot) }
+        }
+        Err(verdict) => verdict,
+    };
+    let verdict = match report::write_windows() {
+        Ok(()) => verdict,
+        Err(error) => {
+            println!("{error}");
+            verdict.and(Verdict::Failed)
+        }
+    };
+    verdict.exit()
+}
+
+/// # Safety
+/// As [`kernel_entry`].
+unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
+    // SAFETY: the early tables are in use, which map the device tree's place; nothing writes to RAM
+    // before it has been read.
+    let machine =
+        unsafe { read_tree(tree) }.map_err(|error| cannot_run(format_args!("{error}")))?;
+    if let Some(uart) = machine.uart {
+        // SAFETY: 1. From the device tree; the early tables map the first GiB of devices, and the
+        // kernel's map this one. 2. The console's alone.
+        unsafe { console::init(uart.start) };
+    }
+    registers_promise().map_err(|error| cannot_run(format_args!("{error}")))?;
+    // SAFETY: once, on the early tables, first of all users of RAM.
+    let plan = unsafe { mem::Plan::carry_out(&machine) }
+        .map_err(|error| cannot_run(format_args!("{error}")))?;
+    // There is a heap from here on.
+    let line = String::from(machine.command_line());
+    let pages_max = (machine.ram.bytes / mem::layout::PAGE_SIZE / 4) as usize;
+    let arguments = Arguments::parse(&line, pages_max).map_err(|error| {
+        println!("bad argument {error}");
+        Verdict::BadArguments
+    })?;
+    event::set_recording(arguments.trace);
+    // SAFETY: 1. Once, first core, early tables; the boot code masked interrupts. 2. `machine` is a
+    // copy.
+    unsafe { mem::enter_kernel_tables(&plan, &machine, arguments.debug, arguments.poison) }
+        .map_err(|error| cannot_run(format_args!("{error}")))?;
+    Ok(Boot { machine, arguments })
+}
+
+fn registers_promise() -> Result<(), &'static str> {
+    arch::registers::check_walk_attributes()
+}
+
+fn cannot_run(why: core::fmt::Arguments<'_>) -> Verdict {
+    println!("this machine cannot run the kernel: {why}");
+    Verdict::CannotRun
+}
+
+/// # Safety
+/// The device tree's place is mapped and not written to.
+unsafe fn read_tree(passed: u64) -> Result<Machine, TreeError> {
+    // QEMU passes no address to an ELF image; it puts the tree at the start of RAM.
+    let at = Pa::new(if passed == 0 { RAM_BASE } else { passed }).ok_or(TreeError::Malformed)?;
+    let reachable = RAM_BASE..RAM_BASE + lazy_mmu_boot::EARLY_WINDOW;
+    if !reachable.contains(&at.raw()) {
+        return Err(TreeError::Malformed);
+    }
+    let data = mem::layout::linear(at).raw() as *const u8;
+    // SAFETY: the caller's promise for the start of it; a tree that claims to be longer than the
+    // window is one that QEMU did not make, and is checked to parse before it is used.
+    let tree = unsafe { Fdt::from_raw(data) }.map_err(|_| TreeError::Malformed)?;
+    Machine::from_tree(tree, at)
+}

@@ -1,0 +1,77 @@
+//! The product: runs what the command line asks for, prints the table, and says in one number
+//! whether all of it was right.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+
+use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::mem::frames;
+use lazy_mmu_kernel::workloads::{self, Failure, Row, Run, Size};
+use lazy_mmu_kernel::{Boot, println, report};
+
+lazy_mmu_kernel::entry!(main);
+
+fn main(boot: &Boot) -> Verdict {
+    describe(boot);
+    match run_all(boot) {
+        Ok(rows) => {
+            if !rows.is_empty() {
+                report::print_table(&rows);
+                report::print_saving(&rows);
+            }
+            match report::write_json(&rows) {
+                Ok(()) => Verdict::Good,
+                Err(error) => {
+                    println!("{error}");
+                    Verdict::Failed
+                }
+            }
+        }
+        Err(failure) => {
+            println!("FAILED {failure}");
+            Verdict::Failed
+        }
+    }
+}
+
+fn describe(boot: &Boot) {
+    let (machine, arguments) = (&boot.machine, &boot.arguments);
+    println!(
+        "lazy-mmu: {} MiB of RAM, {} core{} ({} used), {} frames free, debug {}, poison {}",
+        machine.ram.bytes >> 20,
+        machine.cores_in_tree,
+        if machine.cores_in_tree == 1 { "" } else { "s" },
+        1,
+        frames::free_count(),
+        if arguments.debug { "on" } else { "off" },
+        if arguments.poison { "on" } else { "off" },
+    );
+}
+
+fn run_all(boot: &Boot) -> Result<Vec<Row>, Failure> {
+    let arguments = &boot.arguments;
+    let size = Size {
+        pages: arguments.pages,
+        k: arguments.k,
+        seed: arguments.seed,
+    };
+    let mut rows = Vec::new();
+    for &run in &arguments.runs {
+        let policies = if run == Run::Nesting {
+            &arguments.policies[..1]
+        } else {
+            &arguments.policies[..]
+        };
+        for &policy in policies {
+            match workloads::run(run, policy, size) {
+                Ok(row) => rows.extend(row),
+                Err(failure) => return Err(failure.within(run, policy)),
+            }
+        }
+    }
+    workloads::check_same_work(&rows)?;
+    Ok(rows)
+}

@@ -1,0 +1,297 @@
+//! Frames: `buddy_system_allocator`'s lists, and the debug page allocator on top of them.
+//!
+//! The lists lie in the kernel heap, not in the frames, so a free frame need not be mapped. With
+//! `debug=on` it is not: freeing a frame unmaps it from the linear map, allocating it maps it
+//! again, as Linux's DEBUG_PAGEALLOC does, so that a use after free faults where it happens. Either
+//! is page-table work of its own, and therefore a lazy-MMU section: *this* is where the mode nests
+//! when the caller is in a section already. Nobody else in this kernel opens a section on a
+//! caller's behalf.
+//!
+//! With `poison=on` a freed frame is filled with a pattern first, and the pattern is checked when
+//! it is allocated: what is caught is a store through another mapping than the linear one.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use alloc::vec::Vec;
+use buddy_system_allocator::FrameAllocator;
+use stage1_paging::{Done, ENTRIES, Frame, Mapping, Pages, Prot, Sink};
+
+use super::{kernel_space, layout};
+use crate::arch::tables::zero_page;
+use crate::event::{self, Kind};
+use crate::machine::Region;
+use crate::mode;
+use crate::sync::Lock;
+
+/// A set per order, up to 2^20 frames at once.
+type Lists = FrameAllocator<21>;
+
+static LISTS: Lock<Lists> = Lock::new(Lists::new());
+static FREE: AtomicU64 = AtomicU64::new(0);
+static DEBUG: AtomicBool = AtomicBool::new(false);
+static POISON: AtomicBool = AtomicBool::new(false);
+
+/// What a free frame holds under `poison=on`: Linux's PAGE_POISON.
+pub const POISON_WORD: u64 = 0xAAAA_AAAA_AAAA_AAAA;
+
+/// A frame that is allocated, mapped read-write in the linear map, and the holder's alone.
+#[derive(PartialEq, Eq, Debug)]
+#[must_use = "a frame that is dropped is lost: free it"]
+pub struct Owned(Frame);
+
+impl Owned {
+    /// Which frame.
+    pub fn frame(&self) -> Frame {
+        self.0
+    }
+
+    /// Gives up the proof: the frame belongs to a table from now on, or is mapped where its owner
+    /// finds it again.
+    pub fn into_frame(self) -> Frame {
+        self.0
+    }
+
+    /// The way back from [`Owned::into_frame`].
+    ///
+    /// # Safety
+    /// The frame came from `into_frame`, nobody else took it back, and nothing maps it but the
+    /// linear map.
+    pub unsafe fn from_frame(frame: Frame) -> Self {
+        Self(frame)
+    }
+
+    /// The frame's words, through the linear map.
+    pub fn words(&self) -> &[AtomicU64; ENTRIES] {
+        let words = layout::linear(self.0.pa()).raw() as *const [AtomicU64; ENTRIES];
+        // SAFETY: 1. The frame is mapped, page aligned, and allocated for as long as `self` lives.
+        // 2. It may be mapped elsewhere too, by its holder: every access is atomic, so the
+        // two do not race in the language's sense.
+        unsafe { &*words }
+    }
+
+    /// Fills it with zeroes.
+    pub fn zero(&self) {
+        zero_page(self.words());
+    }
+
+    fn linear_page(&self) -> Pages {
+        linear_page(self.0)
+    }
+}
+
+fn linear_page(frame: Frame) -> Pages {
+    match Pages::one(layout::linear(frame.pa())) {
+        Ok(page) => page,
+        Err(error) => {
+            unreachable!("a frame's linear address is an aligned kernel address: {error}")
+        }
+    }
+}
+
+fn number(frame: Frame) -> usize {
+    (frame.pa().raw() / layout::PAGE_SIZE) as usize
+}
+
+/// Adds the whole frames of a region to the lists. They are mapped in the linear map.
+///
+/// # Safety
+/// The region is RAM that nothing uses.
+pub unsafe fn add(region: Region) {
+    let first = region.start.raw().div_ceil(layout::PAGE_SIZE) as usize;
+    let end = (region.end().raw() / layout::PAGE_SIZE) as usize;
+    if first < end {
+        LISTS.lock().add_frame(first, end);
+        FREE.fetch_add((end - first) as u64, Relaxed);
+    }
+}
+
+/// How many frames are free.
+pub fn free_count() -> u64 {
+    FREE.load(Relaxed)
+}
+
+/// Whether the debug page allocator is on.
+pub fn is_debug() -> bool {
+    DEBUG.load(Relaxed)
+}
+
+/// Turns the debug page allocator, or the poison, on: every frame that is free so far goes through
+/// the freeing of that kind.
+///
+/// Once, at boot, while the lists hold only what the early tables reach, and before anything was
+/// freed.
+pub fn start_debugging(debug: bool, poison: bool) {
+    let all: Vec<Owned> = core::iter::from_fn(alloc).collect();
+    DEBUG.store(debug, Relaxed);
+    POISON.store(poison, Relaxed);
+    free_all(all);
+}
+
+/// As [`add`], and treats the frames as if they had been freed: at once, since nobody has touched
+/// them.
+///
+/// # Safety
+/// As [`add`].
+pub unsafe fn add_fresh(region: Region) {
+    let pages = Pages::new(
+        layout::linear(region.start),
+        region.bytes / layout::PAGE_SIZE,
+    );
+    if POISON.load(Relaxed) {
+        poison(region);
+    }
+    if DEBUG.load(Relaxed) {
+        let mut gather = kernel_space().gather(());
+        let unmapped = pages.and_then(|pages| kernel_space().unmap(pages, &mut gather));
+        assert!(
+            unmapped.is_ok(),
+            "the linear map has a hole where RAM is: {unmapped:?}"
+        );
+        let _ = gather.finish();
+    }
+    // SAFETY: the caller's promise. Mapped it is only when allocated, which maps it.
+    unsafe { add(region) };
+}
+
+fn poison(region: Region) {
+    let words = layout::linear(region.start).raw() as *const AtomicU64;
+    // SAFETY: the callers' own frames, mapped in the linear map, and atomics: see `Owned::words`.
+    let words = unsafe {
+        core::slice::from_raw_parts(words, region.bytes as usize / size_of::<AtomicU64>())
+    };
+    words
+        .iter()
+        .for_each(|word| word.store(POISON_WORD, Relaxed));
+}
+
+/// Allocates a frame; its content is unspecified.
+///
+/// With `debug=on` its linear mapping is published when this returns, whatever section the caller
+/// is in.
+pub fn alloc() -> Option<Owned> {
+    let frame = Owned(take()?);
+    if DEBUG.load(Relaxed) {
+        mode::reenter(|| mode::section(|| map_linear(&frame)));
+    }
+    event::record(Kind::FrameAlloc, frame.0.pa().raw(), 0, 0);
+    if POISON.load(Relaxed) {
+        check_poison(&frame);
+    }
+    Some(frame)
+}
+
+/// Frees a frame. Whoever mapped it elsewhere has unmapped it, and completed the invalidation.
+pub fn free(frame: Owned) {
+    free_all([frame]);
+}
+
+/// Frees many frames, with one section and one invalidation for all of their linear mappings.
+///
+/// Freeing them one by one costs two DSBs, a TLBI and an ISB for each.
+pub fn free_all(frames: impl IntoIterator<Item = Owned>) {
+    let mut frames: Vec<Owned> = frames.into_iter().collect();
+    if frames.is_empty() {
+        return;
+    }
+    // In ascending order neighbours join, and the invalidation reaches little beyond what was
+    // unmapped.
+    frames.sort_unstable_by_key(|frame| frame.0.pa());
+    if POISON.load(Relaxed) {
+        for frame in &frames {
+            poison(Region {
+                start: frame.0.pa(),
+                bytes: layout::PAGE_SIZE,
+            });
+        }
+    }
+    if DEBUG.load(Relaxed) {
+        mode::reenter(|| mode::section(|| unmap_linear(&frames)));
+    }
+    for frame in frames {
+        event::record(Kind::FrameFree, frame.0.pa().raw(), 0, 0);
+        give_back(frame.0);
+    }
+}
+
+fn take() -> Option<Frame> {
+    // The guard masks interrupts; the lists may take nodes from the heap under it, which takes no
+    // frames.
+    let number = LISTS.lock().alloc(1)?;
+    FREE.fetch_sub(1, Relaxed);
+    stage1_paging::Pa::new(number as u64 * layout::PAGE_SIZE).and_then(Frame::new)
+}
+
+fn give_back(frame: Frame) {
+    LISTS.lock().dealloc(number(frame), 1);
+    FREE.fetch_add(1, Relaxed);
+}
+
+/// One valid last-level descriptor stored where an invalid one was: owes a pair, and no
+/// invalidation.
+fn map_linear(frame: &Owned) {
+    if let Err(error) = kernel_space().map_page(layout::linear(frame.0.pa()), frame.0, Prot::RW) {
+        panic!(
+            "debug page allocator: {:?} is allocated twice: {error}",
+            frame.0
+        );
+    }
+}
+
+/// Clears descriptors: owes no pair, but every translation must be gone before the frames are
+/// anybody else's.
+fn unmap_linear(frames: &[Owned]) {
+    let space = kernel_space();
+    let mut gather = space.gather(());
+    for frame in frames {
+        match space.unmap(frame.linear_page(), &mut gather) {
+            Ok(1) => {}
+            other => panic!(
+                "debug page allocator: {:?} is freed twice ({other:?})",
+                frame.0
+            ),
+        }
+    }
+    let _ = gather.finish();
+}
+
+fn check_poison(frame: &Owned) {
+    for (index, word) in frame.words().iter().enumerate() {
+        let found = word.load(Relaxed);
+        assert!(
+            found == POISON_WORD,
+            "poison: word {index} of free frame {:?} was overwritten with {found:#x}",
+            frame.0
+        );
+    }
+}
+
+/// Frames of mappings that owned them, zapped and waiting for the invalidation.
+///
+/// What Linux's `mmu_gather` keeps in its batches.
+pub struct Zapped(Vec<Owned>);
+
+impl Zapped {
+    /// With room for that many frames, so that a zap allocates nothing of its own.
+    ///
+    /// # Safety
+    /// Every frame that is unmapped into it came from [`Owned::into_frame`], and only the mapping
+    /// that is removed maps it.
+    pub unsafe fn with_capacity(frames: usize) -> Self {
+        Self(Vec::with_capacity(frames))
+    }
+
+    /// Frees them, which the completed invalidation allows. Returns how many there were.
+    pub fn free(self, _done: &Done) -> usize {
+        let count = self.0.len();
+        free_all(self.0);
+        count
+    }
+}
+
+impl Sink for Zapped {
+    fn park(&mut self, mapping: Mapping) {
+        // SAFETY: `with_capacity`'s caller promised that the mapping owned the frame; it is gone
+        // now.
+        self.0.push(unsafe { Owned::from_frame(mapping.frame()) });
+    }
+}

@@ -1,0 +1,67 @@
+//! The kernel heap: `linked_list_allocator`, of a size fixed at boot.
+//!
+//! It never grows from frames: the frame allocator keeps its own lists in this heap, and must not
+//! wait for itself.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::{self, NonNull};
+
+use linked_list_allocator::Heap;
+use stage1_paging::Pa;
+
+use super::layout;
+use crate::sync::Lock;
+
+struct KernelHeap(Lock<Heap>);
+
+#[global_allocator]
+static HEAP: KernelHeap = KernelHeap(Lock::new(Heap::empty()));
+
+/// How many bytes of heap a machine with this much RAM gets.
+///
+/// What must fit is the worst case of the frame lists: every other frame free, a set entry for each
+/// (under 24 bytes with the tree's own). That is RAM / 341; the rest is for tasks, reports and test
+/// code.
+pub const fn size_for(ram_bytes: u64) -> u64 {
+    let size = ram_bytes / 128 + (2 << 20);
+    (if size < 32 << 20 { size } else { 32 << 20 }) & !(layout::PAGE_SIZE - 1)
+}
+
+/// Gives the heap its memory.
+///
+/// # Safety
+/// 1. `[start, start + bytes)` is RAM that the linear map reaches now and for ever, and is nobody
+///    else's.
+/// 2. Called once.
+pub unsafe fn init(start: Pa, bytes: u64) {
+    // SAFETY: the caller's two points; `usize` is 64 bits here.
+    unsafe {
+        HEAP.0
+            .lock()
+            .init(layout::linear(start).raw() as *mut u8, bytes as usize)
+    };
+}
+
+/// Bytes in use and bytes free.
+pub fn usage() -> (usize, usize) {
+    let heap = HEAP.0.lock();
+    (heap.used(), heap.free())
+}
+
+// SAFETY: the heap hands out disjoint blocks of its own memory that fit the layout, and the lock
+// makes it one caller at a time.
+unsafe impl GlobalAlloc for KernelHeap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.0
+            .lock()
+            .allocate_first_fit(layout)
+            .map_or(ptr::null_mut(), NonNull::as_ptr)
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if let Some(block) = NonNull::new(block) {
+            // SAFETY: the caller of `dealloc` passes a block that `alloc` returned for this layout.
+            unsafe { self.0.lock().deallocate(block, layout) };
+        }
+    }
+}

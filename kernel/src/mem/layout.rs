@@ -1,0 +1,96 @@
+//! Where things are: the upper half of the address space, and the way between physical and linear
+//! addresses.
+//!
+//! | from | what | mapped as |
+//! |---|---|---|
+//! | `FFFF_0000_0000_0000` | linear map: all RAM at `LINEAR_BASE + pa` | read-write; text and rodata read-only; never executable |
+//! | `FFFF_8000_0000_0000` | vmap area, for workloads and whoever needs addresses | as asked for |
+//! | `FFFF_A000_0000_0000` | stacks, each above a guard of its own size | read-write |
+//! | `FFFF_C000_0000_0000` | device area: registers at `DEVICE_BASE + pa` | Device-nGnRE, read-write |
+//! | `FFFF_FFFF_8000_0000` | the image, RAM's start at its base | text read-execute, rodata read-only, the rest read-write |
+//!
+//! The lower half belongs to tasks.
+
+use lazy_mmu_boot::{DEVICE_BASE, KERNEL_BASE, LINEAR_BASE, RAM_BASE};
+use stage1_paging::{Pa, Va};
+
+/// Bytes in a page, and in a frame.
+pub const PAGE_SIZE: u64 = 4096;
+
+/// The vmap area's start.
+pub const VMAP_BASE: u64 = 0xFFFF_8000_0000_0000;
+/// The vmap area's size in bytes.
+pub const VMAP_SIZE: u64 = 64 << 30;
+/// The stack area's start.
+pub const STACKS_BASE: u64 = 0xFFFF_A000_0000_0000;
+/// A stack holds `1 << STACK_SHIFT` bytes and is aligned to twice that; the half below is its
+/// guard. The same value as in `linker.ld` and `traps/vectors.s`.
+pub const STACK_SHIFT: u32 = 15;
+
+/// Where RAM at `pa` appears in the linear map.
+#[inline(always)]
+pub const fn linear(pa: Pa) -> Va {
+    Va::new(LINEAR_BASE + pa.raw())
+}
+
+/// The physical address behind an address of the linear map.
+#[inline(always)]
+pub const fn linear_to_physical(va: Va) -> Pa {
+    physical(va.raw() - LINEAR_BASE)
+}
+
+/// Where a device's registers appear.
+pub const fn device(pa: Pa) -> Va {
+    Va::new(DEVICE_BASE + pa.raw())
+}
+
+/// The physical address of something in the image.
+pub const fn image_to_physical(va: Va) -> Pa {
+    physical(va.raw() - KERNEL_BASE + RAM_BASE)
+}
+
+/// The image's sections, from the linker script.
+#[derive(Clone, Copy, Debug)]
+pub struct Image {
+    /// First byte, of text.
+    pub start: Va,
+    /// End of text; rodata follows.
+    pub text_end: Va,
+    /// End of rodata; data, BSS and the boot stack follow.
+    pub rodata_end: Va,
+    /// First byte of the boot stack's guard.
+    pub guard: Va,
+    /// First byte of the boot stack.
+    pub stack: Va,
+    /// End of everything.
+    pub end: Va,
+}
+
+/// The image this kernel runs from.
+pub fn image() -> Image {
+    unsafe extern "C" {
+        static __image_start: u8;
+        static __text_end: u8;
+        static __rodata_end: u8;
+        static __boot_stack_guard: u8;
+        static __boot_stack_bottom: u8;
+        static __image_end: u8;
+    }
+    Image {
+        start: Va::new(&raw const __image_start as u64),
+        text_end: Va::new(&raw const __text_end as u64),
+        rodata_end: Va::new(&raw const __rodata_end as u64),
+        guard: Va::new(&raw const __boot_stack_guard as u64),
+        stack: Va::new(&raw const __boot_stack_bottom as u64),
+        end: Va::new(&raw const __image_end as u64),
+    }
+}
+
+/// # Panics
+/// If the address is beyond 48 bits: it was not one of these maps'.
+const fn physical(address: u64) -> Pa {
+    match Pa::new(address) {
+        Some(pa) => pa,
+        None => panic!("not an address of the linear map or the image"),
+    }
+}

@@ -1,0 +1,283 @@
+//! Memory: where things are, who owns frames, and the kernel's own tables.
+
+pub mod areas;
+pub mod frames;
+pub mod heap;
+pub mod layout;
+pub mod spaces;
+
+use core::fmt;
+
+use lazy_mmu_boot::{EARLY_WINDOW, RAM_BASE};
+use spin::once::Once;
+use stage1_paging::{Error, Fit, Frame, Half, Pa, Pages, Prot, Space, Va};
+
+use crate::arch::tables::Hardware;
+use crate::arch::{barrier, registers};
+use crate::machine::{Gic, Machine, Region};
+use crate::sync::Yield;
+use layout::{Image, PAGE_SIZE};
+
+static HARDWARE: Once<Hardware, Yield> = Once::new();
+static KERNEL: Once<Space<'static, Hardware>, Yield> = Once::new();
+
+/// The upper half. It lives for ever, and all tasks and cores work on it at once: an owned area is
+/// the right to store last-level descriptors.
+///
+/// # Panics
+/// Before [`enter_kernel_tables`].
+#[inline]
+pub fn kernel_space() -> &'static Space<'static, Hardware> {
+    match KERNEL.get() {
+        Some(space) => space,
+        None => panic!("the kernel's tables are not there yet"),
+    }
+}
+
+/// The MMU behind all spaces.
+///
+/// # Panics
+/// Before [`enter_kernel_tables`].
+pub fn hardware() -> &'static Hardware {
+    match HARDWARE.get() {
+        Some(hardware) => hardware,
+        None => panic!("the kernel's tables are not there yet"),
+    }
+}
+
+/// Why this machine's memory does not do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MemoryError {
+    /// The image is not in RAM as the device tree describes it.
+    ImageOutsideRam(Region),
+    /// There is less RAM than the kernel needs: bytes there are, bytes it takes.
+    TooSmall(u64, u64),
+    /// RAM does not fit the physical addresses of this core: bits there are.
+    TooHigh(u8),
+    /// The kernel's tables could not be built.
+    Tables(Error),
+    /// No frame for the root table.
+    NoRoot,
+}
+
+impl fmt::Display for MemoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MemoryError::ImageOutsideRam(ram) => {
+                write!(
+                    f,
+                    "the kernel was loaded outside of RAM ({} and {} bytes)",
+                    ram.start, ram.bytes
+                )
+            }
+            MemoryError::TooSmall(there, needed) => write!(
+                f,
+                "{} MiB of RAM, and {} MiB are needed: give QEMU more with -m (MEM=)",
+                there >> 20,
+                needed.div_ceil(1 << 20)
+            ),
+            MemoryError::TooHigh(bits) => write!(
+                f,
+                "RAM lies beyond the {bits} bits of this core's physical addresses"
+            ),
+            MemoryError::Tables(error) => write!(f, "the kernel's tables: {error}"),
+            MemoryError::NoRoot => f.write_str("no frame for the kernel's root table"),
+        }
+    }
+}
+
+/// How RAM is divided at boot.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    ram: Region,
+    image: Image,
+    heap: Region,
+}
+
+/// Least RAM: the early window is taken for granted before there are tables to say otherwise.
+pub const RAM_MIN: u64 = EARLY_WINDOW;
+
+impl Plan {
+    /// Divides RAM, and gives the heap its part.
+    ///
+    /// # Errors
+    /// [`MemoryError`]: all but the last two.
+    ///
+    /// # Safety
+    /// Called once, on the early tables, before anything else uses RAM outside of the image.
+    pub unsafe fn carry_out(machine: &Machine) -> Result<Self, MemoryError> {
+        let (ram, image) = (machine.ram, layout::image());
+        let start = layout::image_to_physical(image.start).raw();
+        let end = layout::image_to_physical(image.end).raw();
+        if ram.start.raw() > start || ram.start.raw() != RAM_BASE {
+            return Err(MemoryError::ImageOutsideRam(ram));
+        }
+        if ram.bytes < RAM_MIN {
+            return Err(MemoryError::TooSmall(ram.bytes, RAM_MIN));
+        }
+        let bits = registers::features().pa_bits;
+        if ram.end().raw() > 1 << bits {
+            return Err(MemoryError::TooHigh(bits));
+        }
+        let bytes = heap::size_for(ram.bytes);
+        let start =
+            Frame::containing(Pa::new(end + PAGE_SIZE - 1).ok_or(MemoryError::TooHigh(bits))?).pa();
+        let heap = Region { start, bytes };
+        // SAFETY: 1. The region follows the image, below the end of the early window (the image
+        // takes at most 16 MiB of it, the heap 32), which both sets of tables map. 2. The
+        // caller's promise.
+        unsafe { heap::init(start, bytes) };
+        Ok(Self { ram, image, heap })
+    }
+
+    /// RAM behind the heap that the early tables reach.
+    fn window(&self) -> Region {
+        let end = RAM_BASE + EARLY_WINDOW.min(self.ram.bytes);
+        Region {
+            start: self.heap.end(),
+            bytes: end - self.heap.end().raw(),
+        }
+    }
+
+    /// RAM that they do not reach.
+    fn beyond(&self) -> Region {
+        let window = self.window();
+        Region {
+            start: window.end(),
+            bytes: self.ram.end().raw() - window.end().raw(),
+        }
+    }
+}
+
+/// Builds the kernel's tables, moves onto them, and opens all of RAM for allocation.
+///
+/// With `debug` the linear map is in pages, and no free frame is mapped in it when this returns.
+///
+/// # Errors
+/// [`MemoryError::Tables`], [`MemoryError::NoRoot`].
+///
+/// # Safety
+/// 1. Called once, by the first core, on the early tables, with interrupts masked.
+/// 2. Nothing points into the device tree any more: its frames are given away.
+pub unsafe fn enter_kernel_tables(
+    plan: &Plan,
+    machine: &Machine,
+    debug: bool,
+    poison: bool,
+) -> Result<(), MemoryError> {
+    // Below the image lies the device tree, which has been read.
+    let image_start = layout::image_to_physical(plan.image.start);
+    let below = Region {
+        start: plan.ram.start,
+        bytes: image_start.raw() - plan.ram.start.raw(),
+    };
+    for region in [below, plan.window()] {
+        // SAFETY: RAM outside of image and heap; the early tables map it, and the ones built below
+        // will.
+        unsafe { frames::add(region) };
+    }
+    // SAFETY: 1. All RAM is in the linear map, the early one as far as frames were added, and the
+    // final one. 2. Roots come from `new_table`.
+    let hardware = HARDWARE.call_once(|| unsafe { Hardware::new() });
+    let root = hardware.new_table().map_err(|_| MemoryError::NoRoot)?;
+    let space = KERNEL.call_once(|| Space::new(hardware, root, Half::Upper));
+    let linear_fit = if debug { Fit::Pages } else { Fit::Largest };
+    map_image(space, &plan.image).map_err(MemoryError::Tables)?;
+    map_linear(space, plan, linear_fit).map_err(MemoryError::Tables)?;
+    map_devices(space, machine).map_err(MemoryError::Tables)?;
+    // SAFETY: 1. The new tables map the image, its stack, RAM and devices where they are; each of
+    // the calls above has published what it stored, outside of any section. 2. The caller's
+    // first point.
+    unsafe { registers::leave_early_tables(space.root()) };
+
+    if debug || poison {
+        frames::start_debugging(debug, poison);
+    }
+    // SAFETY: RAM that nothing has used so far, mapped in the linear map.
+    unsafe { frames::add_fresh(plan.beyond()) };
+    Ok(())
+}
+
+fn pages(start: Va, end: Va) -> Result<Pages, Error> {
+    Pages::new(start, (end.raw() - start.raw()).div_ceil(PAGE_SIZE))
+}
+
+/// W^X: no page of the image is both writable and executable. The boot stack's guard stays
+/// unmapped.
+fn map_image(space: &Space<'_, Hardware>, image: &Image) -> Result<(), Error> {
+    let parts = [
+        (image.start, image.text_end, Prot::RX),
+        (image.text_end, image.rodata_end, Prot::RO),
+        (image.rodata_end, image.guard, Prot::RW),
+        (image.stack, image.end, Prot::RW),
+    ];
+    for (start, end, prot) in parts {
+        space.map(
+            pages(start, end)?,
+            Frame::containing(layout::image_to_physical(start)),
+            prot,
+            Fit::Pages,
+        )?;
+    }
+    Ok(())
+}
+
+/// All RAM. Where text and rodata lie it is read-only here too: an alias must not open what the
+/// image's own mapping closes.
+fn map_linear(space: &Space<'_, Hardware>, plan: &Plan, fit: Fit) -> Result<(), Error> {
+    let image = &plan.image;
+    let start = layout::image_to_physical(image.start);
+    let rodata_end = layout::image_to_physical(image.rodata_end);
+    let parts = [
+        (plan.ram.start, start, Prot::RW),
+        (start, rodata_end, Prot::RO),
+        (rodata_end, plan.ram.end(), Prot::RW),
+    ];
+    for (start, end, prot) in parts {
+        space.map(
+            pages(layout::linear(start), layout::linear(end))?,
+            Frame::containing(start),
+            prot,
+            fit,
+        )?;
+    }
+    Ok(())
+}
+
+fn map_devices(space: &Space<'_, Hardware>, machine: &Machine) -> Result<(), Error> {
+    // A redistributor has two 64 KiB frames; QEMU leaves room for many more cores than there are.
+    let gicr_bytes = machine.core_count as u64 * 0x2_0000;
+    let gic = match machine.gic {
+        Some(Gic::V2 { distributor, cpu }) => [Some(distributor), Some(cpu)],
+        Some(Gic::V3 {
+            distributor,
+            redistributors,
+        }) => {
+            let bytes = redistributors.bytes.min(gicr_bytes);
+            [
+                Some(distributor),
+                Some(Region {
+                    bytes,
+                    ..redistributors
+                }),
+            ]
+        }
+        None => [None, None],
+    };
+    for region in [machine.uart].into_iter().chain(gic).flatten() {
+        let pages = pages(layout::device(region.start), layout::device(region.end()))?;
+        space.map(
+            pages,
+            Frame::containing(region.start),
+            Prot::DEVICE,
+            Fit::Pages,
+        )?;
+    }
+    Ok(())
+}
+
+/// Makes stores to a table that no walker has seen yet, a root, visible before a register points at
+/// it.
+pub(crate) fn publish_root() {
+    barrier::dsb_ishst();
+}

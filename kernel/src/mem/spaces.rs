@@ -1,0 +1,97 @@
+//! Lower-half address spaces: one for each task that asks for it.
+
+use stage1_paging::{Asid, Half, NoFrame, Pages, Space, Va};
+
+use super::layout::PAGE_SIZE;
+use crate::arch::registers;
+use crate::arch::tables::Hardware;
+use crate::sync::Lock;
+
+/// ASIDs in use, a bit each. 0 belongs to nobody: it is what TTBR0 holds with the empty table.
+static ASIDS: Lock<[u64; 4]> = Lock::new([1, 0, 0, 0]);
+
+/// Why a space could not be made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SpaceError {
+    /// All 255 ASIDs are in use. (8 bits, which every core has; no rollover.)
+    NoAsid,
+    /// No frame for its root.
+    NoFrame,
+}
+
+/// A lower half: its tables and its ASID.
+#[must_use = "a space that is dropped keeps its tables and its ASID: `destroy` it"]
+pub struct TaskSpace {
+    space: Space<'static, Hardware>,
+    asid: Asid,
+}
+
+impl TaskSpace {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// [`SpaceError`].
+    pub fn new() -> Result<Self, SpaceError> {
+        let hardware = super::hardware();
+        let asid = take_asid().ok_or(SpaceError::NoAsid)?;
+        match hardware.new_table() {
+            Ok(root) => Ok(Self {
+                space: Space::new(hardware, root, Half::Lower(asid)),
+                asid,
+            }),
+            Err(NoFrame) => {
+                give_asid(asid);
+                Err(SpaceError::NoFrame)
+            }
+        }
+    }
+
+    /// Its tables.
+    pub fn space(&self) -> &Space<'static, Hardware> {
+        &self.space
+    }
+
+    /// Makes it this core's lower half.
+    pub fn enter(&self) {
+        super::publish_root();
+        // SAFETY: a root of this kernel's, which lives until `destroy`, which takes it out of TTBR0
+        // first.
+        unsafe { registers::set_ttbr0(self.space.root(), self.asid) };
+    }
+
+    /// Two ranges of that many pages, each 1 GiB-aligned and apart; `None` when they do not fit.
+    pub fn two_ranges(&self, pages: u64) -> Option<(Pages, Pages)> {
+        const FIRST: u64 = 1 << 30;
+        let second = (FIRST + (pages + 1) * PAGE_SIZE).next_multiple_of(1 << 30);
+        Some((
+            Pages::new(Va::new(FIRST), pages).ok()?,
+            Pages::new(Va::new(second), pages).ok()?,
+        ))
+    }
+
+    /// Unmaps what is left, invalidates the ASID on every core, and gives tables and ASID back.
+    /// Frames that were mapped are their owner's.
+    pub fn destroy(self) {
+        registers::clear_ttbr0();
+        // The ASID goes back after the invalidation that this completes: its next owner finds no
+        // translation of this one's.
+        let ((), _done) = self.space.destroy(());
+        give_asid(self.asid);
+    }
+}
+
+fn take_asid() -> Option<Asid> {
+    let mut words = ASIDS.lock();
+    let (index, word) = words
+        .iter_mut()
+        .enumerate()
+        .find(|(_, word)| **word != u64::MAX)?;
+    let bit = word.trailing_ones();
+    *word |= 1 << bit;
+    // Below 256.
+    Some(Asid(index as u16 * 64 + bit as u16))
+}
+
+fn give_asid(asid: Asid) {
+    ASIDS.lock()[usize::from(asid.0 / 64)] &= !(1 << (asid.0 % 64));
+}

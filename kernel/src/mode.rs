@@ -1,0 +1,97 @@
+//! The mode on the current task: upstream's four calls, and where a store says that it owes.
+//!
+//! `lazy-mmu` has the contract; here is the processor it runs on. Every call is recorded, as an
+//! event for the trace and, while a workload is measured, for the [replay](crate::replay).
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use lazy_mmu::{Call, Cpu, Hook, Misuse};
+
+use crate::arch::barrier;
+use crate::event::{self, Kind};
+use crate::{println, replay, task};
+
+/// This processor, as the mode sees it.
+pub struct ThisCpu;
+
+impl Cpu for ThisCpu {
+    fn publish(&self) {
+        barrier::publish();
+    }
+
+    fn misuse(&self, misuse: Misuse) {
+        assert!(!misuse.is_bug(), "lazy MMU: {misuse}");
+        println!("lazy MMU: warning: {misuse}");
+    }
+
+    fn hook(&self, hook: Hook) {
+        let number: u8 = match hook {
+            Hook::Enter => 0,
+            Hook::Leave => 1,
+            Hook::Flush => 2,
+        };
+        event::record(Kind::Hook, number.into(), 0, 0);
+        task::current().last_hook.store(1 + number, Relaxed);
+    }
+}
+
+/// Opens a section: the stores of this task may owe their barrier until it ends.
+pub fn lazy_mmu_mode_enable() {
+    call(Call::Enable);
+}
+
+/// Ends a section. Everything stored before is published when it returns, however deep; the outer
+/// section goes on deferring.
+pub fn lazy_mmu_mode_disable() {
+    call(Call::Disable);
+}
+
+/// Leaves the mode at any depth, until [`lazy_mmu_mode_resume`].
+pub fn lazy_mmu_mode_pause() {
+    call(Call::Pause);
+}
+
+/// Enters the mode again at the depth it was left.
+pub fn lazy_mmu_mode_resume() {
+    call(Call::Resume);
+}
+
+/// Whether this task defers barriers now.
+pub fn in_lazy_mmu_mode() -> bool {
+    task::current().mmu.in_lazy_mmu_mode()
+}
+
+fn call(call: Call) {
+    event::record(Kind::Call, call as u64, 0, 0);
+    replay::record(replay::Step::Call(call));
+    task::current().mmu.call(call, &ThisCpu);
+}
+
+/// Runs `work` in a section. The section ends when `work` returns, by whatever path.
+///
+/// The same as the mode's own [`lazy_mmu::TaskMmu::section`], and recorded.
+pub fn section<R>(work: impl FnOnce() -> R) -> R {
+    lazy_mmu_mode_enable();
+    let result = work();
+    lazy_mmu_mode_disable();
+    result
+}
+
+/// Runs `work`, which opens sections of its own beneath whatever section its caller may be in.
+///
+/// The debug page allocator's entry. Under every policy but `reenter` this just runs `work`; that
+/// one leaves the mode before and enters it again after.
+pub fn reenter<R>(work: impl FnOnce() -> R) -> R {
+    replay::record(replay::Step::ReenterBegin);
+    let result = task::current().mmu.reenter(&ThisCpu, work);
+    replay::record(replay::Step::ReenterEnd);
+    result
+}
+
+/// A store of a valid descriptor was made by this task, and owes its pair.
+#[inline]
+pub fn owe() {
+    event::record(Kind::Owe, 0, 0, 0);
+    replay::record(replay::Step::Owe);
+    task::current().mmu.owe(&ThisCpu);
+}

@@ -1,0 +1,184 @@
+//! What a run says at the end: the table, the closing line, `report.json`, and the window counts
+//! for the witness.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ffi::CStr;
+use core::fmt::Write;
+
+use lazy_mmu::Policy;
+
+use crate::arch::window::{self, Window};
+use crate::println;
+use crate::sync::Lock;
+use crate::task::Tally;
+use crate::workloads::{Row, Run};
+
+/// This kernel's counts of every closed window, a line each. The boot runner compares them with the
+/// plugin's.
+static WINDOWS: Lock<String> = Lock::new(String::new());
+
+/// Notes the counts of a window that has just been closed.
+pub fn note_window(tag: &[u8], window: Window, tally: Tally) {
+    let Tally {
+        dsb,
+        isb,
+        dmb,
+        tlbi,
+        ..
+    } = tally;
+    // Writing to a String does not fail.
+    let _ = writeln!(
+        WINDOWS.lock(),
+        "{:x} {} {dsb} {isb} {dmb} {tlbi}",
+        window::tag_value(tag),
+        window as u8
+    );
+}
+
+/// Writes what was noted for the witness, if anything was. To be called when the run ends, whatever
+/// its verdict.
+///
+/// # Errors
+/// What went wrong.
+pub fn write_windows() -> Result<(), &'static str> {
+    let lines = core::mem::take(&mut *WINDOWS.lock());
+    if lines.is_empty() {
+        Ok(())
+    } else {
+        write_file(c"windows.txt", &lines)
+    }
+}
+
+/// Writes `report.json`.
+///
+/// # Errors
+/// What went wrong.
+pub fn write_json(rows: &[Row]) -> Result<(), &'static str> {
+    let mut json = String::from("{\"schema\":1,\"rows\":[");
+    for (index, row) in rows.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        let Tally {
+            pairs,
+            dsb,
+            isb,
+            dmb,
+            tlbi,
+            stores,
+            ..
+        } = row.tally;
+        let _ = write!(
+            json,
+            "{comma}\n{{\"run\":\"{}\",\"policy\":\"{}\",\"pages\":{},\"k\":{},\"stores\":{stores},\"pairs\":{pairs},\
+             \"dsb\":{dsb},\"isb\":{isb},\"dmb\":{dmb},\"tlbi\":{tlbi},\"reach\":{},\"depth\":{}}}",
+            row.run,
+            row.policy,
+            row.size.pages,
+            row.size.k,
+            reach(row).map_or_else(|| String::from("null"), |pages| alloc::format!("{pages}")),
+            depth(row),
+        );
+    }
+    json.push_str("\n]}\n");
+    write_file(c"report.json", &json)
+}
+
+fn write_file(name: &CStr, text: &str) -> Result<(), &'static str> {
+    semihosting::fs::write(name, text)
+        .map_err(|_| "a report could not be written: is semihosting on, and its folder writable?")
+}
+
+/// How many translations the invalidations dropped at most; `None` when one dropped everything.
+fn reach(row: &Row) -> Option<u64> {
+    (row.tally.full == 0).then_some(row.tally.reach)
+}
+
+fn depth(row: &Row) -> u32 {
+    row.replay.as_ref().map_or(0, |replay| replay.shape.depth)
+}
+
+/// Prints the table.
+pub fn print_table(rows: &[Row]) {
+    println!();
+    println!(
+        "{:<13} {:<8} {:>6} {:>6} {:>7} {:>7} {:>7} {:>7} {:>5} {:>6} {:>7} {:>6}",
+        "run",
+        "policy",
+        "pages",
+        "k",
+        "stores",
+        "pairs",
+        "dsb",
+        "isb",
+        "dmb",
+        "tlbi",
+        "reach",
+        "depth"
+    );
+    let mut last = None;
+    for row in rows {
+        if last.is_some_and(|run| run != row.run) {
+            println!();
+        }
+        last = Some(row.run);
+        let Tally {
+            pairs,
+            dsb,
+            isb,
+            dmb,
+            tlbi,
+            stores,
+            ..
+        } = row.tally;
+        let reach =
+            reach(row).map_or_else(|| String::from("all"), |pages| alloc::format!("{pages}"));
+        println!(
+            "{:<13} {:<8} {:>6} {:>6} {stores:>7} {pairs:>7} {dsb:>7} {isb:>7} {dmb:>5} {tlbi:>6} {reach:>7} {:>6}",
+            row.run,
+            row.policy,
+            row.size.pages,
+            row.size.k,
+            depth(row)
+        );
+    }
+    println!();
+}
+
+/// Prints what nesting saves: the pairs of each workload under the nesting contract, beside those
+/// under the others.
+pub fn print_saving(rows: &[Row]) {
+    let nested = |row: &&Row| matches!(row.policy, Policy::Seed | Policy::Linux7);
+    let others = [Policy::Eager, Policy::Flat, Policy::Reenter];
+    for run in Run::ALL {
+        let of_run: Vec<&Row> = rows.iter().filter(|row| row.run == run).collect();
+        let Some(nesting) = of_run.iter().copied().find(|row| nested(row)) else {
+            continue;
+        };
+        let mut line = String::new();
+        for policy in others {
+            if let Some(other) = of_run.iter().find(|row| row.policy == policy) {
+                let _ = write!(
+                    line,
+                    "{}{policy} {}",
+                    if line.is_empty() { "" } else { ", " },
+                    other.tally.pairs
+                );
+            }
+        }
+        if !line.is_empty() {
+            println!(
+                "{:<13} {} pairs where sections nest; {line}",
+                run, nesting.tally.pairs
+            );
+        }
+    }
+    let sums = |policy| crate::workloads::sum(rows, policy).pairs;
+    let (flat, seed) = (sums(Policy::Flat), sums(Policy::Seed));
+    if flat > 0 && seed > 0 {
+        let saved = flat - seed.min(flat);
+        println!(
+            "nesting saves {saved} of {flat} pairs ({} %) against sections that the first inner exit ends",
+            saved * 100 / flat
+        );
+    }
+}

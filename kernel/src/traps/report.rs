@@ -1,0 +1,229 @@
+//! The report of an exception that nothing expected: all there is to know, then the end of the boot
+//! with status 4.
+//!
+//! It relies on as little as it can: the console, this core's stack or overflow stack, and the
+//! linear map where the MMU says it is there. It never takes a lock, allocates, or executes a
+//! counted barrier. What is most wanted comes first.
+
+use core::fmt::{self, Display, Write};
+
+use stage1_paging::Va;
+
+use super::esr::Esr;
+use super::frame::{TrapFrame, Vector};
+use super::last::LastWords;
+use super::walk;
+use crate::arch::{probe, registers, translate};
+use crate::event::Event;
+use crate::exit::Verdict;
+use crate::mem::layout;
+use crate::task;
+
+/// How many of the core's last events are shown.
+const EVENTS: usize = 8;
+
+/// Reports, and ends the boot.
+pub(super) fn unexpected(frame: &TrapFrame, vector: Vector) -> ! {
+    let what = format_args!(
+        "{vector}, ESR {:x}, FAR {:x}, ELR {:x}",
+        frame.esr, frame.far, frame.elr
+    );
+    let mut out = LastWords::claim(Verdict::Exception, what);
+    // The console does not report errors, so there is none to act on.
+    let _ = write(&mut out, frame, vector);
+    out.exit()
+}
+
+fn write(out: &mut LastWords, frame: &TrapFrame, vector: Vector) -> fmt::Result {
+    writeln!(out, "\nunexpected {vector}")?;
+    if vector.overflowed() {
+        writeln!(
+            out,
+            "SP   {:016x} is outside its stack, or too close to the end",
+            frame.sp
+        )?;
+        if in_vectors(frame.elr) {
+            writeln!(
+                out,
+                "  the vectors themselves faulted: SP was wild before, and ELR is lost; x30 may tell"
+            )?;
+        }
+    }
+    let esr = Esr(frame.esr);
+    if vector.has_syndrome() {
+        writeln!(out, "ESR  {:016x} {esr}", frame.esr)?;
+    }
+    let valid = vector.has_syndrome() && esr.has_address();
+    writeln!(
+        out,
+        "FAR  {:016x}{}",
+        frame.far,
+        if valid {
+            ""
+        } else {
+            " (not of this exception)"
+        }
+    )?;
+    writeln!(out, "ELR  {:016x} {}", frame.elr, Place(frame.elr))?;
+    writeln!(out, "SPSR {:016x} {}", frame.spsr, State(frame.spsr))?;
+    who(out)?;
+    general_registers(out, frame)?;
+    if valid {
+        translation(out, Va::new(frame.far))?;
+    }
+    events(out)
+}
+
+/// The exception was taken while another one's frame was being saved.
+fn in_vectors(elr: u64) -> bool {
+    unsafe extern "C" {
+        static exception_vectors: u8;
+    }
+    elr.wrapping_sub(&raw const exception_vectors as u64) < 0x800
+}
+
+/// x0 to x30 and SP, four in a line.
+fn general_registers(out: &mut LastWords, frame: &TrapFrame) -> fmt::Result {
+    for (n, value) in frame.x.iter().enumerate() {
+        let name = format_args!("x{n}");
+        let end = if n % 4 == 3 { "\n" } else { "  " };
+        // A formatted argument ignores a width of its own, so the name is padded here.
+        write!(
+            out,
+            "{}{name} {value:016x}{end}",
+            if n < 10 { " " } else { "" }
+        )?;
+    }
+    writeln!(out, " sp {:016x}", frame.sp)
+}
+
+/// What the MMU says of the address, and the tables that it says so from.
+fn translation(out: &mut LastWords, va: Va) -> fmt::Result {
+    match translate::read_uncounted(va) {
+        Ok(pa) => writeln!(out, "AT S1E1R: {:#x}", pa.raw())?,
+        Err(fault) => writeln!(out, "AT S1E1R: {}", fault.kind)?,
+    }
+    walk::write(out, va)
+}
+
+/// The current task and core, or that there is none yet.
+///
+/// The registers that lead to them may hold anything after a failure, so the records are probed
+/// before they are used.
+pub(super) fn who(out: &mut LastWords) -> fmt::Result {
+    match registers::current_task() {
+        0 => write!(out, "no current task")?,
+        record if readable(record) => write!(out, "task {}", task::current().id)?,
+        record => write!(out, "task record at {record:#x}, not readable")?,
+    }
+    match registers::core_record() {
+        0 => write!(out, ", no core record")?,
+        record if readable(record) => write!(out, ", core {}", task::core().index)?,
+        record => write!(out, ", core record at {record:#x}, not readable")?,
+    }
+    writeln!(out, ", MPIDR affinity {:#x}", registers::affinity())
+}
+
+fn readable(record: u64) -> bool {
+    record.is_multiple_of(8) && probe::read_u64(Va::new(record)).is_ok()
+}
+
+/// The last events of this core, oldest first; nothing if it has no record, or recording was off.
+fn events(out: &mut LastWords) -> fmt::Result {
+    if registers::core_record() == 0 || !readable(registers::core_record()) {
+        return Ok(());
+    }
+    let mut events = task::core().events.last(EVENTS).peekable();
+    if events.peek().is_some() {
+        writeln!(out, "last events of this core:")?;
+    }
+    for Event {
+        sequence,
+        kind,
+        task,
+        a,
+        b,
+        c,
+        ..
+    } in events
+    {
+        writeln!(
+            out,
+            "  {sequence:10} task {task} {kind:?} {a:#x} {b:#x} {c:#x}"
+        )?;
+    }
+    Ok(())
+}
+
+/// Where an address of code lies.
+struct Place(u64);
+
+impl Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let image = layout::image();
+        let (start, text_end, end) = (image.start.raw(), image.text_end.raw(), image.end.raw());
+        if !(start..end).contains(&self.0) {
+            return f.write_str("outside the image");
+        }
+        let part = if self.0 < text_end {
+            "text"
+        } else if self.0 < image.rodata_end.raw() {
+            "rodata, which is not executable"
+        } else {
+            "data, which is not executable"
+        };
+        // The image is linked where it runs, so the address itself is what addr2line wants.
+        write!(
+            f,
+            "image + {:#x} ({part}); addr2line -fie KERNEL {:#x}",
+            self.0 - start,
+            self.0
+        )
+    }
+}
+
+/// SPSR_EL1 in words (Arm ARM, SPSR_EL1).
+struct State(u64);
+
+impl State {
+    fn bit(&self, n: u32) -> bool {
+        self.0 >> n & 1 != 0
+    }
+}
+
+impl Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 & 0x1F {
+            0b0_0000 => f.write_str("EL0")?,
+            0b0_0100 => f.write_str("EL1 with SP_EL0")?,
+            0b0_0101 => f.write_str("EL1 with SP_EL1")?,
+            mode if mode & 0x10 != 0 => write!(f, "AArch32 mode {mode:#x}")?,
+            mode => write!(f, "illegal mode {mode:#x}")?,
+        }
+        f.write_str(", flags ")?;
+        for (bit, letter) in [(31, 'N'), (30, 'Z'), (29, 'C'), (28, 'V')] {
+            f.write_char(if self.bit(bit) { letter } else { '-' })?;
+        }
+        f.write_str(", masked ")?;
+        for (bit, letter) in [(9, 'D'), (8, 'A'), (7, 'I'), (6, 'F')] {
+            f.write_char(if self.bit(bit) { letter } else { '-' })?;
+        }
+        for (bit, name) in [
+            (25, "TCO"),
+            (24, "DIT"),
+            (23, "UAO"),
+            (22, "PAN"),
+            (21, "SS"),
+            (20, "IL"),
+            (12, "SSBS"),
+        ] {
+            if self.bit(bit) {
+                write!(f, ", {name}")?;
+            }
+        }
+        if self.0 >> 10 & 3 != 0 {
+            write!(f, ", BTYPE {}", self.0 >> 10 & 3)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! What is asked of a page, three ways: the tables, the MMU, and a real access.
+
+use stage1_paging::{Access, Frame, Space, Va};
+
+use super::{Failure, failure};
+use crate::arch::tables::Hardware;
+use crate::arch::{probe, translate};
+use crate::traps::{Fault, FaultKind};
+
+/// The page is mapped to `frame` with `access`, says the walk and says the MMU; loading gives
+/// `word`; storing does what the access says.
+///
+/// A store that works leaves `word` as it is: it stores the same.
+pub(super) fn mapped(
+    space: &Space<'_, Hardware>,
+    va: Va,
+    frame: Frame,
+    access: Access,
+    word: u64,
+) -> Result<(), Failure> {
+    let walk = space.walk(va).map_err(|error| failure!("{error}"))?;
+    let found = walk
+        .mapping()
+        .map(|mapping| (walk.frame(), mapping.prot().access));
+    if found != Some((Some(frame), access)) {
+        return Err(failure!(
+            "{va}: the tables say {found:?}, expected {frame:?} {access:?}"
+        ));
+    }
+    match translate::read(va) {
+        Ok(pa) if pa == frame.pa() => {}
+        other => {
+            return Err(failure!(
+                "{va}: AT S1E1R says {other:?}, expected {frame:?}"
+            ));
+        }
+    }
+    match (translate::write(va), access.is_writable()) {
+        (Ok(pa), true) if pa == frame.pa() => {}
+        (Err(fault), false) if is_permission(fault) => {}
+        (other, _) => {
+            return Err(failure!(
+                "{va}: AT S1E1W says {other:?}, expected {access:?}"
+            ));
+        }
+    }
+    match probe::read_u64(va) {
+        Ok(found) if found == word => {}
+        other => {
+            return Err(failure!(
+                "{va}: a load gives {other:x?}, expected {word:#x}"
+            ));
+        }
+    }
+    match (store(va, word), access.is_writable()) {
+        (Ok(()), true) => Ok(()),
+        (Err(fault), false) if is_permission(fault) => Ok(()),
+        (other, _) => Err(failure!(
+            "{va}: a store gives {other:?}, expected {access:?}: is the old translation still in the TLB?"
+        )),
+    }
+}
+
+/// The page is not mapped: the tables have no leaf for it, the MMU faults, and so does a load.
+pub(super) fn unmapped(space: &Space<'_, Hardware>, va: Va) -> Result<(), Failure> {
+    if let Some(mapping) = space
+        .walk(va)
+        .map_err(|error| failure!("{error}"))?
+        .mapping()
+    {
+        return Err(failure!(
+            "{va}: the tables say {:?}, expected none",
+            mapping.frame()
+        ));
+    }
+    match translate::read(va) {
+        Err(fault) if is_translation(fault) => {}
+        other => {
+            return Err(failure!(
+                "{va}: AT S1E1R says {other:?}, expected a translation fault"
+            ));
+        }
+    }
+    unreachable(va)
+}
+
+/// A load faults: no translation of the page is left in the TLB.
+pub(super) fn unreachable(va: Va) -> Result<(), Failure> {
+    match probe::read_u64(va) {
+        Err(fault) if is_translation(fault) => Ok(()),
+        other => Err(failure!(
+            "{va}: a load gives {other:x?}, expected a translation fault: is the old translation still in the TLB?"
+        )),
+    }
+}
+
+/// Loads the page's first word, so that its translation is in the TLB, and checks it.
+pub(super) fn touch(va: Va, word: u64) -> Result<(), Failure> {
+    match probe::read_u64(va) {
+        Ok(found) if found == word => Ok(()),
+        other => Err(failure!(
+            "{va}: a load gives {other:x?}, expected {word:#x}"
+        )),
+    }
+}
+
+/// Stores to the page's first word.
+pub(super) fn store(va: Va, word: u64) -> Result<(), Fault> {
+    // SAFETY: workloads call this with pages of an area or a task space of their own, which no Rust
+    // object lies in.
+    unsafe { probe::write_u64(va, word) }
+}
+
+fn is_translation(fault: Fault) -> bool {
+    matches!(fault.kind, FaultKind::Translation(_))
+}
+
+fn is_permission(fault: Fault) -> bool {
+    matches!(fault.kind, FaultKind::Permission(_))
+}

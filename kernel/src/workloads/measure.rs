@@ -1,0 +1,139 @@
+//! Measuring: a window around the work, the counts inside it, and the replay that must agree.
+
+use alloc::vec::Vec;
+
+use lazy_mmu::Policy;
+use stage1_paging::{Pages, Space};
+
+use super::{Failure, Run, Size, failure};
+use crate::arch::tables::Hardware;
+use crate::arch::window::{self, Window};
+use crate::event::{self, Kind};
+use crate::mem::frames;
+use crate::replay::{self, Replay};
+use crate::report;
+use crate::task::{self, Tally};
+
+/// One row of the table: a workload under a policy.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The workload.
+    pub run: Run,
+    /// The policy.
+    pub policy: Policy,
+    /// Its size.
+    pub size: Size,
+    /// What was counted inside its windows.
+    pub tally: Tally,
+    /// What its calls owe under every policy.
+    pub replay: Option<Replay>,
+    tables: u64,
+    windows: u8,
+}
+
+impl Row {
+    pub(super) fn new(run: Run, policy: Policy, size: Size) -> Self {
+        replay::start();
+        Self {
+            run,
+            policy,
+            size,
+            tally: Tally::default(),
+            replay: None,
+            tables: 0,
+            windows: 0,
+        }
+    }
+
+    /// Runs `work` in a window and adds what it made the machine do to this row.
+    pub(super) fn measured<R>(&mut self, work: impl FnOnce() -> R) -> R {
+        let tag = [self.run as u8, self.policy as u8, self.windows];
+        self.windows += 1;
+        event::record(Kind::WindowStart, window::tag_value(&tag), 0, 0);
+        replay::set_active(true);
+        let task = task::current();
+        window::start(Window::Work, &tag);
+        let before = task.counts.tally();
+        let result = work();
+        let after = task.counts.tally();
+        window::end(Window::Work);
+        replay::set_active(false);
+        event::record(Kind::WindowEnd, window::tag_value(&tag), 0, 0);
+        let counted = after - before;
+        report::note_window(&tag, Window::Work, counted);
+        self.tally = self.tally + counted;
+        result
+    }
+
+    /// Links the tables that `pages` needs: outside of the window, so that the row is about
+    /// last-level stores alone.
+    pub(super) fn link_tables(
+        &mut self,
+        space: &Space<'_, Hardware>,
+        pages: Pages,
+    ) -> Result<(), Failure> {
+        let free = frames::free_count();
+        space.reserve(pages).map_err(|error| failure!("{error}"))?;
+        self.tables += free - frames::free_count();
+        Ok(())
+    }
+
+    pub(super) fn tables_linked(&self) -> u64 {
+        self.tables
+    }
+
+    /// Ends the recording and compares what was counted with what the policy's table and the closed
+    /// form give.
+    pub(super) fn finish(&mut self) -> Result<(), Failure> {
+        let Some(replay) = replay::finish() else {
+            return Err(failure!("the recording is gone"));
+        };
+        let counted = self.tally.pairs;
+        let by_table = replay.pairs(self.policy);
+        if counted != by_table {
+            return Err(failure!(
+                "{counted} pairs were counted, the {} table gives {by_table} for the same calls",
+                self.policy
+            ));
+        }
+        let by_form = replay.shape.pairs(self.policy);
+        if counted != by_form {
+            return Err(failure!(
+                "{counted} pairs were counted, the closed form gives {by_form} for {:?}",
+                replay.shape
+            ));
+        }
+        self.replay = Some(replay);
+        Ok(())
+    }
+}
+
+/// Checks that the rows of each workload made the same calls under every policy: only then can
+/// their counts be compared.
+///
+/// # Errors
+/// The first two that differ.
+pub fn check_same_work(rows: &[Row]) -> Result<(), Failure> {
+    let mut seen: Vec<&Row> = Vec::new();
+    for row in rows {
+        let Some(replay) = &row.replay else { continue };
+        match seen.iter().find(|other| other.run == row.run) {
+            None => seen.push(row),
+            Some(first) => {
+                let other = first
+                    .replay
+                    .as_ref()
+                    .map(|replay| (replay.calls, replay.hash));
+                if other != Some((replay.calls, replay.hash)) {
+                    return Err(failure!(
+                        "{} made other calls under {} than under {}",
+                        row.run,
+                        row.policy,
+                        first.policy
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! Workloads: page-table work inside sections, checked by everything that can be asked.
+//!
+//! A workload maps, moves, changes or unmaps pages in the order that a kernel would, calls the
+//! frame allocator after every `k` entries inside its section, and uses the frame at once. It opens
+//! no section but its own: the nesting comes from the allocator. With `debug=off` the allocator
+//! does no page-table work, and the same row shows no re-entry.
+//!
+//! Every page is loaded from or stored to *before* a change, so that a translation of it is in the
+//! TLB, and probed *after* it, with no change of TTBR0 between (which would empty QEMU's whole
+//! TLB): a missing invalidation shows. What was mapped is checked three times: by walking the
+//! tables, by `AT S1E1`, and by real loads and stores.
+
+mod check;
+mod measure;
+mod nesting;
+mod protect;
+mod remap;
+mod staging;
+mod vmap;
+mod zap;
+
+use core::fmt;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use lazy_mmu::Policy;
+
+use crate::mem::frames;
+use crate::task::{self, Tally};
+
+pub use measure::{Row, check_same_work};
+
+/// Something to run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Run {
+    /// The seed's own trace: no pages.
+    Nesting = 0,
+    /// Scattered frames into a kernel range, entry by entry.
+    Vmap = 1,
+    /// A mapped kernel range to another place.
+    RemapKernel = 2,
+    /// The same in a task's half.
+    RemapTask = 3,
+    /// A range unmapped and its frames freed.
+    Zap = 4,
+    /// A range made read-only, and writable again.
+    Protect = 5,
+}
+
+impl Run {
+    /// All, in the order of `run=all`.
+    pub const ALL: [Run; 6] = [
+        Run::Nesting,
+        Run::Vmap,
+        Run::RemapKernel,
+        Run::RemapTask,
+        Run::Zap,
+        Run::Protect,
+    ];
+
+    /// The name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Run::Nesting => "nesting",
+            Run::Vmap => "vmap",
+            Run::RemapKernel => "remap-kernel",
+            Run::RemapTask => "remap-task",
+            Run::Zap => "zap",
+            Run::Protect => "protect",
+        }
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The size of a workload.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// Pages worked on.
+    pub pages: usize,
+    /// The frame allocator is called after this many entries.
+    pub k: usize,
+    /// Seed of the order of frames.
+    pub seed: u64,
+}
+
+/// A check that failed: what, where, what was found.
+#[derive(Clone, Debug)]
+pub struct Failure(String);
+
+impl Failure {
+    /// With the text as it is.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Says where it happened.
+    pub fn within(self, run: Run, policy: Policy) -> Self {
+        failure!("{run} under {policy}: {}", self.0)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A [`Failure`] from a format string.
+macro_rules! failure {
+    ($($argument:tt)*) => { $crate::workloads::Failure(alloc::format!($($argument)*)) };
+}
+pub(crate) use failure;
+
+/// Runs one workload under one policy, on the current task, and returns its row once all checks
+/// have passed.
+///
+/// # Errors
+/// The first check that failed.
+pub fn run(run: Run, policy: Policy, size: Size) -> Result<Option<Row>, Failure> {
+    task::current()
+        .mmu
+        .set_policy(policy)
+        .map_err(|error| failure!("{error}"))?;
+    let free_before = frames::free_count();
+    let mut row = Row::new(run, policy, size);
+    match run {
+        Run::Nesting => return nesting::run().map(|()| None),
+        Run::Vmap => vmap::run(&mut row)?,
+        Run::RemapKernel => remap::run_kernel(&mut row)?,
+        Run::RemapTask => remap::run_task(&mut row)?,
+        Run::Zap => zap::run(&mut row)?,
+        Run::Protect => protect::run(&mut row)?,
+    }
+    row.finish()?;
+    let lost = free_before.saturating_sub(frames::free_count());
+    // Tables of the kernel's half stay for ever: the first run of a size links them.
+    let tables = row.tables_linked();
+    if lost != tables {
+        return Err(failure!(
+            "{lost} frames were taken and not given back, {tables} tables account for them"
+        ));
+    }
+    Ok(Some(row))
+}
+
+/// Frames in an order that the seed decides: what a range of a machine that has run for a while
+/// would get.
+fn scattered_frames(count: usize, seed: u64) -> Result<Vec<frames::Owned>, Failure> {
+    let mut taken = Vec::with_capacity(count);
+    for _ in 0..count {
+        taken.push(
+            frames::alloc()
+                .ok_or_else(|| failure!("no frame left for the workload's {count} pages"))?,
+        );
+    }
+    // Fisher-Yates, fed by xorshift64* (Vigna 2016): no order that matters can depend on its
+    // quality.
+    let mut state = seed.max(1);
+    for index in (1..count).rev() {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        let random = state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
+        taken.swap(index, random as usize % (index + 1));
+    }
+    Ok(taken)
+}
+
+/// What a page of a workload holds: different for every page, and for every use of it.
+fn signature(page: usize, generation: u64) -> u64 {
+    (page as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ generation.rotate_left(48)
+}
+
+/// Sums of rows, for the closing line.
+pub fn sum(rows: &[Row], policy: Policy) -> Tally {
+    rows.iter()
+        .filter(|row| row.policy == policy)
+        .fold(Tally::default(), |sum, row| sum + row.tally)
+}

@@ -1,0 +1,94 @@
+//! `nesting`: the seed's six-line trace, made by six calls on the current task.
+//!
+//! Each line shows what the call *did*: which hook ran, seen where the hook is called, and the
+//! task's state afterwards. Nothing of it is written down here but what the seed expects, to
+//! compare with.
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use lazy_mmu::{Call, Hook, Policy};
+
+use super::{Failure, failure};
+use crate::{mode, println, task};
+
+/// The seed's table: call, hook, count and enabled after it.
+const SEED: [(Call, Option<Hook>, u8, bool); 6] = [
+    (Call::Enable, Some(Hook::Enter), 1, true),
+    (Call::Enable, None, 2, true),
+    (Call::Pause, Some(Hook::Leave), 2, false),
+    (Call::Resume, Some(Hook::Enter), 2, true),
+    (Call::Disable, Some(Hook::Flush), 1, true),
+    (Call::Disable, Some(Hook::Leave), 0, false),
+];
+
+/// Makes the calls under the seed's policy, prints what they did, and compares.
+pub(super) fn run() -> Result<(), Failure> {
+    let task = task::current();
+    let before = task.mmu.policy();
+    task.mmu
+        .set_policy(Policy::Seed)
+        .map_err(|error| failure!("{error}"))?;
+    println!("nesting, live on task {} (policy seed):", task.id);
+    let mut indent = 0;
+    let mut differs = None;
+    for expected in SEED {
+        let call = expected.0;
+        if call == Call::Disable {
+            indent -= 4;
+        }
+        let hook = observe(call);
+        let state = task.mmu.state();
+        let shown = hook.map_or("\u{f8}", |hook| match hook {
+            Hook::Enter => "arch_enter()",
+            Hook::Leave => "arch_leave()",
+            Hook::Flush => "arch_flush()",
+        });
+        println!(
+            "{:indent$}{call}(){:fill$}-> {shown:<16}{state}",
+            "",
+            "",
+            fill = 40 - indent - name_len(call)
+        );
+        if (call, hook, state.count, state.enabled) != expected {
+            differs = differs.or(Some((call, hook, state)));
+        }
+        if call == Call::Enable {
+            indent += 4;
+        }
+    }
+    task.mmu
+        .set_policy(before)
+        .map_err(|error| failure!("{error}"))?;
+    match differs {
+        None => Ok(()),
+        Some((call, hook, state)) => Err(failure!(
+            "nesting: {call} ran {hook:?} and left {state}: not what the seed says"
+        )),
+    }
+}
+
+/// Makes the call, and returns the hook that ran meanwhile.
+fn observe(call: Call) -> Option<Hook> {
+    task::current().last_hook.store(0, Relaxed);
+    match call {
+        Call::Enable => mode::lazy_mmu_mode_enable(),
+        Call::Disable => mode::lazy_mmu_mode_disable(),
+        Call::Pause => mode::lazy_mmu_mode_pause(),
+        Call::Resume => mode::lazy_mmu_mode_resume(),
+    }
+    match task::current().last_hook.load(Relaxed) {
+        1 => Some(Hook::Enter),
+        2 => Some(Hook::Leave),
+        3 => Some(Hook::Flush),
+        _ => None,
+    }
+}
+
+fn name_len(call: Call) -> usize {
+    match call {
+        Call::Enable => "lazy_mmu_mode_enable()".len(),
+        Call::Disable => "lazy_mmu_mode_disable()".len(),
+        Call::Pause => "lazy_mmu_mode_pause()".len(),
+        Call::Resume => "lazy_mmu_mode_resume()".len(),
+    }
+}

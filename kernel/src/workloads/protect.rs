@@ -1,0 +1,80 @@
+//! `protect`: a writable range made read-only, and writable again.
+//!
+//! Two windows, one row. Either way the old permission is in the TLB: read-only must not be relied
+//! on, nor writable be used, before the invalidation.
+
+use stage1_paging::{Access, Pages, Prot, Space};
+
+use super::staging::Staging;
+use super::{Failure, Row, check, failure, scattered_frames, signature};
+use crate::arch::tables::Hardware;
+use crate::mem::areas::Area;
+use crate::mem::{frames, kernel_space};
+use crate::mode;
+
+/// Maps, touches, protects, checks, unprotects, checks.
+pub(super) fn run(row: &mut Row) -> Result<(), Failure> {
+    let size = row.size;
+    let space = kernel_space();
+    let area = Area::take(size.pages as u64).ok_or_else(|| failure!("the vmap area is full"))?;
+    row.link_tables(space, area.pages())?;
+    let frames = scattered_frames(size.pages, size.seed)?;
+    space
+        .map_frames(
+            area.pages(),
+            frames.iter().map(frames::Owned::frame),
+            Prot::RW,
+        )
+        .map_err(|error| failure!("{error}"))?;
+    for (index, page) in area.pages().chunks(1).enumerate() {
+        check::store(page.start(), signature(index, 1)).map_err(|fault| failure!("{fault}"))?;
+    }
+
+    for access in [Access::ReadOnly, Access::ReadWrite] {
+        change(row, space, area.pages(), access)?;
+        for (index, page) in area.pages().chunks(1).enumerate() {
+            check::mapped(
+                space,
+                page.start(),
+                frames[index].frame(),
+                access,
+                signature(index, 1),
+            )?;
+        }
+    }
+
+    let mut gather = space.gather(());
+    space
+        .unmap(area.pages(), &mut gather)
+        .map_err(|error| failure!("{error}"))?;
+    let _ = gather.finish();
+    for page in area.pages().chunks(1) {
+        check::unmapped(space, page.start())?;
+    }
+    frames::free_all(frames);
+    Ok(())
+}
+
+fn change(
+    row: &mut Row,
+    space: &Space<'_, Hardware>,
+    pages: Pages,
+    access: Access,
+) -> Result<(), Failure> {
+    let size = row.size;
+    let mut staging = Staging::new(size.pages, size.k);
+    let mut gather = space.gather(());
+    row.measured(|| {
+        mode::section(|| -> Result<(), Failure> {
+            for (index, page) in pages.chunks(1).enumerate() {
+                space
+                    .protect(page, access, &mut gather)
+                    .map_err(|error| failure!("{error}"))?;
+                staging.after(index + 1)?;
+            }
+            let _ = gather.finish();
+            Ok(())
+        })
+    })?;
+    staging.finish()
+}

@@ -1,0 +1,102 @@
+//! `remap-kernel` and `remap-task`: a mapped range moved to another place, entry by entry.
+//!
+//! What `mremap` does: clear here, store there, and invalidate the old addresses before anybody
+//! relies on them being gone.
+
+use alloc::vec::Vec;
+use stage1_paging::{Access, Pages, Prot, Space};
+
+use super::staging::Staging;
+use super::{Failure, Row, check, failure, scattered_frames, signature};
+use crate::arch::tables::Hardware;
+use crate::mem::areas::Area;
+use crate::mem::spaces::TaskSpace;
+use crate::mem::{frames, kernel_space};
+use crate::mode;
+
+/// In the vmap area.
+pub(super) fn run_kernel(row: &mut Row) -> Result<(), Failure> {
+    let count = row.size.pages as u64;
+    let full = || failure!("the vmap area is full");
+    let (from, to) = (
+        Area::take(count).ok_or_else(full)?,
+        Area::take(count).ok_or_else(full)?,
+    );
+    row.link_tables(kernel_space(), from.pages())?;
+    row.link_tables(kernel_space(), to.pages())?;
+    run(row, kernel_space(), from.pages(), to.pages())
+}
+
+/// In the lower half: descriptors are not global, and belong to the task's ASID.
+///
+/// The space is new, so the tables of the new place are linked on the way, as `mremap` does it: the
+/// only row with DMBs. TTBR0 changes before the first page is touched and after the last was
+/// probed.
+pub(super) fn run_task(row: &mut Row) -> Result<(), Failure> {
+    let task = TaskSpace::new().map_err(|error| failure!("no task space: {error:?}"))?;
+    let count = row.size.pages as u64;
+    let (from, to) = task
+        .two_ranges(count)
+        .ok_or_else(|| failure!("the lower half is full"))?;
+    task.enter();
+    run(row, task.space(), from, to)?;
+    task.destroy();
+    Ok(())
+}
+
+fn run(row: &mut Row, space: &Space<'_, Hardware>, from: Pages, to: Pages) -> Result<(), Failure> {
+    let size = row.size;
+    let frames = scattered_frames(size.pages, size.seed)?;
+    space
+        .map_frames(from, frames.iter().map(frames::Owned::frame), Prot::RW)
+        .map_err(|error| failure!("{error}"))?;
+    let (sources, targets): (Vec<_>, Vec<_>) = from.chunks(1).zip(to.chunks(1)).unzip();
+    for (index, (source, target)) in sources.iter().zip(&targets).enumerate() {
+        check::store(source.start(), signature(index, 1)).map_err(|fault| failure!("{fault}"))?;
+        check::mapped(
+            space,
+            source.start(),
+            frames[index].frame(),
+            Access::ReadWrite,
+            signature(index, 1),
+        )?;
+        check::unmapped(space, target.start())?;
+    }
+
+    let mut staging = Staging::new(size.pages, size.k);
+    let mut gather = space.gather(());
+    row.measured(|| {
+        mode::section(|| -> Result<(), Failure> {
+            for (index, (source, target)) in sources.iter().zip(&targets).enumerate() {
+                space
+                    .move_pages(*source, target.start(), &mut gather)
+                    .map_err(|error| failure!("{error}"))?;
+                staging.after(index + 1)?;
+            }
+            let _ = gather.finish();
+            Ok(())
+        })
+    })?;
+    staging.finish()?;
+
+    for (index, (source, target)) in sources.iter().zip(&targets).enumerate() {
+        check::unmapped(space, source.start())?;
+        check::mapped(
+            space,
+            target.start(),
+            frames[index].frame(),
+            Access::ReadWrite,
+            signature(index, 1),
+        )?;
+    }
+    let mut gather = space.gather(());
+    space
+        .unmap(to, &mut gather)
+        .map_err(|error| failure!("{error}"))?;
+    let _ = gather.finish();
+    for target in &targets {
+        check::unmapped(space, target.start())?;
+    }
+    frames::free_all(frames);
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! `vmap`: scattered frames into a contiguous kernel range, entry by entry.
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use alloc::vec::Vec;
+use stage1_paging::{Access, Prot};
+
+use super::staging::Staging;
+use super::{Failure, Row, check, failure, scattered_frames, signature};
+use crate::mem::areas::Area;
+use crate::mem::{frames, kernel_space};
+use crate::mode;
+
+/// Maps, checks, unmaps, checks.
+pub(super) fn run(row: &mut Row) -> Result<(), Failure> {
+    let size = row.size;
+    let space = kernel_space();
+    let area = Area::take(size.pages as u64).ok_or_else(|| failure!("the vmap area is full"))?;
+    let pages: Vec<_> = area.pages().chunks(1).collect();
+    let frames = scattered_frames(size.pages, size.seed)?;
+    row.link_tables(space, area.pages())?;
+    for (index, (page, frame)) in pages.iter().zip(&frames).enumerate() {
+        frame.words()[0].store(signature(index, 1), Relaxed);
+        check::unmapped(space, page.start())?;
+    }
+
+    let mut staging = Staging::new(size.pages, size.k);
+    row.measured(|| {
+        mode::section(|| -> Result<(), Failure> {
+            for (index, (page, frame)) in pages.iter().zip(&frames).enumerate() {
+                space
+                    .map_page(page.start(), frame.frame(), Prot::RW)
+                    .map_err(|error| failure!("{error}"))?;
+                staging.after(index + 1)?;
+            }
+            Ok(())
+        })
+    })?;
+    staging.finish()?;
+
+    for (index, (page, frame)) in pages.iter().zip(&frames).enumerate() {
+        check::mapped(
+            space,
+            page.start(),
+            frame.frame(),
+            Access::ReadWrite,
+            signature(index, 1),
+        )?;
+        // The same memory through both mappings: a store here is seen there.
+        check::store(page.start(), signature(index, 2)).map_err(|fault| failure!("{fault}"))?;
+        if frame.words()[0].load(Relaxed) != signature(index, 2) {
+            return Err(failure!(
+                "{}: a store did not reach {:?}",
+                page.start(),
+                frame.frame()
+            ));
+        }
+    }
+
+    // Outside of the row: vunmap, with every page in the TLB from the checks.
+    let mut gather = space.gather(());
+    space
+        .unmap(area.pages(), &mut gather)
+        .map_err(|error| failure!("{error}"))?;
+    let _ = gather.finish();
+    for page in &pages {
+        check::unmapped(space, page.start())?;
+    }
+    frames::free_all(frames);
+    Ok(())
+}

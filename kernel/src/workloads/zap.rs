@@ -1,0 +1,65 @@
+//! `zap`: a range unmapped, and its frames freed.
+//!
+//! The order is Linux's: clear the descriptors, remembering the frames; invalidate; only then free.
+//! The frames allocated on the way stand for the pages in which Linux's gather remembers them:
+//! there as here, this is where a zap meets the page allocator.
+
+use alloc::vec::Vec;
+use stage1_paging::Prot;
+
+use super::staging::Staging;
+use super::{Failure, Row, check, failure, scattered_frames, signature};
+use crate::mem::areas::Area;
+use crate::mem::{frames, kernel_space, layout};
+use crate::mode;
+
+/// Maps, touches, zaps, checks.
+pub(super) fn run(row: &mut Row) -> Result<(), Failure> {
+    let size = row.size;
+    let space = kernel_space();
+    let area = Area::take(size.pages as u64).ok_or_else(|| failure!("the vmap area is full"))?;
+    row.link_tables(space, area.pages())?;
+    // From here on the mappings own their frames.
+    let frames: Vec<_> = scattered_frames(size.pages, size.seed)?
+        .into_iter()
+        .map(frames::Owned::into_frame)
+        .collect();
+    space
+        .map_frames(area.pages(), frames.iter().copied(), Prot::RW)
+        .map_err(|error| failure!("{error}"))?;
+    for (index, page) in area.pages().chunks(1).enumerate() {
+        check::store(page.start(), signature(index, 1)).map_err(|fault| failure!("{fault}"))?;
+        check::touch(page.start(), signature(index, 1))?;
+        check::touch(layout::linear(frames[index].pa()), signature(index, 1))?;
+    }
+
+    let mut staging = Staging::new(size.pages, size.k);
+    // SAFETY: the frames came from `into_frame` above, and nothing but this range maps them.
+    let parked = unsafe { frames::Zapped::with_capacity(size.pages) };
+    let mut gather = space.gather(parked);
+    let zapped = row.measured(|| {
+        mode::section(|| -> Result<usize, Failure> {
+            let mut done = 0;
+            for group in area.pages().chunks(size.k as u64) {
+                done += space
+                    .unmap(group, &mut gather)
+                    .map_err(|error| failure!("{error}"))? as usize;
+                staging.after(done)?;
+            }
+            let (parked, invalidated) = gather.finish();
+            Ok(parked.free(&invalidated))
+        })
+    })?;
+    if zapped != size.pages {
+        return Err(failure!("{zapped} pages were zapped of {}", size.pages));
+    }
+
+    for (index, page) in area.pages().chunks(1).enumerate() {
+        check::unmapped(space, page.start())?;
+        if frames::is_debug() {
+            // Nothing was allocated since: the staging had its frames before these were freed.
+            check::unmapped(space, layout::linear(frames[index].pa()))?;
+        }
+    }
+    staging.finish()
+}
