@@ -216,6 +216,11 @@ impl Level {
         ((va.0 >> self.shift()) & 0x1ff) as usize
     }
 
+    /// The first address that the descriptor for `va` spans.
+    pub const fn floor(self, va: Va) -> Va {
+        Va(va.0 & !(self.size() - 1))
+    }
+
     /// Whether `address` is a multiple of [`Level::size`].
     pub const fn aligned(self, address: u64) -> bool {
         address & (self.size() - 1) == 0

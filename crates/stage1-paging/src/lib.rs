@@ -26,3 +26,8 @@ pub use map::Fit;
 pub use mmu::{Mmu, NoFrame, Slots, Step};
 pub use space::{Mappings, Space, Walk};
 pub use tlbi::{Features, Tlbi};
+
+#[cfg(feature = "model")]
+extern crate std;
+#[cfg(feature = "model")]
+pub mod model;

@@ -32,7 +32,7 @@ impl<M: Mmu> Space<'_, M> {
             ) else {
                 return Ok(());
             };
-            let va = Va::new(at.raw() & !(level.size() - 1));
+            let va = level.floor(at);
             let slot = Slots {
                 table,
                 level,
@@ -96,7 +96,7 @@ impl<M: Mmu> Space<'_, M> {
     ) -> bool {
         let mut rest = pages;
         while let (Some(below), false) = (level.next(), rest.is_empty()) {
-            let (va, index) = (rest.start(), level.index(rest.start()));
+            let (va, index) = (level.floor(rest.start()), level.index(rest.start()));
             let after = rest.skip_slots(level, 1);
             if let Some(next) = self.mmu.read(table, index).next_table(level) {
                 let child = self.mmu.child(next);

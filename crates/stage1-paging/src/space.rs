@@ -51,7 +51,7 @@ impl<'m, M: Mmu> Space<'m, M> {
     /// # Errors
     /// [`What::NonCanonical`], [`What::OtherHalf`].
     pub fn walk(&self, va: Va) -> Result<Walk, Error> {
-        let page = Pages::one(Va::new(va.raw() & !0xfff))?;
+        let page = Pages::one(Level::L3.floor(va))?;
         self.check(page)?;
         let mut walk = Walk {
             va,
@@ -195,7 +195,7 @@ impl Walk {
     /// The mapping of the address; `None` when the walk faults.
     pub fn mapping(&self) -> Option<Mapping> {
         let (level, desc) = (self.last, self.steps[usize::from(self.last.number())]);
-        let va = Va::new(self.va.raw() & !(level.size() - 1));
+        let va = level.floor(self.va);
         desc.is_leaf(level).then_some(Mapping { va, level, desc })
     }
 
@@ -240,7 +240,7 @@ impl<M: Mmu> Iterator for Mappings<'_, M> {
             self.rest = self.rest.skip_slots(level, 1);
             if desc.is_leaf(level) {
                 return Some(Mapping {
-                    va: Va::new(va.raw() & !(level.size() - 1)),
+                    va: level.floor(va),
                     level,
                     desc,
                 });
