@@ -269,6 +269,11 @@ impl Desc {
         }
     }
 
+    /// Everything but the output address.
+    pub(crate) const fn attributes(self) -> u64 {
+        self.0 & !OUTPUT
+    }
+
     /// Whether a leaf's TLB entry is for every ASID (nG = 0).
     pub const fn is_global(self) -> bool {
         self.0 & NOT_GLOBAL == 0

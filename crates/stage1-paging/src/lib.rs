@@ -6,6 +6,7 @@ mod addr;
 mod change;
 mod debt;
 mod desc;
+mod draw;
 mod error;
 mod gather;
 mod map;

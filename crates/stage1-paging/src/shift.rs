@@ -104,40 +104,64 @@ impl<M: Mmu> Space<'_, M> {
         dest: Pages,
         gather: &mut Gather<'_, M, S>,
     ) -> Result<u64, Error> {
-        let refused = |what, at| Error { what, at, done: 0 };
-        let upwards = dest.start() > from.start();
-        let by = (dest.start().raw().abs_diff(from.start().raw())) >> PAGE_SHIFT;
-        // The part of the new place that is not part of the old.
-        let fresh = if upwards {
+        let mut linked = false;
+        // All that may fail comes first; then the pages are broken, the debt paid, and the pages made.
+        let result = self
+            .check_overlapping(from, dest, &mut linked)
+            .and_then(|()| {
+                self.sweep(from, |slots| {
+                    let va = slots.va;
+                    let n = self.mmu.edit(slots, |old| {
+                        if old.is_valid() {
+                            Step::Store(old.broken())
+                        } else {
+                            Step::Stop
+                        }
+                    });
+                    gather.add(va, Level::L3, n);
+                    Ok(n)
+                })
+            });
+        if let Ok(1..) = result {
+            let _ = gather.pay();
+            self.make_at(from, dest);
+        }
+        if linked || matches!(result, Ok(1..)) {
+            self.mmu.owe();
+        }
+        result
+    }
+
+    /// That the new place is free outside the old one and only pages are moved; links the tables there.
+    fn check_overlapping(&self, from: Pages, dest: Pages, linked: &mut bool) -> Result<(), Error> {
+        // Nothing has been done by any of these, and the caller thinks in addresses of `from`.
+        let refused = |what, page: u64| Error {
+            what,
+            at: from.skip(page).start(),
+            done: 0,
+        };
+        let by = dest.start().raw().abs_diff(from.start().raw()) >> PAGE_SHIFT;
+        let up = dest.start() > from.start();
+        let fresh = if up {
             dest.skip(from.count() - by)
         } else {
             dest.take(by)
         };
         if let Some(there) = self.mappings(fresh)?.next() {
             let into = there.va.max(fresh.start()).raw() - dest.start().raw();
-            return Err(refused(
-                What::AlreadyMapped,
-                from.skip(into >> PAGE_SHIFT).start(),
-            ));
+            return Err(refused(What::AlreadyMapped, into >> PAGE_SHIFT));
         }
         if self.mappings(from)?.any(|m| m.level < Level::L3) {
-            return Err(refused(What::PartOfBlock, from.start()));
+            return Err(refused(What::PartOfBlock, 0));
         }
-        self.reserve(dest)
-            .map_err(|e| refused(e.what, from.skip(e.done).start()))?;
-        let pages = self.sweep(from, |slots| {
-            let va = slots.va;
-            let n = self.mmu.edit(slots, |old| {
-                if old.is_valid() {
-                    Step::Store(old.broken())
-                } else {
-                    Step::Stop
-                }
-            });
-            gather.add(va, Level::L3, n);
-            Ok(n)
-        })?;
-        let _ = gather.pay();
+        self.link_all(dest, linked)
+            .map_err(|e| refused(e.what, e.done))
+    }
+
+    /// Makes the broken descriptors of `from` at `dest`, whose tables are linked, and clears them.
+    fn make_at(&self, from: Pages, dest: Pages) {
+        let upwards = dest.start() > from.start();
+        let by = dest.start().raw().abs_diff(from.start().raw()) >> PAGE_SHIFT;
         // In steps of at most the distance, so that a step's source and destination are disjoint, from the end that the
         // move goes towards, so that a step's destination has been vacated. A step stays in one table on either side.
         let (source, target) = (
@@ -159,10 +183,6 @@ impl<M: Mmu> Space<'_, M> {
             self.move_broken(from.skip(offset).take(n), dest.skip(offset).start());
             left -= n;
         }
-        if pages > 0 {
-            self.mmu.owe();
-        }
-        Ok(pages)
     }
 
     /// Makes the broken descriptors of `from` at `to` and clears them. Each side is in one table, that of `to` is linked.

@@ -187,3 +187,61 @@ fn advance(run: &mut Run, pages: u64) {
     run.va = Va::new(run.va.raw().wrapping_add(pages << PAGE_SHIFT));
     run.pages -= pages;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::addr::Asid;
+
+    /// First page and pages that an operation names.
+    fn named(op: Tlbi, stride: u64) -> (u64, u64) {
+        match op {
+            Tlbi::Vale1is(x) => (x & ((1 << 44) - 1), stride),
+            Tlbi::Rvale1is(x) => (x & ((1 << 37) - 1), op.reach().unwrap()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn covers_exactly(pages: u64, stride: u64, features: Features) {
+        let run = Run {
+            va: Va::new(0x4000_0000),
+            pages,
+            stride,
+            level: Some(Level::L3),
+        };
+        let (mut rest, mut next, mut count) = (run, 0x4_0000, 0);
+        while let Some(op) = step(&mut rest, Half::Lower(Asid(1)), true, features) {
+            let (first, n) = named(op, stride);
+            assert_eq!(first, next, "gap in {pages} pages");
+            next += n;
+            count += 1;
+        }
+        assert_eq!(next, 0x4_0000 + pages);
+        assert_eq!(count, steps(&run, features), "{pages} pages by {stride}");
+    }
+
+    #[test]
+    fn every_run_is_covered_exactly_and_counted_right() {
+        for range in [false, true] {
+            let features = Features { range, ttl: false };
+            for pages in (1..5000)
+                .chain((1 << 16) - 3..(1 << 16) + 3)
+                .chain([RANGE_MAX_PAGES - 1, RANGE_MAX_PAGES])
+            {
+                covers_exactly(pages, 1, features);
+            }
+            for blocks in (1..200).chain([4096, 4097, 8191, 10_000]) {
+                covers_exactly(blocks * 512, 512, features);
+            }
+            covers_exactly(3 << 18, 1 << 18, features);
+        }
+        covers_exactly(
+            3 * RANGE_MAX_PAGES + 77_777,
+            1,
+            Features {
+                range: true,
+                ttl: true,
+            },
+        );
+    }
+}

@@ -15,17 +15,56 @@ const FRAMES: u64 = 0x8000_0000 >> 12;
 
 #[derive(Clone, Debug)]
 enum Op {
-    Map { at: usize, n: usize, frame: u64, prot: Prot, fit: Fit },
-    MapFrames { at: usize, n: usize, given: usize, prot: Prot },
-    Unmap { at: usize, n: usize },
-    Protect { at: usize, n: usize, access: Access },
-    Move { at: usize, n: usize, to: usize },
-    Replace { at: usize, n: usize, prot: Prot },
-    Split { at: usize },
-    FreeTables { at: usize, n: usize },
-    Reserve { at: usize, n: usize },
-    Touch { core: usize, at: usize },
-    RunOn { core: usize },
+    Map {
+        at: usize,
+        n: usize,
+        frame: u64,
+        prot: Prot,
+        fit: Fit,
+    },
+    MapFrames {
+        at: usize,
+        n: usize,
+        given: usize,
+        prot: Prot,
+    },
+    Unmap {
+        at: usize,
+        n: usize,
+    },
+    Protect {
+        at: usize,
+        n: usize,
+        access: Access,
+    },
+    Move {
+        at: usize,
+        n: usize,
+        to: usize,
+    },
+    Replace {
+        at: usize,
+        n: usize,
+        prot: Prot,
+    },
+    Split {
+        at: usize,
+    },
+    FreeTables {
+        at: usize,
+        n: usize,
+    },
+    Reserve {
+        at: usize,
+        n: usize,
+    },
+    Touch {
+        core: usize,
+        at: usize,
+    },
+    RunOn {
+        core: usize,
+    },
     Settle,
 }
 
@@ -87,10 +126,21 @@ impl Oracle {
         if !self.block[p / 512] {
             return Ok(1);
         }
-        if p.is_multiple_of(512) && end - p >= 512 { Ok(512) } else { Err(What::PartOfBlock) }
+        if p.is_multiple_of(512) && end - p >= 512 {
+            Ok(512)
+        } else {
+            Err(What::PartOfBlock)
+        }
     }
 
-    fn map(&mut self, at: usize, n: usize, prot: Prot, fit: Fit, frame: impl Fn(usize) -> Option<u64>) -> Fail {
+    fn map(
+        &mut self,
+        at: usize,
+        n: usize,
+        prot: Prot,
+        fit: Fit,
+        frame: impl Fn(usize) -> Option<u64>,
+    ) -> Fail {
         let mut p = at;
         while p < at + n {
             let slot = p / 512;
@@ -111,7 +161,9 @@ impl Oracle {
                 }
             }
             for i in p..p + step {
-                let Some(frame) = frame(i - at) else { return Some((What::TooFewFrames, i - at)) };
+                let Some(frame) = frame(i - at) else {
+                    return Some((What::TooFewFrames, i - at));
+                };
                 self.pages[i] = Some((frame, prot));
             }
             p += step;
@@ -122,7 +174,9 @@ impl Oracle {
     fn unmap(&mut self, at: usize, n: usize) -> Fail {
         let mut p = at;
         while p < at + n {
-            let Ok(step) = self.unit(p, at + n) else { return Some((What::PartOfBlock, p - at)) };
+            let Ok(step) = self.unit(p, at + n) else {
+                return Some((What::PartOfBlock, p - at));
+            };
             if let Some((frame, _)) = self.pages[p] {
                 self.removed.push((frame, step as u64));
             }
@@ -143,11 +197,16 @@ impl Oracle {
     fn protect(&mut self, at: usize, n: usize, access: Access) -> Fail {
         let mut p = at;
         while p < at + n {
-            let Ok(step) = self.unit(p, at + n) else { return Some((What::PartOfBlock, p - at)) };
+            let Ok(step) = self.unit(p, at + n) else {
+                return Some((What::PartOfBlock, p - at));
+            };
             if self.pages[p].is_some_and(|(_, old)| Self::refused(old, access)) {
                 return Some((What::WriteAndExecute, p - at));
             }
-            self.pages[p..p + step].iter_mut().flatten().for_each(|(_, prot)| prot.access = access);
+            self.pages[p..p + step]
+                .iter_mut()
+                .flatten()
+                .for_each(|(_, prot)| prot.access = access);
             p += step;
         }
         None
@@ -164,7 +223,9 @@ impl Oracle {
         while p < at + n {
             let fail = |what| Some((what, p - at));
             let q = p - at + to;
-            let Ok(step) = self.unit(p, at + n) else { return fail(What::PartOfBlock) };
+            let Ok(step) = self.unit(p, at + n) else {
+                return fail(What::PartOfBlock);
+            };
             if self.pages[p].is_some() {
                 if step == 512 && (!q.is_multiple_of(512) || self.linked[q / 512]) {
                     return fail(What::PartOfBlock);
@@ -192,7 +253,11 @@ impl Oracle {
 
     fn move_overlapping(&mut self, at: usize, n: usize, to: usize) -> Fail {
         let by = at.abs_diff(to);
-        let fresh = if to > at { to + n - by..to + n } else { to..to + by };
+        let fresh = if to > at {
+            to + n - by..to + n
+        } else {
+            to..to + by
+        };
         if let Some(q) = fresh.into_iter().find(|&q| self.pages[q].is_some()) {
             return Some((What::AlreadyMapped, q - to));
         }
@@ -217,7 +282,8 @@ impl Oracle {
         }
         for (p, frame) in (at..).zip(new) {
             let old = self.pages[p].replace((*frame, prot));
-            self.removed.extend(old.filter(|(old, _)| old != frame).map(|(old, _)| (old, 1)));
+            self.removed
+                .extend(old.filter(|(old, _)| old != frame).map(|(old, _)| (old, 1)));
         }
         None
     }
@@ -231,7 +297,11 @@ impl Oracle {
     fn free_tables(&mut self, at: usize, n: usize) {
         for slot in 0..4 {
             let touched = n > 0 && at < (slot + 1) * 512 && slot * 512 < at + n;
-            if touched && self.pages[slot * 512..(slot + 1) * 512].iter().all(Option::is_none) {
+            if touched
+                && self.pages[slot * 512..(slot + 1) * 512]
+                    .iter()
+                    .all(Option::is_none)
+            {
                 self.linked[slot] = false;
             }
         }
@@ -272,7 +342,9 @@ impl Bench<'_> {
     /// `n` frames in no order, no two the same for long.
     fn scattered(&mut self, n: usize) -> Vec<u64> {
         self.fresh += 1;
-        (0..n as u64).map(|i| FRAMES + 0x1_0000 + (i * 7919 + self.fresh * 104_729) % 0x10_0000).collect()
+        (0..n as u64)
+            .map(|i| FRAMES + 0x1_0000 + (i * 7919 + self.fresh * 104_729) % 0x10_0000)
+            .collect()
     }
 
     fn expect<T>(&self, at: usize, got: Result<T, Error>, want: Fail, undone: bool) -> Option<T> {
@@ -283,19 +355,40 @@ impl Bench<'_> {
     }
 
     fn step(&mut self, op: &Op, gather: &mut Gather<'_, Model, Parked>) {
-        let mapped = |o: &Oracle, at: usize, n: usize| o.pages[at..at + n].iter().flatten().count() as u64;
+        let mapped =
+            |o: &Oracle, at: usize, n: usize| o.pages[at..at + n].iter().flatten().count() as u64;
         match *op {
-            Op::Map { at, n, frame: first, prot, fit } => {
+            Op::Map {
+                at,
+                n,
+                frame: first,
+                prot,
+                fit,
+            } => {
                 self.settle_if(gather, at, n);
-                let want = self.oracle.map(at, n, prot, fit, |i| Some(first + i as u64));
-                self.expect(at, self.space.map(self.pages(at, n), frame(first), prot, fit), want, false);
+                let want = self
+                    .oracle
+                    .map(at, n, prot, fit, |i| Some(first + i as u64));
+                self.expect(
+                    at,
+                    self.space.map(self.pages(at, n), frame(first), prot, fit),
+                    want,
+                    false,
+                );
             }
             Op::MapFrames { at, n, given, prot } => {
                 self.settle_if(gather, at, n);
                 let list = self.scattered(given);
-                let want = self.oracle.map(at, n, prot, Fit::Pages, |i| list.get(i).copied());
+                let want = self
+                    .oracle
+                    .map(at, n, prot, Fit::Pages, |i| list.get(i).copied());
                 let frames = list.iter().map(|&f| frame(f));
-                self.expect(at, self.space.map_frames(self.pages(at, n), frames, prot), want, false);
+                self.expect(
+                    at,
+                    self.space.map_frames(self.pages(at, n), frames, prot),
+                    want,
+                    false,
+                );
             }
             Op::Unmap { at, n } => {
                 let count = mapped(&self.oracle, at, n);
@@ -312,10 +405,16 @@ impl Bench<'_> {
             Op::Move { at, n, to } => {
                 let count = mapped(&self.oracle, at, n);
                 let want = self.oracle.move_pages(at, n, to);
-                let got = self.space.move_pages(self.pages(at, n), self.va(to), gather);
+                let got = self
+                    .space
+                    .move_pages(self.pages(at, n), self.va(to), gather);
                 // An identity move counts a block it covers in part as a whole one.
                 if at != to {
-                    assert_eq!(self.expect(at, got, want, at.abs_diff(to) < n).unwrap_or(count), count);
+                    assert_eq!(
+                        self.expect(at, got, want, at.abs_diff(to) < n)
+                            .unwrap_or(count),
+                        count
+                    );
                 }
             }
             Op::Replace { at, n, prot } => {
@@ -326,7 +425,12 @@ impl Bench<'_> {
                 }
                 let want = self.oracle.replace(at, &new, prot);
                 let frames: Vec<Frame> = new.iter().map(|&f| frame(f)).collect();
-                self.expect(at, self.space.replace(self.va(at), &frames, prot, gather), want, true);
+                self.expect(
+                    at,
+                    self.space.replace(self.va(at), &frames, prot, gather),
+                    want,
+                    true,
+                );
             }
             Op::Split { at } => {
                 if self.oracle.block[at / 512] && !at.is_multiple_of(512) {
@@ -369,15 +473,23 @@ impl Bench<'_> {
 
     fn settle(&mut self, gather: &mut Gather<'_, Model, Parked>) {
         let (parked, _) = gather.pay();
-        let (mut got, mut want) = (std::mem::take(&mut parked.0), std::mem::take(&mut self.oracle.removed));
+        let (mut got, mut want) = (
+            std::mem::take(&mut parked.0),
+            std::mem::take(&mut self.oracle.removed),
+        );
         got.sort_unstable();
         want.sort_unstable();
         assert_eq!(got, want, "frames parked");
         self.model.flush();
         for &p in &self.touched {
-            let want = self.oracle.pages[p].map_or(Seen::Fault, |(f, prot)| Seen::page(frame(f), prot));
+            let want =
+                self.oracle.pages[p].map_or(Seen::Fault, |(f, prot)| Seen::page(frame(f), prot));
             for core in 0..2 {
-                assert_eq!(self.model.access(core, &self.space, self.va(p)), [want], "page {p} on core {core}");
+                assert_eq!(
+                    self.model.access(core, &self.space, self.va(p)),
+                    [want],
+                    "page {p} on core {core}"
+                );
             }
         }
         self.touched.clear();
@@ -385,7 +497,10 @@ impl Bench<'_> {
 
     fn compare(&self, p: usize) {
         let walk = self.space.walk(self.va(p)).unwrap();
-        let got = walk.frame().zip(walk.mapping()).map(|(f, m)| (f.pa().raw() >> 12, m.prot()));
+        let got = walk
+            .frame()
+            .zip(walk.mapping())
+            .map(|(f, m)| (f.pa().raw() >> 12, m.prot()));
         assert_eq!(got, self.oracle.pages[p], "page {p}");
         let block = walk.mapping().is_some_and(|m| m.level == Level::L2);
         assert_eq!(block, self.oracle.block[p / 512], "block at {p}");
@@ -402,7 +517,12 @@ impl Bench<'_> {
         }
         assert_eq!(flat, self.oracle.pages);
         for slot in 0..4 {
-            let steps = self.space.walk(self.va(slot * 512)).unwrap().steps().count();
+            let steps = self
+                .space
+                .walk(self.va(slot * 512))
+                .unwrap()
+                .steps()
+                .count();
             assert_eq!(steps == 4, self.oracle.linked[slot], "table of slot {slot}");
         }
     }
@@ -411,13 +531,33 @@ impl Bench<'_> {
 fn run(upper: bool, range: bool, defer: bool, ops: &[Op]) {
     let model = Model::new(2, Features { range, ttl: range });
     model.defer(defer);
-    let half = if upper { Half::Upper } else { Half::Lower(Asid(0x8001)) };
+    let half = if upper {
+        Half::Upper
+    } else {
+        Half::Lower(Asid(0x8001))
+    };
     let start = Pages::whole(half).start().raw();
     // Two tables below a 1 GiB boundary, two above; in the upper half the last one there is.
-    let base = Va::new(if upper { 0u64.wrapping_sub(1 << 30) - (4 << 20) } else { start + (1 << 30) - (4 << 20) });
-    let oracle = Oracle { pages: vec![None; WINDOW], block: [false; 4], linked: [false; 4], removed: Vec::new() };
+    let base = Va::new(if upper {
+        0u64.wrapping_sub(1 << 30) - (4 << 20)
+    } else {
+        start + (1 << 30) - (4 << 20)
+    });
+    let oracle = Oracle {
+        pages: vec![None; WINDOW],
+        block: [false; 4],
+        linked: [false; 4],
+        removed: Vec::new(),
+    };
     let space = model.space(half);
-    let mut bench = Bench { model: &model, space, base, oracle, touched: Vec::new(), fresh: 0 };
+    let mut bench = Bench {
+        model: &model,
+        space,
+        base,
+        oracle,
+        touched: Vec::new(),
+        fresh: 0,
+    };
     let mut gather = bench.space.gather(Parked::default());
     for op in ops {
         bench.step(op, &mut gather);
@@ -436,15 +576,27 @@ fn run(upper: bool, range: bool, defer: bool, ops: &[Op]) {
 fn random_operations_agree_with_a_flat_map() {
     // On average; a case may shrink to nothing.
     const PER_CASE: usize = 64;
-    let default = if cfg!(debug_assertions) { 20_000 } else { 1_000_000 };
-    let total = std::env::var("PAGING_OPS").ok().and_then(|n| n.parse().ok()).unwrap_or(default);
+    let default = if cfg!(debug_assertions) {
+        20_000
+    } else {
+        1_000_000
+    };
+    let total = std::env::var("PAGING_OPS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(default);
     let config = Config {
         cases: (total / PER_CASE as u32).max(1),
         failure_persistence: None,
         rng_seed: RngSeed::Fixed(0x1a2b_3c4d),
         ..Config::default()
     };
-    let input = (any::<bool>(), any::<bool>(), any::<bool>(), prop::collection::vec(op(), 0..=2 * PER_CASE));
+    let input = (
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        prop::collection::vec(op(), 0..=2 * PER_CASE),
+    );
     let result = TestRunner::new(config).run(&input, |(upper, range, defer, ops)| {
         run(upper, range, defer, &ops);
         Ok(())
