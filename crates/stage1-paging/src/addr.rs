@@ -68,6 +68,11 @@ impl Pa {
         }
     }
 
+    /// The address in the low 48 bits of `bits`.
+    pub(crate) const fn masked(bits: u64) -> Self {
+        Self(bits & ((1 << PA_BITS) - 1))
+    }
+
     /// The value.
     pub const fn raw(self) -> u64 {
         self.0
@@ -175,6 +180,9 @@ pub enum Level {
 impl Level {
     /// All levels, in the order of the walk.
     pub const ALL: [Level; 4] = [Level::L0, Level::L1, Level::L2, Level::L3];
+
+    /// The levels where a descriptor may point to a table. (An array, so that walks unroll.)
+    pub(crate) const TABLES: [Level; 3] = [Level::L0, Level::L1, Level::L2];
 
     /// The level's number, 0 to 3.
     pub const fn number(self) -> u8 {

@@ -44,6 +44,11 @@ impl Span {
         self.first() + self.pages
     }
 
+    /// Whether the invalidations of this one reach all of `other`: in range, and at a stride at least as fine.
+    fn covers(&self, other: &Span) -> bool {
+        self.first() <= other.first() && other.end() <= self.end() && self.level >= other.level
+    }
+
     /// The smallest span over both.
     fn merged(&self, other: &Span) -> Span {
         let first = self.first().min(other.first());
@@ -113,11 +118,9 @@ impl Debt {
             && (last.end() == new.first() || new.end() == last.first())
         {
             *last = last.merged(&new);
-        } else if spans
-            .iter()
-            .any(|s| s.first() <= new.first() && new.end() <= s.end() && s.level >= level)
-        {
-            // Covered, at a stride at least as fine.
+        } else if let Some(cover) = spans.iter_mut().find(|s| s.covers(&new)) {
+            // Nothing to add, but if it is of another level the hint would leave it in the TLB.
+            cover.mixed |= cover.level != level;
         } else if let Some(free) = free.first_mut() {
             *free = new;
             self.used += 1;

@@ -198,7 +198,7 @@ impl Desc {
             0b11 => Kind::Table(self.output()),
             // Level 0 has no blocks without FEAT_LPA2; level 3 has none at all.
             0b01 if last || matches!(level, Level::L0) => Kind::Invalid,
-            0b01 => Kind::Block(Frame::containing(self.pa_at(level))),
+            0b01 => Kind::Block(self.frame(level)),
             _ => Kind::Invalid,
         }
     }
@@ -228,22 +228,12 @@ impl Desc {
 
     /// Bits \[47:12\]: the output address, or the next table's.
     const fn output(self) -> Frame {
-        match Pa::new(self.0 & OUTPUT) {
-            Some(pa) => Frame::containing(pa),
-            None => unreachable!(), // the mask leaves 48 bits
-        }
-    }
-
-    const fn pa_at(self, level: Level) -> Pa {
-        match Pa::new(self.0 & OUTPUT & !(level.size() - 1)) {
-            Some(pa) => pa,
-            None => unreachable!(), // the mask leaves 48 bits
-        }
+        Frame::containing(Pa::masked(self.0))
     }
 
     /// The first frame that a leaf of `level` maps.
     pub const fn frame(self, level: Level) -> Frame {
-        Frame::containing(self.pa_at(level))
+        Frame::containing(Pa::masked(self.0 & !(level.size() - 1)))
     }
 
     /// The memory type of a leaf.

@@ -218,24 +218,22 @@ impl<M: Mmu> Space<'_, M> {
         want: Level,
         linked: &mut bool,
     ) -> Result<(M::Table, Level), What> {
-        let (mut table, mut level) = (self.root, Level::L0);
-        while let Some(below) = level.next() {
-            let desc = self.mmu.read(table, level.index(va));
+        let mut table = self.root;
+        for level in Level::TABLES {
+            let index = level.index(va);
+            let desc = self.mmu.read(table, index);
             if let Some(next) = desc.next_table(level) {
                 table = self.mmu.child(next);
             } else if level >= want {
-                break;
+                return Ok((table, level));
             } else if desc.is_valid() {
                 return Err(What::AlreadyMapped);
             } else {
-                table = self
-                    .mmu
-                    .link(table, level, level.index(va), va)
-                    .map_err(|_| What::OutOfFrames)?;
+                let linked_now = self.mmu.link(table, level, index, va);
+                table = linked_now.map_err(|_| What::OutOfFrames)?;
                 *linked = true;
             }
-            level = below;
         }
-        Ok((table, level))
+        Ok((table, Level::L3))
     }
 }

@@ -111,15 +111,14 @@ impl<'m, M: Mmu> Space<'m, M> {
     /// The table that holds the first descriptor for `va` that is no table descriptor, and its level.
     #[inline]
     pub(crate) fn find(&self, va: Va) -> (M::Table, Level) {
-        let (mut table, mut level) = (self.root, Level::L0);
-        // At level 3 nothing is a table descriptor, so the loop ends there at the latest, without reading.
-        while let Some(below) = level.next() {
+        let mut table = self.root;
+        for level in Level::TABLES {
             match self.mmu.read(table, level.index(va)).next_table(level) {
-                Some(next) => (table, level) = (self.mmu.child(next), below),
-                None => break,
+                Some(next) => table = self.mmu.child(next),
+                None => return (table, level),
             }
         }
-        (table, level)
+        (table, Level::L3)
     }
 
     /// Goes over the leaves of `pages` in ascending order, skipping holes. Walks from the root only where a table ends.

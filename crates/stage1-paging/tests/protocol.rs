@@ -456,3 +456,29 @@ fn beyond_the_threshold_everything_goes() {
         assert_eq!(gather.debt().reach(FULL), Some(MAX_OPS + 1));
     }
 }
+
+#[test]
+fn a_block_inside_a_merged_span_of_pages_is_invalidated_too() {
+    const SLOT: u64 = 2 << 20;
+    for features in [PLAIN, FULL] {
+        let model = Model::new(2, features);
+        let space = model.space(TASK);
+        space.map(pages(SLOT, 512), ram(512), Prot::RW, Fit::Largest).unwrap();
+        let singles = [0, 4, 8, 12, 2].map(|slot| pages(slot * SLOT, 1));
+        for page in singles {
+            space.map(page, ram(1), Prot::RW, Fit::Pages).unwrap();
+            seen(&model, &space, page.start().raw());
+        }
+        seen(&model, &space, SLOT);
+        let mut gather = space.gather(());
+        for page in singles {
+            // The fifth is merged with the first, over the block.
+            space.unmap(page, &mut gather).unwrap();
+        }
+        space.unmap(pages(SLOT, 512), &mut gather).unwrap();
+        let _ = gather.finish();
+        for va in [0, SLOT, 2 * SLOT, 4 * SLOT, 8 * SLOT, 12 * SLOT] {
+            assert_eq!(seen(&model, &space, va), only(Seen::Fault), "{va:#x} {features:?}");
+        }
+    }
+}
