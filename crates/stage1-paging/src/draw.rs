@@ -7,8 +7,8 @@ use crate::desc::{Desc, Mapping};
 use crate::mmu::Mmu;
 use crate::space::Space;
 
-/// `{:?}` lists runs of like mappings, as Linux's ptdump does; `{:#?}` shows every table and every valid descriptor in it.
-/// A snapshot: other cores may be at work.
+/// `{:?}` lists runs of like mappings, as Linux's ptdump does; `{:#?}` shows every table and every
+/// valid descriptor in it. A snapshot: other cores may be at work.
 impl<M: Mmu> fmt::Debug for Space<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:?}, root {:?}", self.half, self.mmu.frame(self.root))?;

@@ -66,7 +66,8 @@ impl What {
     }
 }
 
-/// A failed operation. Everything before [`Error::at`] is done and stays; nothing from there on was changed.
+/// A failed operation. Everything before [`Error::at`] is done and stays; nothing from there on was
+/// changed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[must_use]
 pub struct Error {
@@ -74,7 +75,8 @@ pub struct Error {
     pub what: What,
     /// The first address that was not dealt with.
     pub at: Va,
-    /// Pages of the range dealt with before it; 0 when the tables are as they were (but for empty tables linked).
+    /// Pages of the range dealt with before it; 0 when the tables are as they were (but for empty
+    /// tables linked).
     pub done: u64,
 }
 

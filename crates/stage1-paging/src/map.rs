@@ -1,7 +1,7 @@
 //! Map: valid descriptors where invalid ones were.
 //!
-//! An invalid descriptor is never held in a TLB (Arm ARM D8.14.1), so nothing is invalidated here. What is owed is to be seen:
-//! the pair `dsb ishst; isb`, once per call, through [`Mmu::owe`].
+//! An invalid descriptor is never held in a TLB (Arm ARM D8.14.1), so nothing is invalidated here.
+//! What is owed is to be seen: the pair `dsb ishst; isb`, once per call, through [`Mmu::owe`].
 
 use crate::addr::{Frame, Level, Pages, Va};
 use crate::desc::{Desc, Memory, Prot};
@@ -52,15 +52,17 @@ impl<M: Mmu> Space<'_, M> {
         self.map(Pages::one(va)?, frame, prot, Fit::Pages)
     }
 
-    /// Maps `pages` to contiguous frames from `frame` on. Links the tables that are missing, owes one pair.
+    /// Maps `pages` to contiguous frames from `frame` on. Links the tables that are missing, owes
+    /// one pair.
     ///
-    /// A block is used only where no table is linked yet: a table is not replaced by a block, that would take
-    /// break-before-make and the whole space.
+    /// A block is used only where no table is linked yet: a table is not replaced by a block, that
+    /// would take break-before-make and the whole space.
     ///
     /// # Errors
-    /// Refused with nothing changed: [`What::OtherHalf`], [`What::OutputTooHigh`], [`What::WriteAndExecute`],
-    /// [`What::ExecutableDevice`]. Part of the way: [`What::AlreadyMapped`], [`What::OutOfFrames`]; the pages before
-    /// [`Error::at`] are mapped, and owed for.
+    /// Refused with nothing changed: [`What::OtherHalf`], [`What::OutputTooHigh`],
+    /// [`What::WriteAndExecute`], [`What::ExecutableDevice`]. Part of the way:
+    /// [`What::AlreadyMapped`], [`What::OutOfFrames`]; the pages before [`Error::at`] are mapped,
+    /// and owed for.
     pub fn map(&self, pages: Pages, frame: Frame, prot: Prot, fit: Fit) -> Result<(), Error> {
         check_prot(prot, pages.start())?;
         if !pages.is_empty() && frame.checked_add(pages.count() - 1).is_none() {
@@ -96,8 +98,9 @@ impl<M: Mmu> Space<'_, M> {
         )
     }
 
-    /// Maps `pages`, in order, to the frames that `frames` yields, a page each. Links the tables that are missing, owes
-    /// one pair. A frame is taken from the iterator only when there is a place for it.
+    /// Maps `pages`, in order, to the frames that `frames` yields, a page each. Links the tables
+    /// that are missing, owes one pair. A frame is taken from the iterator only when there is a
+    /// place for it.
     ///
     /// # Errors
     /// As [`Space::map`], and part of the way [`What::TooFewFrames`] when the iterator ends early.
@@ -130,8 +133,9 @@ impl<M: Mmu> Space<'_, M> {
         )
     }
 
-    /// Links every last-level table that `pages` needs, so that mapping single pages there cannot fail for want of a frame.
-    /// Owes one pair if it linked any. Places under a block are left alone.
+    /// Links every last-level table that `pages` needs, so that mapping single pages there cannot
+    /// fail for want of a frame. Owes one pair if it linked any. Places under a block are left
+    /// alone.
     ///
     /// # Errors
     /// [`What::OtherHalf`]; [`What::OutOfFrames`], with the tables before [`Error::at`] linked.
@@ -165,9 +169,10 @@ impl<M: Mmu> Space<'_, M> {
         Ok(())
     }
 
-    /// Goes over `pages` table by table, with `put` storing leaves into slots of a table at the level that `level` asks for,
-    /// or further down where a table is linked already. `put` returns how many it stored, at least one, or why none.
-    /// Owes one pair if anything valid was stored, links included.
+    /// Goes over `pages` table by table, with `put` storing leaves into slots of a table at the
+    /// level that `level` asks for, or further down where a table is linked already. `put` returns
+    /// how many it stored, at least one, or why none. Owes one pair if anything valid was stored,
+    /// links included.
     fn fill(
         &self,
         pages: Pages,
@@ -209,8 +214,8 @@ impl<M: Mmu> Space<'_, M> {
         result
     }
 
-    /// The table for a leaf at `va` at level `want`, or below that where a table is linked in its place. Links what is
-    /// missing above, and notes it in `linked`.
+    /// The table for a leaf at `va` at level `want`, or below that where a table is linked in its
+    /// place. Links what is missing above, and notes it in `linked`.
     #[inline]
     pub(crate) fn table_for(
         &self,

@@ -8,18 +8,23 @@ use crate::mmu::{Mmu, Slots, Step};
 use crate::space::Space;
 
 impl<M: Mmu> Space<'_, M> {
-    /// Moves the mappings of `from` to the same number of pages at `to`; holes move along. Returns how many pages were mapped.
+    /// Moves the mappings of `from` to the same number of pages at `to`; holes move along. Returns
+    /// how many pages were mapped.
     ///
-    /// The new place is usable when the pair is paid that this owes (one per call); the old addresses may be mapped anew when the gather
-    /// has paid. Frames stay in use, so the sink gets nothing.
+    /// The new place is usable when the pair is paid that this owes (one per call); the old
+    /// addresses may be mapped anew when the gather has paid. Frames stay in use, so the sink gets
+    /// nothing.
     ///
-    /// Where the ranges are disjoint, each run of descriptors is copied and then cleared, blocks included. Where they overlap, a live page
-    /// would be replaced by another, so: all are broken, the gather is paid, all are made at their new place; meanwhile an access from any
-    /// core faults. The gather is paid first, too, when it holds stale translations of the new place, as after moving neighbours.
+    /// Where the ranges are disjoint, each run of descriptors is copied and then cleared, blocks
+    /// included. Where they overlap, a live page would be replaced by another, so: all are broken,
+    /// the gather is paid, all are made at their new place; meanwhile an access from any core
+    /// faults. The gather is paid first, too, when it holds stale translations of the new place, as
+    /// after moving neighbours.
     ///
     /// # Errors
-    /// Nothing changed: those of [`Pages::new`] for either range, [`What::OtherHalf`], [`What::OtherGather`]. Part of the way, where the
-    /// ranges are disjoint, and with nothing changed where they overlap: [`What::AlreadyMapped`] (where a page would go),
+    /// Nothing changed: those of [`Pages::new`] for either range, [`What::OtherHalf`],
+    /// [`What::OtherGather`]. Part of the way, where the ranges are disjoint, and with nothing
+    /// changed where they overlap: [`What::AlreadyMapped`] (where a page would go),
     /// [`What::OutOfFrames`] for a table there, [`What::PartOfBlock`]. [`Error::at`] is in `from`.
     pub fn move_pages<S: Sink>(
         &self,
@@ -105,7 +110,8 @@ impl<M: Mmu> Space<'_, M> {
         gather: &mut Gather<'_, M, S>,
     ) -> Result<u64, Error> {
         let mut linked = false;
-        // All that may fail comes first; then the pages are broken, the debt paid, and the pages made.
+        // All that may fail comes first; then the pages are broken, the debt paid, and the pages
+        // made.
         let result = self
             .check_overlapping(from, dest, &mut linked)
             .and_then(|()| {
@@ -132,7 +138,8 @@ impl<M: Mmu> Space<'_, M> {
         result
     }
 
-    /// That the new place is free outside the old one and only pages are moved; links the tables there.
+    /// That the new place is free outside the old one and only pages are moved; links the tables
+    /// there.
     fn check_overlapping(&self, from: Pages, dest: Pages, linked: &mut bool) -> Result<(), Error> {
         // Nothing has been done by any of these, and the caller thinks in addresses of `from`.
         let refused = |what, page: u64| Error {
@@ -162,8 +169,9 @@ impl<M: Mmu> Space<'_, M> {
     fn make_at(&self, from: Pages, dest: Pages) {
         let upwards = dest.start() > from.start();
         let by = dest.start().raw().abs_diff(from.start().raw()) >> PAGE_SHIFT;
-        // In steps of at most the distance, so that a step's source and destination are disjoint, from the end that the
-        // move goes towards, so that a step's destination has been vacated. A step stays in one table on either side.
+        // In steps of at most the distance, so that a step's source and destination are disjoint,
+        // from the end that the move goes towards, so that a step's destination has been vacated. A
+        // step stays in one table on either side.
         let (source, target) = (
             from.start().raw() >> PAGE_SHIFT,
             dest.start().raw() >> PAGE_SHIFT,
@@ -185,7 +193,8 @@ impl<M: Mmu> Space<'_, M> {
         }
     }
 
-    /// Makes the broken descriptors of `from` at `to` and clears them. Each side is in one table, that of `to` is linked.
+    /// Makes the broken descriptors of `from` at `to` and clears them. Each side is in one table,
+    /// that of `to` is linked.
     fn move_broken(&self, from: Pages, to: Va) {
         let slots = |va: Va| {
             let (table, level) = self.find(va);

@@ -6,7 +6,8 @@ use crate::error::{Error, What};
 use crate::gather::{Gather, Sink};
 use crate::mmu::{Mmu, Slots};
 
-/// The tables of one half of an address space. A few words; it owns nothing and frees nothing when it is dropped.
+/// The tables of one half of an address space. A few words; it owns nothing and frees nothing when
+/// it is dropped.
 ///
 /// # Who may call what
 ///
@@ -17,7 +18,8 @@ use crate::mmu::{Mmu, Slots};
 /// | split a block, free tables, destroy (`&mut self`) | the *space*: nobody else works on it at all | an operation elsewhere may be on its way through the table |
 /// | read (`walk`, `mappings`) | the area for a firm answer; nothing for a snapshot | loads are atomic; tables are freed only by the owner of the space |
 ///
-/// So a kernel's own half, used from all cores through `&self`, keeps its tables for ever, and a task's half sits in a lock.
+/// So a kernel's own half, used from all cores through `&self`, keeps its tables for ever, and a
+/// task's half sits in a lock.
 #[derive(Clone, Copy)]
 pub struct Space<'m, M: Mmu> {
     pub(crate) mmu: &'m M,
@@ -70,7 +72,8 @@ impl<'m, M: Mmu> Space<'m, M> {
         }
     }
 
-    /// Every mapping that has a page in `pages`, in ascending order. Each is whole, also where the range covers a part of a block.
+    /// Every mapping that has a page in `pages`, in ascending order. Each is whole, also where the
+    /// range covers a part of a block.
     ///
     /// # Errors
     /// [`What::OtherHalf`].
@@ -108,7 +111,8 @@ impl<'m, M: Mmu> Space<'m, M> {
         }
     }
 
-    /// The table that holds the first descriptor for `va` that is no table descriptor, and its level.
+    /// The table that holds the first descriptor for `va` that is no table descriptor, and its
+    /// level.
     #[inline]
     pub(crate) fn find(&self, va: Va) -> (M::Table, Level) {
         let mut table = self.root;
@@ -121,11 +125,12 @@ impl<'m, M: Mmu> Space<'m, M> {
         (table, Level::L3)
     }
 
-    /// Goes over the leaves of `pages` in ascending order, skipping holes. Walks from the root only where a table ends.
+    /// Goes over the leaves of `pages` in ascending order, skipping holes. Walks from the root only
+    /// where a table ends.
     ///
-    /// `f` gets the slots from a leaf to the end of its table or of the range, all of them wholly inside the range. It deals with as
-    /// many leaves as it likes and returns how many descriptors that were; 0 only together with a refusal, which ends
-    /// the sweep.
+    /// `f` gets the slots from a leaf to the end of its table or of the range, all of them wholly
+    /// inside the range. It deals with as many leaves as it likes and returns how many descriptors
+    /// that were; 0 only together with a refusal, which ends the sweep.
     ///
     /// Returns how many pages the slots spanned that `f` dealt with.
     pub(crate) fn sweep(

@@ -8,7 +8,8 @@ fn frame(pa: u64) -> Frame {
 
 /// Bits that select kind, attributes and permissions, without the address.
 fn classes() -> impl Iterator<Item = u64> {
-    // Bits 0-11 in full, 50-58 in full: valid, kind, AttrIndx, NS, AP, SH, AF, nG; GP, DBM, Contiguous, PXN, UXN, software.
+    // Bits 0-11 in full, 50-58 in full: valid, kind, AttrIndx, NS, AP, SH, AF, nG; GP, DBM,
+    // Contiguous, PXN, UXN, software.
     (0..1u64 << 12).flat_map(|low| (0..1u64 << 9).map(move |high| low | high << 50))
 }
 
@@ -53,7 +54,7 @@ fn every_class_of_pattern_decodes_as_the_architecture_says() {
             0,
             "only the permissions change"
         );
-        assert_eq!(desc.broken().is_valid(), false);
+        assert!(!desc.broken().is_valid());
         assert!(!desc.is_valid() || desc.broken().mended() == desc);
         let _ = format!("{desc:?} {}", desc.at(Level::L2)); // no pattern panics
     }

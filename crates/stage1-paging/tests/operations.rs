@@ -61,7 +61,7 @@ fn the_largest_fit_uses_blocks_where_both_sides_are_aligned() {
     for offset in [0, 4096, MIB2, MIB2 + 4096, GIB, (n - 1) * 4096] {
         let there = space.walk(Va::new(start + offset)).unwrap();
         assert_eq!(there.frame(), first.checked_add(offset / 4096));
-        let page = Seen::page(there.frame().unwrap(), Prot::RW);
+        let page = Seen::Page(there.frame().unwrap(), Prot::RW);
         assert_eq!(seen(&model, &space, start + offset), only(page));
     }
     let mut gather = space.gather(Parked::default());
@@ -98,7 +98,7 @@ fn the_very_last_page_of_either_half() {
             list(&space, Pages::whole(half)),
             [(va, ram(3).pa().raw() >> 12, Level::L3)]
         );
-        assert_eq!(seen(&model, &space, va), only(Seen::page(ram(3), Prot::RX)));
+        assert_eq!(seen(&model, &space, va), only(Seen::Page(ram(3), Prot::RX)));
         let mut gather = space.gather(());
         assert_eq!(space.unmap(Pages::whole(half), &mut gather), Ok(1));
         let _ = gather.finish();
@@ -169,7 +169,7 @@ fn out_of_frames_says_how_far_it_got_and_owes_for_it() {
     );
     assert_eq!(
         seen(&model, &space, MIB2 - 4096),
-        only(Seen::page(ram(1), Prot::RW))
+        only(Seen::Page(ram(1), Prot::RW))
     );
     // Half a move, for the same reason; then all of it.
     let mut gather = space.gather(());
@@ -191,11 +191,11 @@ fn out_of_frames_says_how_far_it_got_and_owes_for_it() {
     let _ = gather.finish();
     assert_eq!(
         seen(&model, &space, 2 * MIB2 - 4096),
-        only(Seen::page(ram(0), Prot::RW))
+        only(Seen::Page(ram(0), Prot::RW))
     );
     assert_eq!(
         seen(&model, &space, 2 * MIB2),
-        only(Seen::page(ram(1), Prot::RW))
+        only(Seen::Page(ram(1), Prot::RW))
     );
     assert_eq!(seen(&model, &space, MIB2 - 4096), only(Seen::Fault));
 }
@@ -235,10 +235,10 @@ fn an_executable_mapping_is_never_made_from_a_writable_one() {
     let result = space.protect(pages(va, 1), Access::ReadWrite, &mut gather);
     assert_eq!(failure(result), (What::WriteAndExecute, va, 0));
     let _ = gather.finish();
-    assert_eq!(seen(&model, &space, va), only(Seen::page(ram(0), Prot::RX)));
+    assert_eq!(seen(&model, &space, va), only(Seen::Page(ram(0), Prot::RX)));
     assert_eq!(
         seen(&model, &space, va + 8192),
-        only(Seen::page(ram(2), Prot::RW))
+        only(Seen::Page(ram(2), Prot::RW))
     );
 }
 
@@ -257,7 +257,7 @@ fn a_failed_replace_leaves_every_page_as_it_was() {
     for n in 0..4 {
         assert_eq!(
             seen(&model, &space, n * 4096),
-            only(Seen::page(ram(n), Prot::RW))
+            only(Seen::Page(ram(n), Prot::RW))
         );
     }
 }
@@ -289,7 +289,7 @@ fn a_block_is_split_break_before_make_and_only_by_the_owner_of_the_space() {
     );
     assert_eq!(
         seen(&model, &space, at),
-        only(Seen::page(frame(at / 4096), Prot::RO))
+        only(Seen::Page(frame(at / 4096), Prot::RO))
     );
     model.limit_tables(1);
     space.split(Va::new(at)).unwrap();
@@ -299,11 +299,11 @@ fn a_block_is_split_break_before_make_and_only_by_the_owner_of_the_space() {
     assert_eq!(seen(&model, &space, at), only(Seen::Fault));
     assert_eq!(
         seen(&model, &space, at - 4096),
-        only(Seen::page(frame(at / 4096 - 1), Prot::RO))
+        only(Seen::Page(frame(at / 4096 - 1), Prot::RO))
     );
     assert_eq!(
         seen(&model, &space, 9 * MIB2),
-        only(Seen::page(frame(9 * 512), Prot::RO))
+        only(Seen::Page(frame(9 * 512), Prot::RO))
     );
     assert_eq!(model.conflicts(), []);
 }

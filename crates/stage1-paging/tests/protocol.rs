@@ -1,5 +1,5 @@
-//! Barriers and invalidations. First each step of the protocol, taken out; then the mistakes that other page-table
-//! crates make, by name; then what each operation costs.
+//! Barriers and invalidations. First each step of the protocol, taken out; then the mistakes that
+//! other page-table crates make, by name; then what each operation costs.
 
 mod common;
 
@@ -9,14 +9,15 @@ use stage1_paging::*;
 
 const VA: u64 = 0x40_0000;
 
-/// Maps a page and looks at it. In a section first, at its neighbour, which the new table must show as unmapped.
+/// Maps a page and looks at it. In a section first, at its neighbour, which the new table must show
+/// as unmapped.
 fn publish(model: &Model) -> bool {
     let space = model.space(TASK);
     model.defer(true);
     space.map_page(Va::new(VA), ram(1), Prot::RW).unwrap();
     let neighbour = seen(model, &space, VA + 0x1000) == only(Seen::Fault);
     model.flush();
-    neighbour && seen(model, &space, VA) == only(Seen::page(ram(1), Prot::RW))
+    neighbour && seen(model, &space, VA) == only(Seen::Page(ram(1), Prot::RW))
 }
 
 /// Unmaps a page that both cores have used.
@@ -188,7 +189,7 @@ fn mistake_no_break_before_make() {
         .unwrap();
     assert_eq!(
         seen(&model, &space, VA + 0x3000),
-        only(Seen::page(ram(14), Prot::RW))
+        only(Seen::Page(ram(14), Prot::RW))
     );
     let (parked, _) = gather.finish();
     assert_eq!(
@@ -250,12 +251,13 @@ fn mistake_tables_freed_too_early() {
     space.free_tables(pages(VA, 1), &mut gather).unwrap();
     assert!(gather.debt().frees_tables());
     assert_eq!(model.tables(), 4, "parked, not freed");
-    // Parked tables are chained through themselves; a walker that a walk cache leads there must still find nothing.
+    // Parked tables are chained through themselves; a walker that a walk cache leads there must
+    // still find nothing.
     for outcomes in seen(&model, &space, VA) {
         assert!(
             outcomes
                 .iter()
-                .all(|o| [Seen::Fault, Seen::page(ram(1), Prot::RW)].contains(o)),
+                .all(|o| [Seen::Fault, Seen::Page(ram(1), Prot::RW)].contains(o)),
             "{outcomes:?}"
         );
     }
@@ -295,7 +297,8 @@ fn mistake_walk_caches_dropped_without_need() {
 
 #[test]
 fn mistake_frames_freed_too_early() {
-    // The sink is not to be had before the payment: only `pay` and `finish` give it out. And what they do comes first.
+    // The sink is not to be had before the payment: only `pay` and `finish` give it out. And what
+    // they do comes first.
     let model = Model::new(2, FULL);
     let space = model.space(TASK);
     space
@@ -345,7 +348,7 @@ fn mistake_invalidating_another_asid() {
     b.unmap(pages(VA, 1), &mut gather).unwrap();
     let _ = gather.finish();
     assert_eq!(seen(&model, &b, VA), only(Seen::Fault));
-    assert_eq!(seen(&model, &a, VA), only(Seen::page(ram(1), Prot::RW)));
+    assert_eq!(seen(&model, &a, VA), only(Seen::Page(ram(1), Prot::RW)));
 }
 
 #[test]
@@ -367,7 +370,7 @@ fn mistake_mapping_where_a_stale_translation_is() {
         .move_pages(pages(VA + 0x1000, 1), Va::new(VA), &mut gather)
         .unwrap();
     assert_eq!(model.conflicts(), []);
-    assert_eq!(seen(&model, &space, VA), only(Seen::page(ram(2), Prot::RW)));
+    assert_eq!(seen(&model, &space, VA), only(Seen::Page(ram(2), Prot::RW)));
 }
 
 #[test]
@@ -463,7 +466,9 @@ fn a_block_inside_a_merged_span_of_pages_is_invalidated_too() {
     for features in [PLAIN, FULL] {
         let model = Model::new(2, features);
         let space = model.space(TASK);
-        space.map(pages(SLOT, 512), ram(512), Prot::RW, Fit::Largest).unwrap();
+        space
+            .map(pages(SLOT, 512), ram(512), Prot::RW, Fit::Largest)
+            .unwrap();
         let singles = [0, 4, 8, 12, 2].map(|slot| pages(slot * SLOT, 1));
         for page in singles {
             space.map(page, ram(1), Prot::RW, Fit::Pages).unwrap();
@@ -478,7 +483,11 @@ fn a_block_inside_a_merged_span_of_pages_is_invalidated_too() {
         space.unmap(pages(SLOT, 512), &mut gather).unwrap();
         let _ = gather.finish();
         for va in [0, SLOT, 2 * SLOT, 4 * SLOT, 8 * SLOT, 12 * SLOT] {
-            assert_eq!(seen(&model, &space, va), only(Seen::Fault), "{va:#x} {features:?}");
+            assert_eq!(
+                seen(&model, &space, va),
+                only(Seen::Fault),
+                "{va:#x} {features:?}"
+            );
         }
     }
 }

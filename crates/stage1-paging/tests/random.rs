@@ -1,7 +1,8 @@
-//! Random operations on the model, compared with a flat map after every one: results, errors, how far each got, what every
-//! touched core may see, which frames come back and when.
+//! Random operations on the model, compared with a flat map after every one: results, errors, how
+//! far each got, what every touched core may see, which frames come back and when.
 //!
-//! A million operations in release, fewer in debug; `PAGING_OPS=n` sets the number. The seed is fixed: a run repeats.
+//! A million operations in release, fewer in debug; `PAGING_OPS=n` sets the number. The seed is
+//! fixed: a run repeats.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
@@ -464,7 +465,8 @@ impl Bench<'_> {
         assert_eq!(self.model.conflicts(), []);
     }
 
-    /// Addresses are not mapped anew before the gather has paid for them: that is the caller's side of the bargain.
+    /// Addresses are not mapped anew before the gather has paid for them: that is the caller's side
+    /// of the bargain.
     fn settle_if(&mut self, gather: &mut Gather<'_, Model, Parked>, at: usize, n: usize) {
         if gather.touches(self.pages(at, n)) {
             self.settle(gather);
@@ -483,7 +485,7 @@ impl Bench<'_> {
         self.model.flush();
         for &p in &self.touched {
             let want =
-                self.oracle.pages[p].map_or(Seen::Fault, |(f, prot)| Seen::page(frame(f), prot));
+                self.oracle.pages[p].map_or(Seen::Fault, |(f, prot)| Seen::Page(frame(f), prot));
             for core in 0..2 {
                 assert_eq!(
                     self.model.access(core, &self.space, self.va(p)),

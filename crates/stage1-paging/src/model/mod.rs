@@ -1,17 +1,23 @@
-//! A machine to try page-table code on, on the host: tables in memory, walkers that see stores late, TLBs and walk caches
-//! that forget nothing by themselves.
+//! A machine to try page-table code on, on the host: tables in memory, walkers that see stores
+//! late, TLBs and walk caches that forget nothing by themselves.
 //!
-//! It is as unhelpful as the architecture allows. [`Model::access`] returns *every* outcome that a core may see, so a test asks for exactly one:
+//! It is as unhelpful as the architecture allows. [`Model::access`] returns *every* outcome that a
+//! core may see, so a test asks for exactly one:
 //!
-//! - a walker sees a store, or what was there before, until a DSB; the storing core also until its next ISB;
-//! - a TLB keeps what an access has loaded until a TLBI that names it has been completed by `dsb ish`, on the core that issued it by
-//!   `isb`; and a TLBI before the store is visible may as well not have been: the old descriptor is loaded again;
-//! - walk caches lead into tables that were unlinked, and freed, until a TLBI that is not last-level-only;
+//! - a walker sees a store, or what was there before, until a DSB; the storing core also until its
+//!   next ISB;
+//! - a TLB keeps what an access has loaded until a TLBI that names it has been completed by `dsb
+//!   ish`, on the core that issued it by `isb`; and a TLBI before the store is visible may as well
+//!   not have been: the old descriptor is loaded again;
+//! - walk caches lead into tables that were unlinked, and freed, until a TLBI that is not
+//!   last-level-only;
 //! - TLBI operands are decoded here from their bits, not taken from the code that composed them.
 //!
-//! What it does not model: reordering between loads, other cores' missing ISBs, several storing cores at the same instant.
+//! What it does not model: reordering between loads, other cores' missing ISBs, several storing
+//! cores at the same instant.
 //!
-//! [`Sabotage`] takes one step out of the protocol that [`Mmu`] describes, to show that a test sees it.
+//! [`Sabotage`] takes one step out of the protocol that [`Mmu`] describes, to show that a test sees
+//! it.
 
 mod tlb;
 
@@ -31,7 +37,8 @@ use tlb::Core;
 
 /// Where the model's table frames begin.
 const TABLES: u64 = 0x4000_0000;
-/// A word of a frame that is not a table (any more): a valid page or block descriptor nobody stored.
+/// A word of a frame that is not a table (any more): a valid page or block descriptor nobody
+/// stored.
 const GARBAGE: u64 = 0x0000_dead_d000_0703;
 
 /// One step left out of the protocol.
@@ -92,30 +99,10 @@ pub enum Event {
 pub enum Seen {
     /// A translation fault.
     Fault,
-    /// This page of physical memory, with these permissions (as a descriptor's upper and lower attributes).
-    Page(Frame, Bits),
+    /// This frame, with this memory type and these permissions.
+    Page(Frame, Prot),
     /// A walk through a table that was freed, or that was never zeroed.
     Garbage,
-}
-
-/// Memory type and permissions, ordered so that outcomes sort.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Bits(u64);
-
-impl Seen {
-    /// A page of `frame` with `prot`.
-    pub fn page(frame: Frame, prot: Prot) -> Self {
-        Seen::Page(
-            frame,
-            Bits::of(Desc::leaf(Level::L3, Frame::ZERO, prot, true)),
-        )
-    }
-}
-
-impl Bits {
-    fn of(desc: Desc) -> Self {
-        Bits(Desc::leaf(Level::L3, Frame::ZERO, desc.prot(), true).bits())
-    }
 }
 
 struct Table {
@@ -181,7 +168,8 @@ impl Model {
         Space::new(self, root, half)
     }
 
-    /// Which core executes from now on (with the context synchronization of a task switch). Out of range counts as the last.
+    /// Which core executes from now on (with the context synchronization of a task switch). Out of
+    /// range counts as the last.
     pub fn run_on(&self, core: usize) {
         self.state.borrow_mut().unsynced.clear();
         self.core.set(core.min(self.state.borrow().cores.len() - 1));
@@ -229,13 +217,14 @@ impl Model {
             .unwrap_or_default()
     }
 
-    /// Where a descriptor was stored that a core holds in its TLB in another form: break-before-make was not kept.
+    /// Where a descriptor was stored that a core holds in its TLB in another form:
+    /// break-before-make was not kept.
     pub fn conflicts(&self) -> Vec<Va> {
         self.state.borrow().conflicts.clone()
     }
 
-    /// Everything that an access by `core` to `va` may see, in order and without repetition. The TLB and the walk caches of that core hold it
-    /// afterwards.
+    /// Everything that an access by `core` to `va` may see, in order and without repetition. The
+    /// TLB and the walk caches of that core hold it afterwards.
     pub fn access(&self, core: usize, space: &Space<'_, Model>, va: Va) -> Vec<Seen> {
         let mut state = self.state.borrow_mut();
         let mut seen = BTreeSet::new();
@@ -440,7 +429,8 @@ impl State {
         &mut self.tables[number(frame)]
     }
 
-    /// A zeroed table. Unless its zeroes are `ordered` before what follows, a walker that sees the link may not see them.
+    /// A zeroed table. Unless its zeroes are `ordered` before what follows, a walker that sees the
+    /// link may not see them.
     fn allocate(&mut self, ordered: bool) -> Frame {
         let frame = self.free.pop().unwrap_or_else(|| {
             let pa = Pa::new(TABLES + self.tables.len() as u64 * 4096);
@@ -483,7 +473,7 @@ impl State {
         let into = (va.raw() & (level.size() - 1)) >> 12;
         match desc.frame(level).checked_add(into) {
             _ if desc.bits() == GARBAGE => Seen::Garbage,
-            Some(frame) => Seen::Page(frame, Bits::of(desc)),
+            Some(frame) => Seen::Page(frame, desc.prot()),
             None => Seen::Garbage,
         }
     }

@@ -114,8 +114,9 @@ impl Core {
         load(&mut self.walks, va, tag, level, word, desc);
     }
 
-    /// Whether the TLB holds something for `va` that needs a break before `desc` may stand there. A global entry and one of the half's
-    /// ASID stand for the same address only within the same half, so tags are not compared.
+    /// Whether the TLB holds something for `va` that needs a break before `desc` may stand there. A
+    /// global entry and one of the half's ASID stand for the same address only within the same
+    /// half, so tags are not compared.
     pub(super) fn contradicts(&self, desc: Desc, level: Level, va: Va) -> bool {
         let here = |cache: &Cache| {
             let entries = cache.get(&key(va, level)).into_iter().flatten();
@@ -145,7 +146,8 @@ impl Core {
                     .iter_mut()
                     .filter(|e| scope.covers(*level, *page, e.tag))
                 {
-                    // The walker may not have seen the store yet: then it loads the old descriptor again.
+                    // The walker may not have seen the store yet: then it loads the old descriptor
+                    // again.
                     let again = stale
                         .get(&entry.word)
                         .is_some_and(|old| old.contains(&entry.desc.bits()));
@@ -159,7 +161,8 @@ impl Core {
         }
     }
 
-    /// `dsb ish`: invalidations under way are complete; on the issuing core, `own`, only after its ISB.
+    /// `dsb ish`: invalidations under way are complete; on the issuing core, `own`, only after its
+    /// ISB.
     pub(super) fn complete(&mut self, own: bool) {
         for cache in [&mut self.leaves, &mut self.walks] {
             retain(cache, |e| {

@@ -60,8 +60,8 @@ pub fn count(events: &[Event]) -> Counts {
     }
 }
 
-/// The events in one letter each: `s` a valid store, `c` a clearing one, `m` DMB, `d` `dsb ishst`, `D` `dsb ish`, `i` ISB, `t` TLBI, `a` and
-/// `f` a table allocated and freed.
+/// The events in one letter each: `s` a valid store, `c` a clearing one, `m` DMB, `d` `dsb ishst`,
+/// `D` `dsb ish`, `i` ISB, `t` TLBI, `a` and `f` a table allocated and freed.
 pub fn trace(events: &[Event]) -> String {
     let letter = |e: &Event| match e {
         Event::Store { new, .. } if new.is_valid() => 's',
