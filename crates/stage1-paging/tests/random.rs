@@ -514,7 +514,8 @@ impl Bench<'_> {
         for m in self.space.mappings(self.pages(0, WINDOW)).unwrap() {
             let p = ((m.va.raw() - self.base.raw()) >> 12) as usize;
             for i in 0..m.frames() {
-                flat[p + i as usize] = Some(((m.frame().pa().raw() >> 12) + i, m.prot()));
+                let place = &mut flat[p + usize::try_from(i).unwrap()];
+                *place = Some(((m.frame().pa().raw() >> 12) + i, m.prot()));
             }
         }
         assert_eq!(flat, self.oracle.pages);
@@ -577,7 +578,7 @@ fn run(upper: bool, range: bool, defer: bool, ops: &[Op]) {
 #[test]
 fn random_operations_agree_with_a_flat_map() {
     // On average; a case may shrink to nothing.
-    const PER_CASE: usize = 64;
+    const PER_CASE: u32 = 64;
     let default = if cfg!(debug_assertions) {
         20_000
     } else {
@@ -588,7 +589,7 @@ fn random_operations_agree_with_a_flat_map() {
         .and_then(|n| n.parse().ok())
         .unwrap_or(default);
     let config = Config {
-        cases: (total / PER_CASE as u32).max(1),
+        cases: (total / PER_CASE).max(1),
         failure_persistence: None,
         rng_seed: RngSeed::Fixed(0x1a2b_3c4d),
         ..Config::default()
@@ -597,7 +598,7 @@ fn random_operations_agree_with_a_flat_map() {
         any::<bool>(),
         any::<bool>(),
         any::<bool>(),
-        prop::collection::vec(op(), 0..=2 * PER_CASE),
+        prop::collection::vec(op(), 0..=2 * PER_CASE as usize),
     );
     let result = TestRunner::new(config).run(&input, |(upper, range, defer, ops)| {
         run(upper, range, defer, &ops);
