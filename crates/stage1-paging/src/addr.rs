@@ -1,7 +1,7 @@
 //! Addresses, frames, levels and ranges.
 //!
 //! The geometry is fixed: 4 KiB granule, 48-bit addresses, four levels of 512 descriptors (Arm ARM
-//! DDI 0487, D8.2).
+//! DDI 0487, D8).
 
 use core::fmt;
 
@@ -347,9 +347,9 @@ impl Pages {
 
     /// Leaves out the part that `n` descriptors of `level` span, counted from the one that covers
     /// the first page.
-    pub(crate) const fn skip_slots(self, level: Level, n: u64) -> Self {
+    pub(crate) const fn skip_slots(self, level: Level, n: usize) -> Self {
         let into = (self.start.0 & (level.size() - 1)) >> PAGE_SHIFT;
-        self.skip(n * level.pages() - into)
+        self.skip(n as u64 * level.pages() - into)
     }
 
     /// How many descriptors of one table of `level`, from the one that covers the first page, lie

@@ -33,11 +33,12 @@ impl<M: Mmu> Space<'_, M> {
                 if !old.is_leaf(level) {
                     return Step::Stop;
                 }
-                gather.park(Mapping {
+                let mapping = Mapping {
                     va: Va::new(va),
                     level,
                     desc: old,
-                });
+                };
+                gather.park(mapping);
                 va = va.wrapping_add(level.size());
                 Step::Store(Desc::INVALID)
             });
@@ -161,11 +162,7 @@ impl<M: Mmu> Space<'_, M> {
             let above = level < Level::L3;
             let block = above && self.mmu.read(table, level.index(rest.start())).is_valid();
             let what = if block { What::PartOfBlock } else { why };
-            return Err(Error {
-                what,
-                at: rest.start(),
-                done: 0,
-            });
+            return Err(Error::new(what, rest.start()));
         }
         if broke {
             let _ = gather.pay();
@@ -248,13 +245,8 @@ impl<M: Mmu> Space<'_, M> {
             if level < Level::L3 {
                 break;
             }
-            let (index, whole) = (level.index(va), rest.whole_slots(level));
-            let n = f(Slots {
-                table,
-                level,
-                at: index..index + whole,
-                va,
-            });
+            let whole = rest.whole_slots(level);
+            let n = f(Slots::new(table, level, va, whole));
             rest = rest.skip(n as u64);
             if n < whole {
                 break;

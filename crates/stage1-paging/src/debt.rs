@@ -14,8 +14,8 @@ const SPANS: usize = 4;
 /// walk, later, where it is used again. The second-level TLBs of the cores meant here hold 1024 to
 /// 2048 entries (Cortex-A72: 1024, Neoverse N1: 1280). So a full invalidation is worth about as
 /// many walks, and single operations stop paying somewhere below that. 512 is one last-level
-/// table's worth and also where Linux stops (`MAX_DVM_OPS`). With FEAT_TLBIRANGE it is never
-/// reached: four spans below 2^48 take fewer operations unless they span terabytes.
+/// table's worth and also where Linux stops (`MAX_DVM_OPS`). With FEAT_TLBIRANGE it takes
+/// terabytes to reach it.
 pub const MAX_OPS: u64 = 512;
 
 /// A run of translations withdrawn, all with leaves of one level, or of several after a merge.

@@ -1,6 +1,6 @@
 //! Descriptors: the 64-bit words of a table, and the break-before-make rule between two of them.
 //!
-//! Stage 1, 4 KiB granule, VMSAv8-64 (Arm ARM DDI 0487, D8.3). Hardware update of AF and of the
+//! Stage 1, 4 KiB granule, VMSAv8-64 (Arm ARM DDI 0487, D8). Hardware update of AF and of the
 //! dirty state (TCR_EL1.HA, .HD) is not used: AF is always set, DBM never, so nobody but software
 //! writes descriptors and a plain load followed by a plain store is a sound way to change one.
 
@@ -272,7 +272,7 @@ impl Desc {
         self.0 & NOT_GLOBAL == 0
     }
 
-    /// Whether a TLB may hold the leaf: valid, with the Access flag set (Arm ARM D8.14.1, rule
+    /// Whether a TLB may hold the leaf: valid, with the Access flag set (Arm's herd model
     /// `aarch64bbm.cat`).
     pub const fn is_cacheable(self) -> bool {
         self.0 & (VALID | AF) == (VALID | AF)
@@ -317,6 +317,11 @@ impl Desc {
         }
     }
 
+    /// An invalid descriptor that carries a frame: bit 0 is clear, bit 1 tells it from zero.
+    pub(crate) const fn parked(frame: Frame) -> Self {
+        Self(frame.pa().raw() | TABLE_OR_PAGE)
+    }
+
     /// Whether it was made by [`Desc::broken`].
     pub const fn is_broken(self) -> bool {
         !self.is_valid() && self.0 != 0
@@ -333,10 +338,10 @@ impl Desc {
 ///
 /// It does between two descriptors that a TLB may hold when the output address, the memory type,
 /// the shareability, the Contiguous bit or nG changes, and between a table and a block or another
-/// table. Permissions and software bits alone need an invalidation but no break (Arm ARM D8.16.1;
-/// Arm's herd model `aarch64bbm.cat`). A changed output address always counts: that the two frames
-/// are read-only and hold the same bytes is nothing this function can know. FEAT_BBM is not relied
-/// on.
+/// table. Permissions and software bits alone need an invalidation but no break (Arm ARM DDI 0487,
+/// D8, "Using break-before-make"; Arm's herd model `aarch64bbm.cat`). A changed output address
+/// always counts: that the two frames are read-only and hold the same bytes is nothing this
+/// function can know. FEAT_BBM is not relied on.
 pub const fn needs_break(level: Level, old: Desc, new: Desc) -> bool {
     let (was, is) = (old.is_table(level), new.is_table(level));
     if was || is {

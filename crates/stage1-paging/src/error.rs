@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::addr::Va;
+use crate::addr::{Pages, Va};
 
 /// What an operation refused or could not do.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -81,9 +81,18 @@ pub struct Error {
 }
 
 impl Error {
-    /// Nothing done, refused at `at`.
+    /// Refused at `at`, with nothing done.
     pub(crate) const fn new(what: What, at: Va) -> Self {
         Self { what, at, done: 0 }
+    }
+
+    /// Stopped when `rest` of `pages` was left.
+    pub(crate) const fn stopped(what: What, pages: Pages, rest: Pages) -> Self {
+        Self {
+            what,
+            at: rest.start(),
+            done: pages.count() - rest.count(),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Linux's `mmu_gather`, without its memory: frames go to a [`Sink`] the caller supplies, unlinked
 //! tables are chained through their own first descriptors.
 
-use crate::addr::{Frame, Half, Level, Pages, Va};
+use crate::addr::{Half, Level, Pages, Va};
 use crate::debt::{Debt, Done};
 use crate::desc::{Desc, Mapping};
 use crate::mmu::{Mmu, Slots, Step};
@@ -37,8 +37,8 @@ struct Owed<'m, M: Mmu> {
     debt: Debt,
     /// The unlinked tables: the first, whose descriptor 0 holds the next one's frame, and so on.
     ///
-    /// A walk cache may still lead a walker into these tables. It finds an aligned address there,
-    /// whose bit 0 is clear: an invalid descriptor.
+    /// A walk cache may still lead a walker into these tables: the link is an invalid descriptor
+    /// ([`Desc::parked`]).
     tables: Option<M::Table>,
 }
 
@@ -52,11 +52,9 @@ impl<M: Mmu> Owed<'_, M> {
             .mmu
             .invalidate(core::mem::replace(&mut self.debt, Debt::new(half)));
         while let Some(table) = self.tables {
-            // `broken` and `mended` are for leaves; here the word is a frame's address, or zero at
-            // the end.
-            let next = self.mmu.read(table, 0).bits();
-            self.tables =
-                (next != 0).then(|| self.mmu.child(Desc::from_bits(next).frame(Level::L3)));
+            let next = self.mmu.read(table, 0);
+            let more = next != Desc::INVALID;
+            self.tables = more.then(|| self.mmu.child(next.frame(Level::L3)));
             self.mmu.free_table(table, &done);
         }
         done
@@ -142,19 +140,10 @@ impl<'m, M: Mmu, S: Sink> Gather<'m, M, S> {
         let next = self
             .owed
             .tables
-            .map_or(Desc::INVALID, |t| link_word(mmu.frame(t)));
-        let first = Slots {
-            table,
-            level: level.next().unwrap_or(Level::L3),
-            at: 0..1,
-            va,
-        };
+            .map_or(Desc::INVALID, |t| Desc::parked(mmu.frame(t)));
+        let below = level.next().unwrap_or(Level::L3);
+        let first = Slots::new(table, below, level.floor(va), 1);
         mmu.edit(first, |_| Step::Store(next));
         self.owed.tables = Some(table);
     }
-}
-
-/// The address of the next parked table. Its bit 0 is clear.
-const fn link_word(next: Frame) -> Desc {
-    Desc::from_bits(next.pa().raw())
 }

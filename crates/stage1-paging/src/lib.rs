@@ -14,7 +14,7 @@
 //! | valid → valid elsewhere ([`needs_break`]) | break, forget, make, be seen | [`Space::replace`], [`Space::move_pages`], [`Space::split`] |
 //! | table → nothing | to be forgotten by walk caches too, before the table is freed | a [`Gather`] |
 //!
-//! An invalid descriptor is never held in a TLB (Arm ARM DDI 0487, D8.16), so mapping invalidates
+//! An invalid descriptor is never held in a TLB (Arm ARM DDI 0487, D8), so mapping invalidates
 //! nothing. And a TLB may load any valid descriptor at any time, so unmapping is not over before
 //! the invalidation is. The operations of a [`Space`] do the stores, in runs, and settle the rest
 //! once.

@@ -1,7 +1,8 @@
 //! Map: valid descriptors where invalid ones were.
 //!
-//! An invalid descriptor is never held in a TLB (Arm ARM D8.14.1), so nothing is invalidated here.
-//! What is owed is to be seen: the pair `dsb ishst; isb`, once per call, through [`Mmu::owe`].
+//! An invalid descriptor is never held in a TLB (Arm ARM DDI 0487, D8), so nothing is invalidated
+//! here. What is owed is to be seen: the pair `dsb ishst; isb`, once per call, through
+//! [`Mmu::owe`].
 
 use crate::addr::{Frame, Level, Pages, Va};
 use crate::desc::{Desc, Memory, Prot};
@@ -158,11 +159,7 @@ impl<M: Mmu> Space<'_, M> {
                 Ok(_) => rest = rest.skip_slots(Level::L2, 1),
                 Err(What::AlreadyMapped) => rest = rest.skip_slots(self.find(va).1, 1),
                 Err(what) => {
-                    return Err(Error {
-                        what,
-                        at: va,
-                        done: pages.count() - rest.count(),
-                    });
+                    return Err(Error::stopped(what, pages, rest));
                 }
             }
         }
@@ -187,23 +184,13 @@ impl<M: Mmu> Space<'_, M> {
             let put = self
                 .table_for(va, level(rest), &mut stored)
                 .and_then(|(table, level)| {
-                    let index = level.index(va);
-                    let slots = Slots {
-                        table,
-                        level,
-                        at: index..index + rest.whole_slots(level),
-                        va,
-                    };
-                    put(slots, rest).map(|n| rest.skip_slots(level, n as u64))
+                    let n = put(Slots::new(table, level, va, rest.whole_slots(level)), rest)?;
+                    Ok(rest.skip_slots(level, n))
                 });
             match put {
                 Ok(after) => (rest, stored) = (after, true),
                 Err(what) => {
-                    result = Err(Error {
-                        what,
-                        at: va,
-                        done: pages.count() - rest.count(),
-                    });
+                    result = Err(Error::stopped(what, pages, rest));
                     break;
                 }
             }

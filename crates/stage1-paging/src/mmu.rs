@@ -21,6 +21,19 @@ pub struct Slots<T> {
     pub va: Va,
 }
 
+impl<T> Slots<T> {
+    /// `n` descriptors of `table`, from the one that translates `va`.
+    pub(crate) const fn new(table: T, level: Level, va: Va, n: usize) -> Self {
+        let first = level.index(va);
+        Self {
+            table,
+            level,
+            at: first..first + n,
+            va,
+        }
+    }
+}
+
 /// What to do with one descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {

@@ -30,19 +30,14 @@ impl<M: Mmu> Space<'_, M> {
             let (table, level) = self.find(at);
             let index = level.index(at);
             let block = self.mmu.read(table, index);
-            let (Some(below), true) = (
-                level.next(),
-                block.is_leaf(level) && !level.aligned(at.raw()),
-            ) else {
+            let Some(below) = level.next() else {
                 return Ok(());
             };
+            if !block.is_leaf(level) || level.aligned(at.raw()) {
+                return Ok(());
+            }
             let va = level.floor(at);
-            let slot = Slots {
-                table,
-                level,
-                at: index..index + 1,
-                va,
-            };
+            let slot = Slots::new(table, level, va, 1);
             let mut gather = self.gather(());
             self.mmu.edit(slot.clone(), |_| Step::Store(Desc::INVALID));
             gather.add(va, level, 1);
@@ -50,32 +45,22 @@ impl<M: Mmu> Space<'_, M> {
             let linked = self.mmu.link(table, level, index, va);
             if let Ok(table) = linked {
                 let mut piece = 0;
-                self.mmu.edit(
-                    Slots {
-                        table,
-                        level: below,
-                        at: 0..ENTRIES,
-                        va,
-                    },
-                    |_| {
-                        piece += 1;
-                        Step::Store(block.piece(level, piece - 1))
-                    },
-                );
+                self.mmu.edit(Slots::new(table, below, va, ENTRIES), |_| {
+                    piece += 1;
+                    Step::Store(block.piece(level, piece - 1))
+                });
             } else {
                 self.mmu.edit(slot, |_| Step::Store(block));
             }
             self.mmu.owe();
-            linked.map_err(|_| Error {
-                what: What::OutOfFrames,
-                at,
-                done: 0,
-            })?;
+            linked.map_err(|_| Error::new(What::OutOfFrames, at))?;
         }
     }
 
     /// Unlinks the tables on the way to `pages` that hold no valid descriptor; the gather frees
     /// them when it has paid, walk caches included. The root stays. Linux: `free_pgtables`.
+    ///
+    /// Until it has paid, nothing is mapped where a freed table was: [`Gather::touches`] tells.
     ///
     /// # Errors
     /// [`What::OtherHalf`], [`What::OtherGather`].
@@ -104,18 +89,9 @@ impl<M: Mmu> Space<'_, M> {
             let after = rest.skip_slots(level, 1);
             if let Some(next) = self.mmu.read(table, index).next_table(level) {
                 let child = self.mmu.child(next);
-                if self.prune(
-                    child,
-                    below,
-                    rest.take(rest.count() - after.count()),
-                    gather,
-                ) {
-                    let slot = Slots {
-                        table,
-                        level,
-                        at: index..index + 1,
-                        va,
-                    };
+                let under = rest.take(rest.count() - after.count());
+                if self.prune(child, below, under, gather) {
+                    let slot = Slots::new(table, level, va, 1);
                     self.mmu.edit(slot, |_| Step::Store(Desc::INVALID));
                     gather.park_table(child, va, level);
                 }

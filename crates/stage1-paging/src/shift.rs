@@ -67,33 +67,23 @@ impl<M: Mmu> Space<'_, M> {
             if found != level {
                 return Err(What::PartOfBlock); // a block cannot take the place of a table
             }
-            let index = level.index(va);
-            let room = source.at.len().min(ENTRIES - index);
+            let room = source.at.len().min(ENTRIES - level.index(va));
             let mut next = source.at.start;
-            let n = self.mmu.edit(
-                Slots {
-                    table,
-                    level,
-                    at: index..index + room,
-                    va,
-                },
-                |old| {
-                    let desc = self.mmu.read(source.table, next);
-                    if old.is_valid() || !desc.is_leaf(level) {
-                        return Step::Stop;
-                    }
-                    next += 1;
-                    Step::Store(desc)
-                },
-            );
+            let n = self.mmu.edit(Slots::new(table, level, va, room), |old| {
+                let desc = self.mmu.read(source.table, next);
+                if old.is_valid() || !desc.is_leaf(level) {
+                    return Step::Stop;
+                }
+                next += 1;
+                Step::Store(desc)
+            });
             if n == 0 {
                 return Err(What::AlreadyMapped);
             }
             stored = true;
             let first = source.va;
-            let at = source.at.start..source.at.start + n;
-            self.mmu
-                .edit(Slots { at, ..source }, |_| Step::Store(Desc::INVALID));
+            let copied = Slots::new(source.table, level, first, n);
+            self.mmu.edit(copied, |_| Step::Store(Desc::INVALID));
             gather.add(first, level, n);
             Ok(n)
         });
@@ -142,11 +132,7 @@ impl<M: Mmu> Space<'_, M> {
     /// there.
     fn check_overlapping(&self, from: Pages, dest: Pages, linked: &mut bool) -> Result<(), Error> {
         // Nothing has been done by any of these, and the caller thinks in addresses of `from`.
-        let refused = |what, page: u64| Error {
-            what,
-            at: from.skip(page).start(),
-            done: 0,
-        };
+        let refused = |what, page| Error::new(what, from.skip(page).start());
         let by = dest.start().raw().abs_diff(from.start().raw()) >> PAGE_SHIFT;
         let up = dest.start() > from.start();
         let fresh = if up {
@@ -172,10 +158,8 @@ impl<M: Mmu> Space<'_, M> {
         // In steps of at most the distance, so that a step's source and destination are disjoint,
         // from the end that the move goes towards, so that a step's destination has been vacated. A
         // step stays in one table on either side.
-        let (source, target) = (
-            from.start().raw() >> PAGE_SHIFT,
-            dest.start().raw() >> PAGE_SHIFT,
-        );
+        let source = from.start().raw() >> PAGE_SHIFT;
+        let target = dest.start().raw() >> PAGE_SHIFT;
         let mut left = from.count();
         while left > 0 {
             let done = from.count() - left;
@@ -196,15 +180,10 @@ impl<M: Mmu> Space<'_, M> {
     /// Makes the broken descriptors of `from` at `to` and clears them. Each side is in one table,
     /// that of `to` is linked.
     fn move_broken(&self, from: Pages, to: Va) {
-        let slots = |va: Va| {
+        let slots = |va| {
             let (table, level) = self.find(va);
-            let index = level.index(va);
-            (level == Level::L3).then(|| Slots {
-                table,
-                level,
-                at: index..index + from.whole_slots(level),
-                va,
-            })
+            let n = from.whole_slots(Level::L3);
+            (level == Level::L3).then(|| Slots::new(table, level, va, n))
         };
         let (Some(source), Some(target)) = (slots(from.start()), slots(to)) else {
             return;
@@ -219,13 +198,14 @@ impl<M: Mmu> Space<'_, M> {
                 Step::Skip
             }
         });
-        self.mmu.edit(source, |old| {
+        let clear = |old: Desc| {
             if old.is_broken() {
                 Step::Store(Desc::INVALID)
             } else {
                 Step::Skip
             }
-        });
+        };
+        self.mmu.edit(source, clear);
     }
 }
 

@@ -1,6 +1,6 @@
 //! A space: the tables under one root, and how the operations move through them.
 
-use crate::addr::{Frame, Half, Level, Pages, Va};
+use crate::addr::{ENTRIES, Frame, Half, Level, PAGE_SHIFT, Pages, Va};
 use crate::desc::{Desc, Mapping};
 use crate::error::{Error, What};
 use crate::gather::{Gather, Sink};
@@ -20,7 +20,8 @@ use crate::mmu::{Mmu, Slots};
 ///
 /// So a kernel's own half, used from all cores through `&self`, keeps its tables for ever, and a
 /// task's half sits in a lock.
-#[derive(Clone, Copy)]
+///
+/// It is not `Copy`, so that `&mut Space` can mean that nobody else works on it.
 pub struct Space<'m, M: Mmu> {
     pub(crate) mmu: &'m M,
     pub(crate) root: M::Table,
@@ -141,38 +142,24 @@ impl<'m, M: Mmu> Space<'m, M> {
         let (mut rest, mut dealt) = (pages, 0);
         while !rest.is_empty() {
             let (table, level) = self.find(rest.start());
-            loop {
-                let index = level.index(rest.start());
+            let mut index = level.index(rest.start());
+            while index < ENTRIES && !rest.is_empty() {
                 let desc = self.mmu.read(table, index);
                 if desc.is_table(level) {
-                    break; // another core has linked it, or it stands behind a block: descend
+                    break;
                 }
                 let mut n = 1;
                 if desc.is_valid() {
-                    let stop = |what| Error {
-                        what,
-                        at: rest.start(),
-                        done: pages.count() - rest.count(),
-                    };
+                    let stop = |what| Error::stopped(what, pages, rest);
                     let whole = rest.whole_slots(level);
                     if whole == 0 {
                         return Err(stop(What::PartOfBlock));
                     }
-                    let slots = Slots {
-                        table,
-                        level,
-                        at: index..index + whole,
-                        va: rest.start(),
-                    };
-                    n = f(slots).map_err(stop)? as u64;
-                    dealt += n * level.pages();
+                    n = f(Slots::new(table, level, rest.start(), whole)).map_err(stop)?;
+                    dealt += n as u64 * level.pages();
                 }
-                let last_of_table = rest.skip_slots(level, n);
-                let ended = index as u64 + n >= crate::addr::ENTRIES as u64;
-                rest = last_of_table;
-                if ended || rest.is_empty() {
-                    break;
-                }
+                index += n;
+                rest = rest.skip_slots(level, n);
             }
         }
         Ok(dealt)
@@ -208,7 +195,7 @@ impl Walk {
         let mapping = self.mapping()?;
         mapping
             .frame()
-            .checked_add((self.va.raw() - mapping.va.raw()) >> crate::addr::PAGE_SHIFT)
+            .checked_add((self.va.raw() - mapping.va.raw()) >> PAGE_SHIFT)
     }
 }
 
@@ -230,12 +217,10 @@ impl<M: Mmu> Iterator for Mappings<'_, M> {
             let va = self.rest.start();
             if self.left == 0 {
                 (self.table, self.level) = self.space.find(va);
-                self.left = crate::addr::ENTRIES - self.level.index(va);
+                self.left = ENTRIES - self.level.index(va);
             }
-            let (level, desc) = (
-                self.level,
-                self.space.mmu.read(self.table, self.level.index(va)),
-            );
+            let level = self.level;
+            let desc = self.space.mmu.read(self.table, level.index(va));
             if desc.is_table(level) {
                 self.left = 0;
                 continue;
@@ -243,11 +228,8 @@ impl<M: Mmu> Iterator for Mappings<'_, M> {
             self.left -= 1;
             self.rest = self.rest.skip_slots(level, 1);
             if desc.is_leaf(level) {
-                return Some(Mapping {
-                    va: level.floor(va),
-                    level,
-                    desc,
-                });
+                let va = level.floor(va);
+                return Some(Mapping { va, level, desc });
             }
         }
         None

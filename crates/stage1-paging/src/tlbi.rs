@@ -1,8 +1,7 @@
 //! TLB invalidation instructions and their operands. Nothing else in the project composes these
 //! bits.
 //!
-//! Operand layouts: Arm ARM DDI 0487, C5.5 (`TLBI VAE1IS` and its siblings), D8.14.5 (range
-//! operations).
+//! Operand layouts: Arm ARM DDI 0487, C5.5, `TLBI VAE1IS` and `TLBI RVAE1IS` with their siblings.
 
 use crate::addr::{Asid, Half, Level, PAGE_SHIFT, Va};
 
@@ -150,7 +149,7 @@ pub(crate) struct Run {
 ///
 /// With range operations: from the largest SCALE down, each takes all the units of 2^(5·SCALE+1)
 /// pages that fit; an odd last page is left to a page operation. So a run up to 8 GiB takes at most
-/// five. (Linux counts SCALE down too since e2768b798a19, so that each BaseADDR keeps its
+/// five. (Linux's `__flush_tlb_range_op` counts SCALE down too, so that each BaseADDR keeps its
 /// alignment.)
 #[inline]
 pub(crate) fn step(run: &mut Run, half: Half, leaf_only: bool, features: Features) -> Option<Tlbi> {

@@ -130,6 +130,17 @@ fn mistake_no_barrier_after_map() {
 }
 
 #[test]
+fn a_link_owes_like_any_valid_descriptor() {
+    let model = Model::new(2, FULL);
+    let space = model.space(TASK);
+    let _ = model.events();
+    space.reserve(pages(VA, 1)).unwrap();
+    assert_eq!(trace(&model.events()), "amsamsamsdi");
+    space.reserve(pages(VA, 1)).unwrap();
+    assert_eq!(trace(&model.events()), "", "nothing linked, nothing owed");
+}
+
+#[test]
 fn mistake_barrier_per_entry_inside_a_section() {
     let model = Model::new(2, FULL);
     let space = model.space(TASK);
