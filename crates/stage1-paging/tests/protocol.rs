@@ -388,13 +388,13 @@ fn mistake_mapping_where_a_stale_translation_is() {
 fn mistake_asid_reused_with_old_translations() {
     let model = Model::new(2, PLAIN);
     let space = model.space(TASK);
-    let used = [VA, VA + 0x1000, VA + (7 << 30)];
+    let used = [VA, VA + 0x1000];
     for va in used {
         space.map_page(Va::new(va), ram(1), Prot::RW).unwrap();
         seen(&model, &space, va);
     }
     let (parked, _) = space.destroy(Parked::default());
-    assert_eq!(parked.0.len(), 3);
+    assert_eq!(parked.0.len(), 2);
     assert_eq!(model.tables(), 0);
     let next = model.space(TASK);
     for va in used {
