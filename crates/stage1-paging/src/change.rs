@@ -50,10 +50,11 @@ impl<M: Mmu> Space<'_, M> {
     /// Gives the mappings of `pages` other permissions. Holes are fine; mappings that have them
     /// already are not touched.
     ///
-    /// Lost permissions are lost, and new ones usable, when the gather has paid: its `dsb ishst` …
-    /// `isb` publish the new descriptors too, so no pair is owed besides. New permissions take the
-    /// invalidation as well: a TLB may hold the old ones, and there is no fault handler here that
-    /// would put up with that. Returns how many pages are mapped.
+    /// Lost permissions are lost, and new ones usable, when the gather has paid. New permissions
+    /// take the invalidation as well: a TLB may hold the old ones, and there is no fault handler
+    /// here that would put up with that. Owes one pair besides, like every store of valid
+    /// descriptors, unless the invalidation settles it ([`Mmu::INVALIDATION_SETTLES`]). Returns how
+    /// many pages are mapped.
     ///
     /// # Errors
     /// Nothing changed: [`What::OtherHalf`], [`What::OtherGather`], `access` not to be had
@@ -75,7 +76,8 @@ impl<M: Mmu> Space<'_, M> {
             },
             pages.start(),
         )?;
-        self.sweep(pages, |slots| {
+        let mut stored = false;
+        let result = self.sweep(pages, |slots| {
             let (first, level) = (slots.va, slots.level);
             let (mut changed, mut why) = (false, None);
             let n = self.mmu.edit(slots, |old| {
@@ -95,12 +97,17 @@ impl<M: Mmu> Space<'_, M> {
             });
             if changed {
                 gather.add(first, level, n);
+                stored = true;
             }
             match why {
                 Some(what) if n == 0 => Err(what),
                 _ => Ok(n),
             }
-        })
+        });
+        if stored && !M::INVALIDATION_SETTLES {
+            self.mmu.owe();
+        }
+        result
     }
 
     /// Puts other frames, and `prot`, in the place of live pages from `start` on, break-before-make
@@ -109,8 +116,8 @@ impl<M: Mmu> Space<'_, M> {
     ///
     /// While broken, an access from any core faults. The caller sees to it that there is none, or
     /// that the fault waits for the lock the caller holds; so never for text or a stack in use. The
-    /// new pages are usable when the pair is paid that this owes, where `prot` alone changed when
-    /// the gather is. The old frames are in the gather's sink, free to be reused after its next
+    /// new pages are usable when the pair is paid that this owes, and where `prot` alone changed
+    /// when the gather is. The old frames are in the gather's sink, free to be reused after its next
     /// payment or now with [`Gather::pay`], which then executes nothing.
     ///
     /// # Errors
@@ -167,21 +174,22 @@ impl<M: Mmu> Space<'_, M> {
         if broke {
             let _ = gather.pay();
         }
-        self.make(pages, frames.iter().map(make), gather);
-        if broke {
+        let changed = self.make(pages, frames.iter().map(make), gather);
+        if broke || changed && !M::INVALIDATION_SETTLES {
             self.mmu.owe();
         }
         Ok(())
     }
 
     /// The second half of [`Space::replace`]: all of `pages` are last-level leaves, broken where
-    /// they had to be.
+    /// they had to be. Returns whether any was changed without a break.
     fn make<S: Sink>(
         &self,
         pages: Pages,
         mut new: impl Iterator<Item = Desc>,
         gather: &mut Gather<'_, M, S>,
-    ) {
+    ) -> bool {
+        let mut any = false;
         self.last_level(pages, |slots| {
             let (first, mut va, mut changed) = (slots.va, slots.va.raw(), false);
             let n = self.mmu.edit(slots, |old| {
@@ -207,9 +215,11 @@ impl<M: Mmu> Space<'_, M> {
             });
             if changed {
                 gather.add(first, Level::L3, n);
+                any = true;
             }
             n
         });
+        any
     }
 
     /// Makes broken descriptors valid again, as they were. The TLBs hold nothing else for them, so

@@ -71,6 +71,15 @@ pub trait Mmu {
     /// A handle to a table.
     type Table: Copy;
 
+    /// Whether [`Mmu::invalidate`] settles the pair that live descriptors owe when their
+    /// permissions change, so that they do not owe one besides.
+    ///
+    /// It could: its `dsb ishst` and its ISB come after the stores, and before it the new
+    /// permissions are not to be relied on. Linux pays both (`__set_pte` queues the barriers
+    /// whatever the kernel entry was before), and so does the default, so that counts can be
+    /// compared.
+    const INVALIDATION_SETTLES: bool = false;
+
     /// The descriptor at `index` (below 512).
     fn read(&self, table: Self::Table, index: usize) -> Desc;
 
@@ -108,8 +117,8 @@ pub trait Mmu {
         va: Va,
     ) -> Result<Self::Table, NoFrame>;
 
-    /// Valid descriptors were stored where invalid ones were: the pair `dsb ishst; isb` is due, now
-    /// or where the lazy MMU mode defers it to. Called once per operation, however many descriptors
+    /// Valid descriptors were stored: the pair `dsb ishst; isb` is due, now or where the lazy MMU
+    /// mode defers it to. Called once per operation, however many descriptors
     /// it stored.
     fn owe(&self);
 

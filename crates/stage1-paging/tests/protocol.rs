@@ -247,7 +247,69 @@ fn mistake_break_where_none_is_needed() {
         .unwrap();
     let (parked, _) = gather.finish();
     assert!(parked.0.is_empty(), "the frame is still mapped");
-    assert_eq!(trace(&model.events()), "sdtDi");
+    // The pair of a valid descriptor, and the invalidation.
+    assert_eq!(trace(&model.events()), "sdidtDi");
+}
+
+/// The model, as a kernel that lets the invalidation settle the pair of changed permissions.
+struct Settling(Model);
+
+impl Mmu for Settling {
+    type Table = Frame;
+
+    const INVALIDATION_SETTLES: bool = true;
+
+    fn read(&self, table: Frame, index: usize) -> Desc {
+        self.0.read(table, index)
+    }
+
+    fn child(&self, frame: Frame) -> Frame {
+        self.0.child(frame)
+    }
+
+    fn frame(&self, table: Frame) -> Frame {
+        self.0.frame(table)
+    }
+
+    fn edit(&self, slots: Slots<Frame>, f: impl FnMut(Desc) -> Step) -> usize {
+        self.0.edit(slots, f)
+    }
+
+    fn link(&self, table: Frame, level: Level, index: usize, va: Va) -> Result<Frame, NoFrame> {
+        self.0.link(table, level, index, va)
+    }
+
+    fn owe(&self) {
+        self.0.owe();
+    }
+
+    fn invalidate(&self, debt: Debt) -> Done {
+        self.0.invalidate(debt)
+    }
+
+    fn free_table(&self, table: Frame, done: &Done) {
+        self.0.free_table(table, done);
+    }
+}
+
+#[test]
+fn an_invalidation_may_settle_changed_permissions() {
+    let machine = Settling(Model::new(2, FULL));
+    let root = machine.0.space(TASK).root();
+    let space = Space::new(&machine, root, TASK);
+    space.map_page(Va::new(VA), ram(1), Prot::RW).unwrap();
+    let on_model = Space::new(&machine.0, root, TASK);
+    seen(&machine.0, &on_model, VA);
+    let _ = machine.0.events();
+    let mut gather = space.gather(());
+    assert_eq!(
+        space.protect(pages(VA, 1), Access::ReadOnly, &mut gather),
+        Ok(1)
+    );
+    let _ = gather.finish();
+    assert_eq!(trace(&machine.0.events()), "sdtDi", "no pair of its own");
+    let read_only = Seen::Page(ram(1), Prot::RO);
+    assert_eq!(seen(&machine.0, &on_model, VA), only(read_only));
 }
 
 #[test]
@@ -448,7 +510,8 @@ fn costs_of_512_pages() {
                 dmb: 0,
             };
             assert_eq!(cost(features, half, unmap), counts(512, 2, 1));
-            assert_eq!(cost(features, half, protect), counts(512, 2, 1));
+            // The invalidation, and the pair that one call owes.
+            assert_eq!(cost(features, half, protect), counts(512, 3, 2));
             assert_eq!(cost(features, half, shift), counts(1024, 3, 2));
             assert_eq!(cost(features, half, by_one), counts(512, 2, 1));
         }
