@@ -125,6 +125,9 @@ fn a_value_can_be_settled_before_the_end() {
             let first = s.unpublished('a');
             assert_eq!((s.settle(first), task.is_pending()), ('a', false));
             assert_eq!(cpu.pairs.get(), 1, "{policy}");
+            // A kernel with state of its own is told as by any inner exit.
+            let flushed = cpu.hooks.take().contains(&Hook::Flush);
+            assert_eq!(flushed, policy != Policy::Reenter, "{policy}");
             s.owe();
             assert!(task.is_pending(), "{policy}: still lazy");
         });
