@@ -95,11 +95,11 @@ mod tlbi;
 pub use addr::{
     Asid, ENTRIES, Frame, Half, Level, PA_BITS, PAGE_SHIFT, PAGE_SIZE, Pa, Pages, VA_BITS, Va,
 };
-pub use debt::{Debt, Done, MAX_OPS, Ops};
+pub use debt::{Debt, Done, MAX_OPS};
 pub use desc::{Access, Desc, Kind, Mapping, Memory, Prot, needs_break};
 pub use error::{Error, What};
 pub use gather::{Gather, Sink};
 pub use map::Fit;
 pub use mmu::{Mmu, NoFrame, Slots, Step};
 pub use space::{Mappings, Space, Walk};
-pub use tlbi::{Features, Tlbi};
+pub use tlbi::{Batch, Features, Tlbi};

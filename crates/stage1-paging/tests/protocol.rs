@@ -96,6 +96,28 @@ fn every_step_of_freeing_a_table_counts() {
     each_step_counts(withdraw_tables, &steps);
 }
 
+/// Frees tables some time after the pages in them were unmapped.
+fn withdraw_tables_later(model: &Model) -> bool {
+    let mut space = model.space(TASK);
+    space.map_page(Va::new(VA), ram(1), Prot::RW).unwrap();
+    seen(model, &space, VA);
+    let mut gather = space.gather(());
+    space.unmap(pages(VA, 1), &mut gather).unwrap();
+    let _ = gather.pay();
+    space.free_tables(pages(VA, 1), &mut gather).unwrap();
+    let _ = gather.finish();
+    model.tables() == 1 && seen(model, &space, VA) == only(Seen::Fault)
+}
+
+#[test]
+fn every_step_of_freeing_a_table_later_counts() {
+    use Sabotage::*;
+    each_step_counts(
+        withdraw_tables_later,
+        &[NoTlbi, LocalTlbi, LeafOnlyTlbi, NoDsbAfterTlbi],
+    );
+}
+
 // The peers' mistakes.
 
 #[test]
@@ -474,34 +496,50 @@ fn beyond_the_threshold_everything_goes() {
     }
 }
 
-#[test]
-fn a_block_inside_a_merged_span_of_pages_is_invalidated_too() {
+/// Unmaps a block and five pages around it with one gather, in this order (0 is the block), looks at
+/// all of them before and after.
+fn merged_spans(features: Features, order: [usize; 6]) {
     const SLOT: u64 = 2 << 20;
-    for features in [PLAIN, FULL] {
-        let model = Model::new(2, features);
-        let space = model.space(TASK);
+    let model = Model::new(2, features);
+    let space = model.space(TASK);
+    // The block in slot 1; the pages each at another place in theirs, so that no stride of 2 MiB
+    // meets two of them.
+    let single = |slot: u64| pages(slot * SLOT + (slot + 3) * 0x1000, 1);
+    let ranges = [
+        pages(SLOT, 512),
+        single(0),
+        single(4),
+        single(8),
+        single(12),
+        single(2),
+    ];
+    for (n, range) in ranges.into_iter().enumerate() {
         space
-            .map(pages(SLOT, 512), ram(512), Prot::RW, Fit::Largest)
+            .map(range, ram(n as u64 * 512), Prot::RW, Fit::Largest)
             .unwrap();
-        let singles = [0, 4, 8, 12, 2].map(|slot| pages(slot * SLOT, 1));
-        for page in singles {
-            space.map(page, ram(1), Prot::RW, Fit::Pages).unwrap();
-            seen(&model, &space, page.start().raw());
-        }
-        seen(&model, &space, SLOT);
-        let mut gather = space.gather(());
-        for page in singles {
-            // The fifth is merged with the first, over the block.
-            space.unmap(page, &mut gather).unwrap();
-        }
-        space.unmap(pages(SLOT, 512), &mut gather).unwrap();
-        let _ = gather.finish();
-        for va in [0, SLOT, 2 * SLOT, 4 * SLOT, 8 * SLOT, 12 * SLOT] {
-            assert_eq!(
-                seen(&model, &space, va),
-                only(Seen::Fault),
-                "{va:#x} {features:?}"
-            );
-        }
+        seen(&model, &space, range.start().raw());
+    }
+    let mut gather = space.gather(());
+    for n in order {
+        space.unmap(ranges[n], &mut gather).unwrap();
+    }
+    let _ = gather.finish();
+    for range in ranges {
+        let va = range.start().raw();
+        assert_eq!(
+            seen(&model, &space, va),
+            only(Seen::Fault),
+            "{va:#x} {features:?} {order:?}"
+        );
+    }
+}
+
+#[test]
+fn merged_spans_of_several_levels_leave_nothing() {
+    for features in [PLAIN, FULL] {
+        merged_spans(features, [1, 2, 3, 4, 5, 0]);
+        merged_spans(features, [0, 2, 3, 4, 5, 1]);
+        merged_spans(features, [5, 0, 2, 3, 4, 1]);
+        merged_spans(features, [4, 3, 2, 1, 0, 5]);
     }
 }
