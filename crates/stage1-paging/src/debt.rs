@@ -66,8 +66,9 @@ impl Span {
 
 /// Translations withdrawn from one half and not yet invalidated.
 ///
-/// A [`Gather`](crate::Gather) collects it; [`Mmu::invalidate`](crate::Mmu::invalidate) pays it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// A [`Gather`](crate::Gather) collects it; [`Mmu::invalidate`](crate::Mmu::invalidate) pays it. It
+/// is not `Clone`: only who is told to pay can say that it is paid.
+#[derive(Debug)]
 #[must_use = "translations that were withdrawn may still be in TLBs"]
 pub struct Debt {
     half: Half,
@@ -199,8 +200,11 @@ impl Debt {
     }
 }
 
-/// The proof that an invalidation has completed on every core. Without it no frame and no table is
-/// given back.
+/// The proof that what a gather collected has been invalidated on every core. Without it no table
+/// is freed, and no frame should be.
+///
+/// It says nothing about other gathers; that the right frames are freed with it is what the
+/// [`Sink`](crate::Sink) is for, which comes out of its own gather together with this proof.
 #[derive(Debug)]
 #[must_use = "frames and tables are freed with it"]
 pub struct Done(());
