@@ -55,6 +55,9 @@ impl<M: Mmu> Space<'_, M> {
     /// invalidation as well: a TLB may hold the old ones, and there is no fault handler here that
     /// would put up with that. Returns how many pages are mapped.
     ///
+    /// From writable to executable goes by way of read-only, in two calls; the gather is paid
+    /// between them if it is the same.
+    ///
     /// # Errors
     /// Nothing changed: [`What::OtherHalf`], [`What::OtherGather`], `access` not to be had
     /// ([`What::WriteAndExecute`]). Part of the way: [`What::PartOfBlock`];
@@ -75,6 +78,11 @@ impl<M: Mmu> Space<'_, M> {
             },
             pages.start(),
         )?;
+        if access != Access::ReadOnly && gather.touches(pages) {
+            // A TLB may still hold the permissions from before the last change: writable, from
+            // before read-only, which now becomes executable.
+            let _ = gather.pay();
+        }
         self.sweep(pages, |slots| {
             let (first, level) = (slots.va, slots.level);
             let (mut changed, mut why) = (false, None);

@@ -407,6 +407,29 @@ fn mistake_mapping_where_a_stale_translation_is() {
 }
 
 #[test]
+fn mistake_executable_while_a_tlb_holds_it_writable() {
+    let model = Model::new(2, FULL);
+    let space = model.space(TASK);
+    space.map_page(Va::new(VA), ram(1), Prot::RW).unwrap();
+    seen(&model, &space, VA);
+    let mut gather = space.gather(());
+    space
+        .protect(pages(VA, 1), Access::ReadOnly, &mut gather)
+        .unwrap();
+    space
+        .protect(pages(VA, 1), Access::ReadExecute, &mut gather)
+        .unwrap();
+    for outcomes in seen(&model, &space, VA) {
+        assert!(
+            !outcomes.contains(&Seen::Page(ram(1), Prot::RW)),
+            "{outcomes:?}"
+        );
+    }
+    let _ = gather.finish();
+    assert_eq!(seen(&model, &space, VA), only(Seen::Page(ram(1), Prot::RX)));
+}
+
+#[test]
 fn mistake_asid_reused_with_old_translations() {
     let model = Model::new(2, PLAIN);
     let space = model.space(TASK);
