@@ -56,6 +56,9 @@ impl<M: Mmu> Space<'_, M> {
     /// descriptors, unless the invalidation settles it ([`Mmu::INVALIDATION_SETTLES`]). Returns how
     /// many pages are mapped.
     ///
+    /// From writable to executable goes by way of read-only, in two calls; the gather is paid
+    /// between them if it is the same.
+    ///
     /// # Errors
     /// Nothing changed: [`What::OtherHalf`], [`What::OtherGather`], `access` not to be had
     /// ([`What::WriteAndExecute`]). Part of the way: [`What::PartOfBlock`];
@@ -76,6 +79,11 @@ impl<M: Mmu> Space<'_, M> {
             },
             pages.start(),
         )?;
+        if access != Access::ReadOnly && gather.touches(pages) {
+            // A TLB may still hold the permissions from before the last change: writable, from
+            // before read-only, which now becomes executable.
+            let _ = gather.pay();
+        }
         let mut stored = false;
         let result = self.sweep(pages, |slots| {
             let (first, level) = (slots.va, slots.level);

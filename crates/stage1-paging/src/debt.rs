@@ -1,7 +1,7 @@
 //! What is owed to the TLBs: which translations were withdrawn, and which invalidations that takes.
 
 use crate::addr::{Half, Level, PAGE_SHIFT, Pages, Va};
-use crate::tlbi::{Features, Run, Tlbi, step, steps};
+use crate::tlbi::{Batch, Features, Run, Tlbi, steps, take};
 
 /// Runs of withdrawn translations that a debt keeps apart. A fifth is merged into the nearest:
 /// invalidating the gap between costs less than carrying a list that needs memory.
@@ -66,8 +66,9 @@ impl Span {
 
 /// Translations withdrawn from one half and not yet invalidated.
 ///
-/// A [`Gather`](crate::Gather) collects it; [`Mmu::invalidate`](crate::Mmu::invalidate) pays it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// A [`Gather`](crate::Gather) collects it; [`Mmu::invalidate`](crate::Mmu::invalidate) pays it. It
+/// is not `Clone`: only who is told to pay can say that it is paid.
+#[derive(Debug)]
 #[must_use = "translations that were withdrawn may still be in TLBs"]
 pub struct Debt {
     half: Half,
@@ -170,28 +171,20 @@ impl Debt {
     ///
     /// Last level only when no table was unlinked. Range operations where there are any; else one
     /// per leaf; beyond [`MAX_OPS`] one for the whole ASID, or everything.
-    pub fn ops(&self, features: Features) -> Ops {
+    pub fn ops(&self, features: Features) -> impl Iterator<Item = Tlbi> {
+        self.batches(features).flat_map(Batch::ops)
+    }
+
+    /// The same, repetitions folded: the fast way to execute them.
+    pub fn batches(&self, features: Features) -> impl Iterator<Item = Batch> {
         let count: u64 = self.runs().map(|run| steps(&run, features)).sum();
-        let mut runs = [Run {
-            va: Va::new(0),
-            pages: 0,
-            stride: 1,
-            level: None,
-        }; SPANS];
         let all = self.all || count > MAX_OPS;
-        if !all {
-            for (place, run) in runs.iter_mut().zip(self.runs()) {
-                *place = run;
-            }
-        }
-        Ops {
-            half: self.half,
-            leaf_only: !self.tables,
-            features,
-            runs,
-            at: 0,
-            all,
-        }
+        let (half, leaf_only) = (self.half, !self.tables);
+        let runs = self.runs().take(if all { 0 } else { SPANS });
+        let each =
+            move |mut run| core::iter::from_fn(move || take(&mut run, half, leaf_only, features));
+        let everything = all.then(|| Batch::one(Tlbi::all(half)));
+        everything.into_iter().chain(runs.flat_map(each))
     }
 
     /// How many translations the invalidations drop at most, in pages or blocks; `None` when that
@@ -207,38 +200,11 @@ impl Debt {
     }
 }
 
-/// The invalidations of a [`Debt`].
-#[derive(Clone, Debug)]
-pub struct Ops {
-    half: Half,
-    leaf_only: bool,
-    features: Features,
-    runs: [Run; SPANS],
-    at: usize,
-    all: bool,
-}
-
-impl Iterator for Ops {
-    type Item = Tlbi;
-
-    #[inline]
-    fn next(&mut self) -> Option<Tlbi> {
-        if self.all {
-            self.all = false;
-            return Some(Tlbi::all(self.half));
-        }
-        loop {
-            let run = self.runs.get_mut(self.at)?;
-            if let Some(op) = step(run, self.half, self.leaf_only, self.features) {
-                return Some(op);
-            }
-            self.at += 1;
-        }
-    }
-}
-
-/// The proof that an invalidation has completed on every core. Without it no frame and no table is
-/// given back.
+/// The proof that what a gather collected has been invalidated on every core. Without it no table
+/// is freed, and no frame should be.
+///
+/// It says nothing about other gathers; that the right frames are freed with it is what the
+/// [`Sink`](crate::Sink) is for, which comes out of its own gather together with this proof.
 #[derive(Debug)]
 #[must_use = "frames and tables are freed with it"]
 pub struct Done(());

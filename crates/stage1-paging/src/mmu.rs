@@ -95,6 +95,9 @@ pub trait Mmu {
     /// No barrier: the caller says with [`Mmu::owe`] or [`Mmu::invalidate`] what the stores owe.
     /// `f` may call [`Mmu::read`] on any table, so no lock or borrow that `read` needs is held
     /// around it.
+    ///
+    /// This is the inner loop of every operation: mark it `#[inline]`, and count or record per
+    /// call, not per descriptor.
     fn edit(&self, slots: Slots<Self::Table>, f: impl FnMut(Desc) -> Step) -> usize;
 
     /// Links a new empty table at `index` of `table`, whose `level` is not the last, and returns
@@ -123,7 +126,8 @@ pub trait Mmu {
     fn owe(&self);
 
     /// Invalidates what `debt` names, on every core of the Inner Shareable domain:
-    /// `dsb ishst`, every TLBI of [`Debt::ops`], `dsb ish`, `isb`, then [`Debt::done`].
+    /// `dsb ishst`, every TLBI of [`Debt::batches`] (or [`Debt::ops`], one by one), `dsb ish`,
+    /// `isb`, then [`Debt::done`].
     ///
     /// The first DSB makes the stores visible to every walker, so that none loads the old
     /// descriptor again; the second completes the invalidation on all cores; the ISB discards what

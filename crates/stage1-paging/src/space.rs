@@ -1,5 +1,7 @@
 //! A space: the tables under one root, and how the operations move through them.
 
+use core::fmt;
+
 use crate::addr::{ENTRIES, Frame, Half, Level, PAGE_SHIFT, Pages, Va};
 use crate::desc::{Desc, Mapping};
 use crate::error::{Error, What};
@@ -29,7 +31,10 @@ pub struct Space<'m, M: Mmu> {
 }
 
 impl<'m, M: Mmu> Space<'m, M> {
-    /// The space of `half` under `root`, a level 0 table of valid or all-zero descriptors.
+    /// The space of `half` under `root`, a level 0 table.
+    ///
+    /// All descriptors below it are zero, or were made by this crate, or look as if they were: no
+    /// Contiguous bit, no hardware update of AF or of the dirty state.
     pub const fn new(mmu: &'m M, root: M::Table, half: Half) -> Self {
         Self { mmu, root, half }
     }
@@ -196,6 +201,16 @@ impl Walk {
         mapping
             .frame()
             .checked_add((self.va.raw() - mapping.va.raw()) >> PAGE_SHIFT)
+    }
+}
+
+/// One step after the other: `L0 table 0x… → L1 … → L3 page 0x… normal rw-`.
+impl fmt::Display for Walk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.steps().enumerate().try_for_each(|(n, (level, desc))| {
+            let arrow = if n == 0 { "" } else { " → " };
+            write!(f, "{arrow}{level:?} {}", desc.at(level))
+        })
     }
 }
 

@@ -117,6 +117,17 @@ impl Tlbi {
         }
     }
 
+    /// The same for an address `pages` further up. Of page operations only; others are as they were.
+    const fn plus(self, pages: u64) -> Self {
+        match self {
+            Tlbi::Vae1is(x) => Tlbi::Vae1is(x + pages),
+            Tlbi::Vale1is(x) => Tlbi::Vale1is(x + pages),
+            Tlbi::Vaae1is(x) => Tlbi::Vaae1is(x + pages),
+            Tlbi::Vaale1is(x) => Tlbi::Vaale1is(x + pages),
+            other => other,
+        }
+    }
+
     /// How many translations it drops at most; `None` when there is no bound but the TLB's size.
     pub const fn reach(self) -> Option<u64> {
         match self {
@@ -145,14 +156,46 @@ pub(crate) struct Run {
     pub level: Option<Level>,
 }
 
-/// Takes the next invalidation off a run; `None` when it is empty.
+/// One instruction, to be executed `count` times, its operand growing by `step`. So that a loop over
+/// pages is an addition, the instruction, and a branch.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Batch {
+    /// The first.
+    pub first: Tlbi,
+    /// How many, at least one.
+    pub count: u64,
+    /// What to add to the operand each time, in pages as the operand has them.
+    pub step: u64,
+}
+
+impl Batch {
+    /// Just this one.
+    pub(crate) const fn one(first: Tlbi) -> Self {
+        Self {
+            first,
+            count: 1,
+            step: 0,
+        }
+    }
+
+    /// Its instructions, one by one.
+    pub fn ops(self) -> impl Iterator<Item = Tlbi> {
+        (0..self.count).map(move |n| self.first.plus(n * self.step))
+    }
+}
+
+/// Takes the next invalidations off a run; `None` when it is empty.
 ///
 /// With range operations: from the largest SCALE down, each takes all the units of 2^(5·SCALE+1)
 /// pages that fit; an odd last page is left to a page operation. So a run up to 8 GiB takes at most
 /// five. (Linux's `__flush_tlb_range_op` counts SCALE down too, so that each BaseADDR keeps its
 /// alignment.)
-#[inline]
-pub(crate) fn step(run: &mut Run, half: Half, leaf_only: bool, features: Features) -> Option<Tlbi> {
+pub(crate) fn take(
+    run: &mut Run,
+    half: Half,
+    leaf_only: bool,
+    features: Features,
+) -> Option<Batch> {
     if run.pages == 0 {
         return None;
     }
@@ -170,15 +213,22 @@ pub(crate) fn step(run: &mut Run, half: Half, leaf_only: bool, features: Feature
             leaf_only,
             features,
         );
-        advance(run, units << (5 * scale + 1));
-        return Some(op);
+        let pages = units << (5 * scale + 1);
+        run.va = Va::new(run.va.raw().wrapping_add(pages << PAGE_SHIFT));
+        run.pages -= pages;
+        return Some(Batch::one(op));
     }
-    let op = Tlbi::page(half, run.va, run.level, leaf_only, features);
-    advance(run, run.stride);
-    Some(op)
+    let first = Tlbi::page(half, run.va, run.level, leaf_only, features);
+    let count = run.pages.div_ceil(run.stride);
+    run.pages = 0;
+    Some(Batch {
+        first,
+        count,
+        step: run.stride,
+    })
 }
 
-/// How many invalidations [`step`] makes of a run.
+/// How many invalidations [`take`] makes of a run.
 pub(crate) fn steps(run: &Run, features: Features) -> u64 {
     if features.range && run.pages > run.stride {
         let (large, rest) = (run.pages / RANGE_MAX_PAGES, run.pages % RANGE_MAX_PAGES);
@@ -188,12 +238,6 @@ pub(crate) fn steps(run: &Run, features: Features) -> u64 {
         return large + scales + (rest & 1);
     }
     run.pages.div_ceil(run.stride)
-}
-
-fn advance(run: &mut Run, pages: u64) {
-    let pages = pages.min(run.pages);
-    run.va = Va::new(run.va.raw().wrapping_add(pages << PAGE_SHIFT));
-    run.pages -= pages;
 }
 
 #[cfg(test)]
@@ -218,11 +262,13 @@ mod tests {
             level: Some(Level::L3),
         };
         let (mut rest, mut next, mut count) = (run, 0x4_0000, 0);
-        while let Some(op) = step(&mut rest, Half::Lower(Asid(1)), true, features) {
-            let (first, n) = named(op, stride);
-            assert_eq!(first, next, "gap in {pages} pages");
-            next += n;
-            count += 1;
+        while let Some(batch) = take(&mut rest, Half::Lower(Asid(1)), true, features) {
+            for op in batch.ops() {
+                let (first, n) = named(op, stride);
+                assert_eq!(first, next, "gap in {pages} pages");
+                next += n;
+                count += 1;
+            }
         }
         assert_eq!(next, 0x4_0000 + pages);
         assert_eq!(count, steps(&run, features), "{pages} pages by {stride}");

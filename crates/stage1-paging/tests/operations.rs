@@ -399,6 +399,9 @@ Lower(Asid(5)), root 0x000040000000
         tree.contains("      L3[  4] 0x0000000000004000: page 0x000080009000 normal rw- nG\n"),
         "{tree}"
     );
+    let walk = space.walk(Va::new(GIB + 5)).unwrap().to_string();
+    let expected = "L0 table 0x000040001000 → L1 block 0x000040000000 normal r-- nG";
+    assert_eq!(walk, expected);
     let error = space
         .map(pages(0x2000, 1), ram(0), Prot::RW, Fit::Pages)
         .unwrap_err();

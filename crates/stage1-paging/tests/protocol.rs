@@ -96,6 +96,28 @@ fn every_step_of_freeing_a_table_counts() {
     each_step_counts(withdraw_tables, &steps);
 }
 
+/// Frees tables some time after the pages in them were unmapped.
+fn withdraw_tables_later(model: &Model) -> bool {
+    let mut space = model.space(TASK);
+    space.map_page(Va::new(VA), ram(1), Prot::RW).unwrap();
+    seen(model, &space, VA);
+    let mut gather = space.gather(());
+    space.unmap(pages(VA, 1), &mut gather).unwrap();
+    let _ = gather.pay();
+    space.free_tables(pages(VA, 1), &mut gather).unwrap();
+    let _ = gather.finish();
+    model.tables() == 1 && seen(model, &space, VA) == only(Seen::Fault)
+}
+
+#[test]
+fn every_step_of_freeing_a_table_later_counts() {
+    use Sabotage::*;
+    each_step_counts(
+        withdraw_tables_later,
+        &[NoTlbi, LocalTlbi, LeafOnlyTlbi, NoDsbAfterTlbi],
+    );
+}
+
 // The peers' mistakes.
 
 #[test]
@@ -316,36 +338,30 @@ fn an_invalidation_may_settle_changed_permissions() {
 fn mistake_tables_freed_too_early() {
     let model = Model::new(2, FULL);
     let mut space = model.space(TASK);
-    space.map_page(Va::new(VA), ram(1), Prot::RW).unwrap();
-    seen(&model, &space, VA);
+    // Each the first page of a last-level table.
+    let used = [VA, VA + 0x20_0000];
+    for va in used {
+        space.map_page(Va::new(va), ram(1), Prot::RW).unwrap();
+        seen(&model, &space, va);
+    }
     let _ = model.events();
     let mut gather = space.gather(());
-    space.unmap(pages(VA, 1), &mut gather).unwrap();
-    space.free_tables(pages(VA, 1), &mut gather).unwrap();
+    space.unmap(pages(VA, 1024), &mut gather).unwrap();
+    space.free_tables(pages(VA, 1024), &mut gather).unwrap();
     assert!(gather.debt().frees_tables());
-    assert_eq!(model.tables(), 4, "parked, not freed");
+    assert_eq!(model.tables(), 5, "parked, not freed");
     // Parked tables are chained through themselves; a walker that a walk cache leads there must
     // still find nothing.
-    for outcomes in seen(&model, &space, VA) {
-        assert!(
-            outcomes
-                .iter()
-                .all(|o| [Seen::Fault, Seen::Page(ram(1), Prot::RW)].contains(o)),
-            "{outcomes:?}"
-        );
+    let stale = [Seen::Fault, Seen::Page(ram(1), Prot::RW)];
+    for outcomes in used.iter().flat_map(|&va| seen(&model, &space, va)) {
+        assert!(outcomes.iter().all(|o| stale.contains(o)), "{outcomes:?}");
     }
     let _ = gather.finish();
-    let events = model.events();
-    let freed = events
-        .iter()
-        .position(|e| matches!(e, Event::Free(_)))
-        .unwrap();
-    let done = events
-        .iter()
-        .position(|e| matches!(e, Event::DsbIsh))
-        .unwrap();
-    assert!(done < freed);
-    assert_eq!(seen(&model, &space, VA), only(Seen::Fault));
+    let trace = trace(&model.events());
+    assert!(trace.find('D') < trace.find('f'), "{trace}");
+    for va in used {
+        assert_eq!(seen(&model, &space, va), only(Seen::Fault));
+    }
     assert_eq!(model.tables(), 1);
 }
 
@@ -447,6 +463,29 @@ fn mistake_mapping_where_a_stale_translation_is() {
 }
 
 #[test]
+fn mistake_executable_while_a_tlb_holds_it_writable() {
+    let model = Model::new(2, FULL);
+    let space = model.space(TASK);
+    space.map_page(Va::new(VA), ram(1), Prot::RW).unwrap();
+    seen(&model, &space, VA);
+    let mut gather = space.gather(());
+    space
+        .protect(pages(VA, 1), Access::ReadOnly, &mut gather)
+        .unwrap();
+    space
+        .protect(pages(VA, 1), Access::ReadExecute, &mut gather)
+        .unwrap();
+    for outcomes in seen(&model, &space, VA) {
+        assert!(
+            !outcomes.contains(&Seen::Page(ram(1), Prot::RW)),
+            "{outcomes:?}"
+        );
+    }
+    let _ = gather.finish();
+    assert_eq!(seen(&model, &space, VA), only(Seen::Page(ram(1), Prot::RX)));
+}
+
+#[test]
 fn mistake_asid_reused_with_old_translations() {
     let model = Model::new(2, PLAIN);
     let space = model.space(TASK);
@@ -537,34 +576,50 @@ fn beyond_the_threshold_everything_goes() {
     }
 }
 
-#[test]
-fn a_block_inside_a_merged_span_of_pages_is_invalidated_too() {
+/// Unmaps a block and five pages around it with one gather, in this order (0 is the block), looks at
+/// all of them before and after.
+fn merged_spans(features: Features, order: [usize; 6]) {
     const SLOT: u64 = 2 << 20;
-    for features in [PLAIN, FULL] {
-        let model = Model::new(2, features);
-        let space = model.space(TASK);
+    let model = Model::new(2, features);
+    let space = model.space(TASK);
+    // The block in slot 1; the pages each at another place in theirs, so that no stride of 2 MiB
+    // meets two of them.
+    let single = |slot: u64| pages(slot * SLOT + (slot + 3) * 0x1000, 1);
+    let ranges = [
+        pages(SLOT, 512),
+        single(0),
+        single(4),
+        single(8),
+        single(12),
+        single(2),
+    ];
+    for (n, range) in ranges.into_iter().enumerate() {
         space
-            .map(pages(SLOT, 512), ram(512), Prot::RW, Fit::Largest)
+            .map(range, ram(n as u64 * 512), Prot::RW, Fit::Largest)
             .unwrap();
-        let singles = [0, 4, 8, 12, 2].map(|slot| pages(slot * SLOT, 1));
-        for page in singles {
-            space.map(page, ram(1), Prot::RW, Fit::Pages).unwrap();
-            seen(&model, &space, page.start().raw());
-        }
-        seen(&model, &space, SLOT);
-        let mut gather = space.gather(());
-        for page in singles {
-            // The fifth is merged with the first, over the block.
-            space.unmap(page, &mut gather).unwrap();
-        }
-        space.unmap(pages(SLOT, 512), &mut gather).unwrap();
-        let _ = gather.finish();
-        for va in [0, SLOT, 2 * SLOT, 4 * SLOT, 8 * SLOT, 12 * SLOT] {
-            assert_eq!(
-                seen(&model, &space, va),
-                only(Seen::Fault),
-                "{va:#x} {features:?}"
-            );
-        }
+        seen(&model, &space, range.start().raw());
+    }
+    let mut gather = space.gather(());
+    for n in order {
+        space.unmap(ranges[n], &mut gather).unwrap();
+    }
+    let _ = gather.finish();
+    for range in ranges {
+        let va = range.start().raw();
+        assert_eq!(
+            seen(&model, &space, va),
+            only(Seen::Fault),
+            "{va:#x} {features:?} {order:?}"
+        );
+    }
+}
+
+#[test]
+fn merged_spans_of_several_levels_leave_nothing() {
+    for features in [PLAIN, FULL] {
+        merged_spans(features, [1, 2, 3, 4, 5, 0]);
+        merged_spans(features, [0, 2, 3, 4, 5, 1]);
+        merged_spans(features, [5, 0, 2, 3, 4, 1]);
+        merged_spans(features, [4, 3, 2, 1, 0, 5]);
     }
 }

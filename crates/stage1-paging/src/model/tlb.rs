@@ -140,12 +140,11 @@ impl Core {
         let Some(scope) = Scope::decode(op, features) else {
             return;
         };
-        let name = |cache: &mut Cache| {
+        let name = |cache: &mut Cache, tables: bool| {
             for ((level, page), entries) in cache.iter_mut() {
-                for entry in entries
-                    .iter_mut()
-                    .filter(|e| scope.covers(*level, *page, e.tag))
-                {
+                let hinted = scope.hints(*level, tables);
+                let named = |e: &&mut Entry| hinted && scope.covers(*level, *page, e.tag);
+                for entry in entries.iter_mut().filter(named) {
                     // The walker may not have seen the store yet: then it loads the old descriptor
                     // again.
                     let again = stale
@@ -155,9 +154,9 @@ impl Core {
                 }
             }
         };
-        name(&mut self.leaves);
+        name(&mut self.leaves, false);
         if !scope.leaf_only && !leaf_only {
-            name(&mut self.walks);
+            name(&mut self.walks, true);
         }
     }
 
@@ -283,6 +282,14 @@ impl Scope {
         };
         let here =
             self.first < page + level.pages() && page < self.first.saturating_add(self.pages);
-        matches && here && self.level.is_none_or(|l| l == level.number())
+        matches && here
+    }
+
+    /// Whether the TTL hint lets the operation reach leaves, or `tables`, at `level`. The hint is
+    /// the level of the leaf: a table there is on no walk that ends at that level.
+    fn hints(&self, level: Level, tables: bool) -> bool {
+        let level = level.number();
+        self.level
+            .is_none_or(|leaf| if tables { level < leaf } else { level == leaf })
     }
 }
