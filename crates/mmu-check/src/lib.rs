@@ -40,6 +40,8 @@ mod coverage;
 mod desc;
 pub mod event;
 mod ledger;
+#[cfg(feature = "machine")]
+pub mod machine;
 mod rules;
 mod shadow;
 mod tlbi;
