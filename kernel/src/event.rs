@@ -6,6 +6,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use crate::arch::registers;
 use crate::task;
 
 /// What happened. The comment gives the meaning of the words `a`, `b` and `c`.
@@ -152,6 +153,8 @@ pub fn record(kind: Kind, a: u64, b: u64, c: u64) {
 
 #[cold]
 fn record_slow(kind: Kind, a: u64, b: u64, c: u64) {
+    // The core's number and its ring belong together: no move to another core in between.
+    let mask = registers::mask_interrupts();
     let core = task::core();
     let event = Event {
         sequence: SEQUENCE.fetch_add(1, Relaxed),
@@ -163,4 +166,5 @@ fn record_slow(kind: Kind, a: u64, b: u64, c: u64) {
         c,
     };
     core.events.push(event);
+    registers::restore_interrupts(mask);
 }

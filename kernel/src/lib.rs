@@ -10,7 +10,8 @@
 //! | [`mem`] | layout, frames and the debug page allocator, heap, spaces | creates |
 //! | [`workloads`] | vmap, remap, zap, protect: page-table work in sections | creates, checks |
 //! | [`replay`] | what each policy owes for the calls that were made | checks |
-//! | [`event`], [`task`] | what happened and how often, per task | |
+//! | [`task`], [`sched`], [`cores`], [`irq`] | tasks, who runs, other cores, interrupts | carries it along |
+//! | [`event`] | what happened, per core | |
 //! | [`traps`] | exceptions: the report, the fix-up of intended faults | |
 //! | [`machine`], [`arguments`], [`report`], [`console`], [`exit`] | device tree and command line in, table and verdict out | |
 //!
@@ -23,13 +24,16 @@ extern crate alloc;
 pub mod arch;
 pub mod arguments;
 pub mod console;
+pub mod cores;
 pub mod event;
 pub mod exit;
+pub mod irq;
 pub mod machine;
 pub mod mem;
 pub mod mode;
 pub mod replay;
 pub mod report;
+pub mod sched;
 pub mod sync;
 pub mod task;
 pub mod traps;
@@ -63,6 +67,8 @@ pub struct Boot {
     pub machine: Machine,
     /// The command line, parsed.
     pub arguments: Arguments,
+    /// How many cores take part.
+    pub cores: usize,
 }
 
 unsafe extern "Rust" {
@@ -86,6 +92,12 @@ unsafe extern "C" fn kernel_entry(tree: u64) -> ! {
             unsafe { kernel_main(&boot) }
         }
         Err(verdict) => verdict,
+    };
+    // Nobody writes to the console, or to what is reported, from here on.
+    let verdict = if cores::stop() {
+        verdict
+    } else {
+        verdict.and(Verdict::Failed)
     };
     let verdict = match report::write_windows() {
         Ok(()) => verdict,
@@ -125,7 +137,12 @@ unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
     // copy.
     unsafe { mem::enter_kernel_tables(&plan, &machine, arguments.debug, arguments.poison) }
         .map_err(|error| cannot_run(format_args!("{error}")))?;
-    Ok(Boot { machine, arguments })
+    let cores = cores::start(&machine).map_err(|error| cannot_run(format_args!("{error}")))?;
+    Ok(Boot {
+        machine,
+        arguments,
+        cores,
+    })
 }
 
 fn registers_promise() -> Result<(), &'static str> {

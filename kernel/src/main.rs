@@ -44,7 +44,7 @@ fn describe(boot: &Boot) {
         machine.ram.bytes >> 20,
         machine.cores_in_tree,
         if machine.cores_in_tree == 1 { "" } else { "s" },
-        1,
+        boot.cores,
         frames::free_count(),
         if arguments.debug { "on" } else { "off" },
         if arguments.poison { "on" } else { "off" },

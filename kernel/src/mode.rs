@@ -64,7 +64,16 @@ pub fn in_lazy_mmu_mode() -> bool {
 fn call(call: Call) {
     event::record(Kind::Call, call as u64, 0, 0);
     replay::record(replay::Step::Call(call));
-    task::current().mmu.call(call, &ThisCpu);
+    let task = task::current();
+    // The task's own figures: a handler's sections are not its.
+    let own = !task.mmu.in_interrupt();
+    if own && call == Call::Enable {
+        task.stats.opened();
+    }
+    task.mmu.call(call, &ThisCpu);
+    if own && call == Call::Disable {
+        task.stats.closed();
+    }
 }
 
 /// Runs `work` in a section. The section ends when `work` returns, by whatever path.

@@ -27,9 +27,11 @@ pub use fault::{Fault, Kind as FaultKind};
 pub use frame::{TrapFrame, Vector};
 
 use core::arch::global_asm;
+use core::sync::atomic::Ordering::Relaxed;
 
 use crate::mem::layout::STACK_SHIFT;
-use crate::task::MAX_CORES;
+use crate::task::{self, MAX_CORES};
+use crate::{irq, sched};
 
 // vectors.s takes the core from three bits of the affinity.
 const _: () = assert!(MAX_CORES == 8);
@@ -53,10 +55,15 @@ extern "C" fn trap(frame: &mut TrapFrame, vector: u64) {
     }
 }
 
-/// An IRQ. This is where an interrupt controller's driver acknowledges it, calls its handler, and
-/// ends it.
-///
-/// Until there is one no source of interrupts is enabled, and an IRQ is as unexpected as anything.
+/// An IRQ. If it asks for another task, the interrupted one goes on when its turn comes, which may be
+/// on another core.
 fn interrupt(frame: &mut TrapFrame) {
-    report::unexpected(frame, Vector::IRQ)
+    if !irq::handle(task::current()) {
+        report::unexpected(frame, Vector::IRQ);
+    }
+    let core = task::core();
+    if core.resched.load(Relaxed) {
+        core.resched.store(false, Relaxed);
+        sched::preempt();
+    }
 }
