@@ -12,8 +12,10 @@ export CARGO_TARGET_DIR := $(TARGET_DIR)
 export CPU SMP MEM GIC EL2 ICOUNT TIMEOUT WITNESS
 
 # setup.sh leaves what cargo must be told on this machine in setup.env; mostly nothing.
-CARGO := set -a; . "$(TARGET_DIR)/setup.env"; set +a; cargo
+ENV := set -a; . "$(TARGET_DIR)/setup.env"; set +a;
+CARGO := $(ENV) cargo
 
+DOC := --quiet --release --no-deps --document-private-items
 ON_HOST := --workspace $(BARE:%=--exclude %)
 ON_BARE := --target $(BARE_TARGET) $(BARE:%=--package %)
 
@@ -54,8 +56,8 @@ check: setup
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --release $(ON_HOST) --all-targets -- -D warnings
 	@$(CARGO) clippy --release $(ON_BARE) -- -D warnings
-	@export RUSTDOCFLAGS='-D warnings'; $(CARGO) doc --release --no-deps --document-private-items $(ON_HOST)
-	@export RUSTDOCFLAGS='-D warnings'; $(CARGO) doc --release --no-deps --document-private-items $(ON_BARE)
+	@export RUSTDOCFLAGS='-D warnings'; $(CARGO) doc $(DOC) $(ON_HOST)
+	@$(ENV) export RUSTDOCFLAGS="-D warnings $$BARE_FLAGS"; cargo doc $(DOC) $(ON_BARE)
 
 clean:
 	@rm -rf "$(TARGET_DIR)"

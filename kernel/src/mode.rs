@@ -1,7 +1,7 @@
 //! The mode on the current task: upstream's four calls, and where a store says that it owes.
 //!
 //! `lazy-mmu` has the contract; here is the processor it runs on. Every call is recorded, as an
-//! event for the trace and, while a workload is measured, for the [replay](crate::replay).
+//! event for the trace and, while a workload is measured, for [`crate::replay`].
 
 use core::sync::atomic::Ordering::Relaxed;
 
