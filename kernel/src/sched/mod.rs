@@ -59,20 +59,23 @@ pub fn sleep(micros: u64) {
 }
 
 /// From an interrupt that asks for another task, with interrupts masked and after the mode's
-/// `irq_exit`: lets the next task run. Returns when the interrupted one is to go on.
-pub fn preempt() {
+/// `irq_exit`: lets the next task run. Returns when the interrupted one is to go on; says whether
+/// another ran.
+pub fn preempt() -> bool {
     let task = task::current();
     // The idle loop looks for itself.
     if task.is_idle() {
-        return;
+        return false;
     }
     let switches = task.stats.switches.get();
     let inside = task.stats.inside();
     leave(Until::Ready);
-    if task.stats.switches.get() != switches {
+    let left = task.stats.switches.get() != switches;
+    if left {
         task.stats.preemptions.add(1);
         task.stats.preemptions_inside.add(inside.into());
     }
+    left
 }
 
 /// Leaves this core until `until`; interrupts are masked. Returns at once if the task is ready and

@@ -153,6 +153,11 @@ impl<T> Join<T> {
         wake_cores(&mut queue);
     }
 
+    /// What has happened to it so far.
+    pub fn figures(&self) -> Figures {
+        task::by_id(self.id).stats.figures() - self.before.1
+    }
+
     /// Whether it has ended: [`Join::join`] would not wait.
     pub fn has_ended(&self) -> bool {
         QUEUE.lock().has_ended(self.id)

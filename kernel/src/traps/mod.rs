@@ -31,7 +31,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use crate::mem::layout::STACK_SHIFT;
 use crate::task::{self, MAX_CORES};
-use crate::{irq, sched};
+use crate::{irq, sched, workloads};
 
 // vectors.s takes the core from three bits of the affinity.
 const _: () = assert!(MAX_CORES == 8);
@@ -49,6 +49,9 @@ global_asm!(
 /// says.
 extern "C" fn trap(frame: &mut TrapFrame, vector: u64) {
     match Vector::new(vector) {
+        Vector::SYNCHRONOUS if Esr(frame.esr).class() == Esr::BREAKPOINT => {
+            workloads::stopped(frame);
+        }
         Vector::SYNCHRONOUS if fixup::apply(frame) => {}
         Vector::IRQ => interrupt(frame),
         vector => report::unexpected(frame, vector),
