@@ -1,10 +1,11 @@
 //! Tasks from their creation to their end.
 
+use core::any::Any;
 use core::fmt;
+use core::marker::PhantomData;
 use core::sync::atomic::Ordering::Relaxed;
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use lazy_mmu::{Leak, Policy};
 
 use super::queue::Until;
@@ -36,10 +37,15 @@ impl fmt::Display for SpawnError {
 }
 
 /// What a task begins with.
-type Work = Box<dyn FnOnce() + Send>;
+type Work = Box<dyn FnOnce() -> Value + Send>;
+/// What a task returns; of the type that its [`Join`] says.
+type Value = Box<dyn Any + Send>;
 
 /// The work of each task that has not begun.
 static WORK: [Lock<Option<Work>>; MAX_TASKS] = [const { Lock::new(None) }; MAX_TASKS];
+/// What each task that has ended returned. Not shared with it by an `Arc`: that ends in a DMB, which is no barrier of
+/// this kernel's and would be in somebody's window.
+static VALUES: [Lock<Option<Value>>; MAX_TASKS] = [const { Lock::new(None) }; MAX_TASKS];
 /// What each task that has ended left open.
 static LEAKS: [Lock<Option<Leak>>; MAX_TASKS] = [const { Lock::new(None) }; MAX_TASKS];
 
@@ -48,8 +54,8 @@ static LEAKS: [Lock<Option<Leak>>; MAX_TASKS] = [const { Lock::new(None) }; MAX_
 pub struct Join<T> {
     id: u16,
     stack: Stack,
-    value: Arc<Lock<Option<T>>>,
     before: (Tally, Figures),
+    value: PhantomData<T>,
 }
 
 /// What is left of a task.
@@ -94,12 +100,7 @@ pub fn spawn_held<T: Send + 'static>(
         SpawnError::Stack(error)
     })?;
     let task = task::by_id(id);
-    let value = Arc::new(Lock::new(None));
-    let result = Arc::clone(&value);
-    *WORK[usize::from(id)].lock() = Some(Box::new(move || {
-        let value = work();
-        *result.lock() = Some(value);
-    }));
+    *WORK[usize::from(id)].lock() = Some(Box::new(move || Box::new(work())));
     let new = task.mmu.set_policy(policy);
     assert!(
         new.is_ok(),
@@ -113,7 +114,7 @@ pub fn spawn_held<T: Send + 'static>(
     Ok(Join {
         id,
         stack,
-        value,
+        value: PhantomData,
         before: (task.counts.tally(), task.stats.figures()),
     })
 }
@@ -125,10 +126,11 @@ extern "C" fn begin(left: &'static Task) -> ! {
     me.last_core.store(task::core().index, Relaxed);
     registers::unmask_interrupts();
     let work = WORK[usize::from(me.id)].lock().take();
-    match work {
+    let value = match work {
         Some(work) => work(),
         None => unreachable!("task {} has nothing to do", me.id),
-    }
+    };
+    *VALUES[usize::from(me.id)].lock() = Some(value);
     if me.ttbr0.load(Relaxed) != 0 {
         registers::clear_ttbr0();
     }
@@ -140,7 +142,7 @@ extern "C" fn begin(left: &'static Task) -> ! {
     unreachable!("task {} goes on after its end", me.id)
 }
 
-impl<T> Join<T> {
+impl<T: 'static> Join<T> {
     /// The task's number.
     pub fn id(&self) -> u16 {
         self.id
@@ -170,7 +172,7 @@ impl<T> Join<T> {
         leave(Until::End(self.id));
         registers::restore_interrupts(mask);
         let task = task::by_id(self.id);
-        let value = self.value.lock().take();
+        let value = VALUES[usize::from(self.id)].lock().take();
         let leak = LEAKS[usize::from(self.id)].lock().take();
         let (tally, figures) = (task.counts.tally(), task.stats.figures());
         // SAFETY: the task has ended, and the core that ran it has left its stack: `Queue::left` said so.
@@ -178,9 +180,9 @@ impl<T> Join<T> {
         QUEUE.lock().release(self.id);
         Ended {
             id: self.id,
-            value: match value {
-                Some(value) => value,
-                None => unreachable!("task {} has ended without a value", self.id),
+            value: match value.map(|value| value.downcast()) {
+                Some(Ok(value)) => *value,
+                _ => unreachable!("task {} has ended without its value", self.id),
             },
             leak,
             tally: tally - self.before.0,

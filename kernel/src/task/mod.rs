@@ -23,6 +23,7 @@ use lazy_mmu::{Policy, TaskMmu};
 use crate::arch::registers;
 use crate::arch::switch::Context;
 use crate::event::Ring;
+use crate::traps::LastFault;
 
 /// The most cores that this kernel knows.
 pub const MAX_CORES: usize = 8;
@@ -48,6 +49,8 @@ pub struct Task {
     pub ttbr0: AtomicU64,
     /// The core that it runs on or ran on last; [`NO_CORE`] before the first time.
     pub last_core: AtomicU8,
+    /// The last fault of its that was over when the MMU was asked.
+    pub last_fault: LastFault,
     /// Its registers while it does not run.
     pub context: Context,
 }
@@ -65,6 +68,7 @@ impl Task {
             last_hook: AtomicU8::new(0),
             ttbr0: AtomicU64::new(0),
             last_core: AtomicU8::new(NO_CORE),
+            last_fault: LastFault::new(),
             context: Context::new(),
         }
     }
@@ -148,6 +152,11 @@ pub fn cores() -> &'static [Core; MAX_CORES] {
 pub fn by_id(id: u16) -> &'static Task {
     let id = usize::from(id);
     TASKS.get(id).unwrap_or_else(|| &IDLE[id - MAX_TASKS])
+}
+
+/// Whether this is the address of a task: asked where SP_EL0 itself is not to be trusted.
+pub fn is_task(address: u64) -> bool {
+    all().any(|task| &raw const *task as u64 == address)
 }
 
 /// Every task there could be, those that cores idle in among them.

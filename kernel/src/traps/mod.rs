@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `vectors.s` | the vector table: stack check, save, call `trap`, restore |
 //! | `frame.rs` | [`TrapFrame`], what was saved; [`Vector`], where it came in |
+//! | `spurious.rs` | faults that are over when the MMU is asked |
 //! | `fixup.rs` | instructions that may fault by intent |
 //! | `esr.rs`, `fault.rs` | ESR_EL1 in words, and the [`Fault`] that an access takes |
 //! | `report.rs`, `walk.rs` | the report, and the walk of the address that faulted |
@@ -20,11 +21,13 @@ mod last;
 #[cfg(target_os = "none")]
 mod panic;
 mod report;
+mod spurious;
 mod walk;
 
 pub use esr::Esr;
 pub use fault::{Fault, Kind as FaultKind};
 pub use frame::{TrapFrame, Vector};
+pub use spurious::LastFault;
 
 use core::arch::global_asm;
 use core::sync::atomic::Ordering::Relaxed;
@@ -52,7 +55,7 @@ extern "C" fn trap(frame: &mut TrapFrame, vector: u64) {
         Vector::SYNCHRONOUS if Esr(frame.esr).class() == Esr::BREAKPOINT => {
             workloads::stopped(frame);
         }
-        Vector::SYNCHRONOUS if fixup::apply(frame) => {}
+        Vector::SYNCHRONOUS if spurious::is_over(frame) || fixup::apply(frame) => {}
         Vector::IRQ => interrupt(frame),
         vector => report::unexpected(frame, vector),
     }
