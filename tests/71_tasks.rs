@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use common::ensure;
 use lazy_mmu::Policy;
-use lazy_mmu_kernel::arch::{probe, time};
+use lazy_mmu_kernel::arch::{probe, registers, time};
 use lazy_mmu_kernel::exit::Verdict;
 use lazy_mmu_kernel::mem::{frames, layout};
 use lazy_mmu_kernel::sched::{self, Join, SpawnError};
@@ -46,6 +46,8 @@ fn values(boot: &Boot) -> Verdict {
             for _ in 0..1000 {
                 TURNS.fetch_add(1, Relaxed);
                 sched::yield_now();
+                // For a clock that counts instructions, where cores take turns.
+                registers::yield_now();
             }
             (n * n, task::current().mmu.policy())
         });
