@@ -4,7 +4,7 @@
 
 use core::fmt;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicU8, AtomicU32};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
 use smccc::psci::{self, error::Error as PsciError};
 use smccc::{Hvc, Smc};
@@ -25,6 +25,8 @@ const PATIENCE: u64 = 1_000_000;
 static ONLINE: AtomicU8 = AtomicU8::new(0);
 /// The cores that have started and found that they cannot take part.
 static REFUSED: AtomicU8 = AtomicU8::new(0);
+/// What translation depends on on the first core: every other must have the same.
+static CONTROLS: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 /// How many cores take part in the end.
 static COUNT: AtomicU32 = AtomicU32::new(1);
 
@@ -62,6 +64,9 @@ pub fn start(machine: &Machine) -> Result<usize, IrqError> {
     irq::init_core()?;
     prepare_idle_task();
     ONLINE.store(1, Relaxed);
+    for (control, value) in CONTROLS.iter().zip(registers::translation_controls()) {
+        control.store(value, Relaxed);
+    }
     let me = registers::affinity();
     let others = machine.cores[..machine.core_count].iter();
     for (index, &affinity) in (1..).zip(others.filter(|&&affinity| affinity != me)) {
@@ -144,7 +149,8 @@ unsafe extern "C" fn secondary_entry(index: usize) -> ! {
     // SAFETY: the first thing of all on this core, whose number PSCI has passed on.
     unsafe { task::adopt_idle_task(index) };
     registers::leave_identity_map();
-    let fit = registers::check_walk_attributes().is_ok() && irq::init_core().is_ok();
+    let controls = CONTROLS.each_ref().map(|control| control.load(Relaxed));
+    let fit = registers::translation_controls() == controls && irq::init_core().is_ok();
     let answer = if fit { &ONLINE } else { &REFUSED };
     answer.fetch_or(1 << index, Release);
     if fit {

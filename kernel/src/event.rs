@@ -30,11 +30,13 @@ pub enum Kind {
     Ttbr0,       // a: the new value
     WindowStart, // a: tag
     WindowEnd,   // a: tag
+    Switch,      // a: the task that goes on; this event is the last of the one that leaves
+    Interrupt,   // a: 1 a handler begins on top of the task, 0 it ends
 }
 
 impl Kind {
     fn from_u8(value: u8) -> Option<Self> {
-        const ALL: [Kind; 15] = [
+        const ALL: [Kind; 17] = [
             Kind::DsbIshst,
             Kind::DsbIsh,
             Kind::Isb,
@@ -50,6 +52,8 @@ impl Kind {
             Kind::Ttbr0,
             Kind::WindowStart,
             Kind::WindowEnd,
+            Kind::Switch,
+            Kind::Interrupt,
         ];
         ALL.into_iter().find(|&kind| kind as u8 == value)
     }

@@ -4,8 +4,8 @@ use core::arch::asm;
 use core::sync::atomic::Ordering::Relaxed;
 
 use aarch64_cpu::registers::{
-    DAIF, ID_AA64ISAR0_EL1, ID_AA64MMFR0_EL1, ID_AA64MMFR2_EL1, MAIR_EL1, MPIDR_EL1, SCTLR_EL1,
-    TCR_EL1, TTBR0_EL1,
+    ID_AA64ISAR0_EL1, ID_AA64MMFR0_EL1, ID_AA64MMFR2_EL1, MAIR_EL1, MPIDR_EL1, SCTLR_EL1, TCR_EL1,
+    TTBR0_EL1,
 };
 use stage1_paging::Asid;
 use tock_registers::interfaces::{ReadWriteable, Readable, Writeable};
@@ -74,11 +74,6 @@ pub fn affinity() -> u64 {
 pub fn unmask_interrupts() {
     // SAFETY: what an interrupt may meet in a state of its own is behind locks that mask. Not `nomem`: as below.
     unsafe { asm!("msr daifclr, #0xB", options(nostack, preserves_flags)) };
-}
-
-/// Whether an interrupt could be taken now.
-pub fn interrupts_unmasked() -> bool {
-    DAIF.get() & 1 << 7 == 0
 }
 
 /// Sleeps until there is an interrupt, masked or not.
@@ -176,6 +171,12 @@ pub fn check_walk_attributes() -> Result<(), &'static str> {
         return Err("MAIR_EL1: index 0 is not Device-nGnRE or index 1 not Normal write-back");
     }
     Ok(())
+}
+
+/// What this core's translation depends on, besides its tables: SCTLR_EL1 (WXN among it), TCR_EL1,
+/// MAIR_EL1. The same on every core, or one translates what another does not.
+pub fn translation_controls() -> [u64; 3] {
+    [SCTLR_EL1.get(), TCR_EL1.get(), MAIR_EL1.get()]
 }
 
 /// The address space in TTBR0_EL1: ASID and table.

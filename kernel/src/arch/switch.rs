@@ -87,6 +87,7 @@ pub unsafe fn switch(from: &'static Task, to: &'static Task, core: &'static Core
     }
     complete(core);
     arrive(to, core);
+    event::record(Kind::Switch, to.id.into(), 0, 0);
     // SAFETY: 1. The contexts are this core's alone now: points 2 and 3. 2. SP_EL0 is set to `to` with its stack, and `to`
     // is a static. 3. What the callee preserves is what a function call preserves; the rest the compiler expects to lose.
     let left = unsafe {

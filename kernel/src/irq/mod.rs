@@ -23,6 +23,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use spin::once::Once;
 
 use crate::arch::{barrier, registers, time};
+use crate::event::{self, Kind};
 use crate::machine::{Gic, Machine};
 use crate::sched;
 use crate::sync::{Lock, Yield};
@@ -138,6 +139,7 @@ pub fn set_tick_work(work: Option<fn()>) {
 pub(crate) fn handle(task: Current) -> bool {
     // First of all: from here on the mode knows that it is not the task that runs.
     task.mmu.irq_enter();
+    event::record(Kind::Interrupt, 1, 0, 0);
     task.stats.interrupts.add(1);
     task.stats.interrupts_inside.add(task.stats.inside().into());
     let known = match CONTROLLER.get() {
@@ -145,6 +147,7 @@ pub(crate) fn handle(task: Current) -> bool {
         Some(Controller::V3(gic)) => serve(|| gic.acknowledge(), |word| gic.end(word)),
         None => false,
     };
+    event::record(Kind::Interrupt, 0, 0, 0);
     task.mmu.irq_exit();
     known
 }

@@ -58,6 +58,8 @@ struct Outcome {
     boot: Tally,
     cores: Tally,
     machine: Tally,
+    /// Switches of all tasks, of those that cores idle in too.
+    switches: u64,
     handlers: handler::Done,
 }
 
@@ -119,7 +121,17 @@ fn in_window(
     };
     event::record(Kind::WindowStart, window::tag_value(tag), 0, 0);
     window::start(Window::Work, tag);
-    let before = (boot.counts.tally(), cores(), task::machine_tally());
+    let switches = || {
+        task::all()
+            .map(|task| task.stats.switches.get())
+            .sum::<u64>()
+    };
+    let before = (
+        boot.counts.tally(),
+        cores(),
+        task::machine_tally(),
+        switches(),
+    );
     handler::at_every_tick(true);
     sched::set_slice(SLICE);
     joins.iter().for_each(Join::let_go);
@@ -128,7 +140,12 @@ fn in_window(
     sched::set_slice(0);
     handler::at_every_tick(false);
     let still = quiet();
-    let after = (boot.counts.tally(), cores(), task::machine_tally());
+    let after = (
+        boot.counts.tally(),
+        cores(),
+        task::machine_tally(),
+        switches(),
+    );
     window::end(Window::Work);
     event::record(Kind::WindowEnd, window::tag_value(tag), 0, 0);
     let machine = after.2 - before.2;
@@ -139,6 +156,7 @@ fn in_window(
         boot: after.0 - before.0,
         cores: after.1 - before.1,
         machine,
+        switches: after.3 - before.3,
         handlers: handler::done()?,
     })
 }
@@ -220,21 +238,30 @@ fn total(result: &Outcome) -> Figures {
     ends.fold(Figures::default(), |sum, end| sum + end.figures)
 }
 
-/// Tasks, this one among them, and cores are the machine: every barrier belongs to one of them.
+/// Tasks, this one among them, and cores are the machine: every barrier belongs to one of them. And
+/// what a core's record has beyond its handlers' work is one DSB for each switch: a handler's pair
+/// has one, and each of its invalidations, of one page, has two and one TLBI.
 fn add_up(result: &Outcome) -> Result<(), Failure> {
-    let tasks = result
-        .ends
-        .iter()
-        .fold(result.boot, |sum, end| sum + end.tally);
+    let ends = result.ends.iter();
+    let tasks = ends.fold(result.boot, |sum, end| sum + end.tally);
     let sum = tasks + result.cores;
-    if sum == result.machine {
-        Ok(())
-    } else {
-        Err(failure!(
+    if sum != result.machine {
+        return Err(failure!(
             "tasks and interrupt records make {sum:?}, the machine {:?}",
             result.machine
-        ))
+        ));
     }
+    let Tally {
+        pairs, dsb, tlbi, ..
+    } = result.cores;
+    let of_switches = dsb - (pairs + 2 * tlbi).min(dsb);
+    if of_switches != result.switches {
+        return Err(failure!(
+            "{of_switches} DSBs for {} switches: each owes one for what its task has begun",
+            result.switches
+        ));
+    }
+    Ok(())
 }
 
 fn print(run: Run, policy: Policy, result: &Outcome) {
