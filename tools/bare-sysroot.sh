@@ -46,10 +46,13 @@ unpack() {
     return 1
 }
 
-# Debian's mirror as this machine has it, whatever it is called here.
+# Debian's mirror as this machine has it, whatever it is called here. Without lists apt does not know yet whose a mirror
+# is; the path says it.
 debian_mirror() {
-    apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' 'Created-By: Packages' 2>/dev/null |
-        awk '$2 == "Debian" && $3 == "Debian" { print $1; exit }'
+    {
+        apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' 'Created-By: Packages'
+        apt-get indextargets --no-release-info --format '$(REPO_URI)' 'Created-By: Packages'
+    } 2>/dev/null | awk '($2 == "Debian" && $3 == "Debian") || $1 ~ "/debian/?$" { print $1; exit }'
 }
 
 # apt with lists, cache and sources of its own.

@@ -69,7 +69,11 @@ install_qemu() {
 }
 
 need_qemu() {
-    have "${QEMU:-qemu-system-aarch64}" || install_qemu
+    if [ -n "${QEMU:-}" ]; then
+        have "$QEMU" || fail "there is no program $QEMU: unset QEMU, or set it to QEMU 7.2 or newer"
+    elif ! have qemu-system-aarch64; then
+        install_qemu
+    fi
     version=$(qemu_version)
     [ -n "$version" ] || fail "${QEMU:-qemu-system-aarch64} does not start: its --version names none"
     # shellcheck disable=SC2086 # two words on purpose

@@ -125,6 +125,9 @@ fn a_value_can_be_settled_before_the_end() {
             let first = s.unpublished('a');
             assert_eq!((s.settle(first), task.is_pending()), ('a', false));
             assert_eq!(cpu.pairs.get(), 1, "{policy}");
+            // A kernel with state of its own is told as by any inner exit.
+            let flushed = cpu.hooks.take().contains(&Hook::Flush);
+            assert_eq!(flushed, policy != Policy::Reenter, "{policy}");
             s.owe();
             assert!(task.is_pending(), "{policy}: still lazy");
         });
@@ -240,6 +243,35 @@ fn a_pause_that_is_never_resumed_is_reported() {
     let (task, cpu) = with(Policy::Linux7);
     task.lazy_mmu_mode_pause(&cpu);
     assert_eq!(task.end_of_task(&cpu).unwrap_err().0.pause_count, 1);
+}
+
+/// No section is open, yet something is pending: both ways to get there are misuse.
+#[test]
+fn a_debt_without_a_section_is_reported_and_paid() {
+    // 256 sections: the nesting contract's count has wrapped.
+    let (wrapped, cpu) = with(Policy::Linux7);
+    wrapped.lazy_mmu_mode_enable(&cpu);
+    wrapped.owe(&cpu);
+    (1..256).for_each(|_| wrapped.lazy_mmu_mode_enable(&cpu));
+    assert_eq!(cpu.take_misuse(), if_warnings(&[Misuse::EnableWraps]));
+    // A handler that ends the section of the task beneath it, whose debt it must not touch.
+    let (ended, _) = with(Policy::Seed);
+    ended.lazy_mmu_mode_enable(&cpu);
+    ended.owe(&cpu);
+    ended.irq_enter();
+    ended.lazy_mmu_mode_disable(&cpu);
+    ended.irq_exit();
+    for task in [wrapped, ended] {
+        let state = task.state();
+        assert_eq!(
+            (state.count, state.enabled, state.pending),
+            (0, false, true)
+        );
+        assert_eq!(task.set_policy(Policy::Eager), Err(PolicyInUse(state)));
+        assert_eq!(task.end_of_task(&cpu), Err(Leak(state)));
+        assert!(!task.is_pending());
+    }
+    assert_eq!(cpu.pairs.get(), 2);
 }
 
 #[test]

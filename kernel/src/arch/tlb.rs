@@ -5,7 +5,7 @@
 
 use core::arch::asm;
 
-use stage1_paging::{Debt, Done, Features, Tlbi};
+use stage1_paging::{Batch, Debt, Done, Features, Tlbi};
 
 use super::barrier;
 use crate::event::{self, Kind};
@@ -20,8 +20,8 @@ use crate::task;
 /// would discard it.
 pub fn invalidate(debt: Debt, features: Features) -> Done {
     barrier::dsb_ishst();
-    for operation in debt.ops(features) {
-        execute(operation);
+    for batch in debt.batches(features) {
+        execute(batch);
     }
     barrier::dsb_ish();
     barrier::isb();
@@ -29,56 +29,64 @@ pub fn invalidate(debt: Debt, features: Features) -> Done {
 }
 
 macro_rules! tlbi {
-    ($name:literal, $operand:expr) => {
-        // SAFETY: dropping translations makes later accesses walk the tables again, which is always allowed. Not `nomem`: no store
-        // to a table moves behind it.
-        unsafe {
-            asm!(
-                ".arch armv8.4-a", // the range operations; executed only where the ID register has them
-                concat!("tlbi ", $name, ", {0}"),
-                in(reg) $operand,
-                options(nostack, preserves_flags)
-            )
+    ($name:literal, $batch:expr, $operand:expr) => {
+        for index in 0..$batch.count {
+            let operand = $operand.wrapping_add(index * $batch.step);
+            // SAFETY: dropping translations makes later accesses walk the tables again, which is
+            // always allowed. Not `nomem`: no store to a table moves behind it.
+            unsafe {
+                asm!(
+                    // The range operations; executed only where the ID register has them.
+                    ".arch armv8.4-a",
+                    concat!("tlbi ", $name, ", {0}"),
+                    in(reg) operand,
+                    options(nostack, preserves_flags)
+                )
+            }
         }
     };
 }
 
-fn execute(operation: Tlbi) {
-    let (code, operand) = match operation {
-        Tlbi::Vae1is(operand) => (0, operand),
-        Tlbi::Vale1is(operand) => (1, operand),
-        Tlbi::Vaae1is(operand) => (2, operand),
-        Tlbi::Vaale1is(operand) => (3, operand),
-        Tlbi::Rvae1is(operand) => (4, operand),
-        Tlbi::Rvale1is(operand) => (5, operand),
-        Tlbi::Rvaae1is(operand) => (6, operand),
-        Tlbi::Rvaale1is(operand) => (7, operand),
-        Tlbi::Aside1is(operand) => (8, operand),
-        Tlbi::Vmalle1is => (9, 0),
-    };
-    match operation {
-        Tlbi::Vae1is(_) => tlbi!("vae1is", operand),
-        Tlbi::Vale1is(_) => tlbi!("vale1is", operand),
-        Tlbi::Vaae1is(_) => tlbi!("vaae1is", operand),
-        Tlbi::Vaale1is(_) => tlbi!("vaale1is", operand),
-        Tlbi::Rvae1is(_) => tlbi!("rvae1is", operand),
-        Tlbi::Rvale1is(_) => tlbi!("rvale1is", operand),
-        Tlbi::Rvaae1is(_) => tlbi!("rvaae1is", operand),
-        Tlbi::Rvaale1is(_) => tlbi!("rvaale1is", operand),
-        Tlbi::Aside1is(_) => tlbi!("aside1is", operand),
+fn execute(batch: Batch) {
+    match batch.first {
+        Tlbi::Vae1is(operand) => tlbi!("vae1is", batch, operand),
+        Tlbi::Vale1is(operand) => tlbi!("vale1is", batch, operand),
+        Tlbi::Vaae1is(operand) => tlbi!("vaae1is", batch, operand),
+        Tlbi::Vaale1is(operand) => tlbi!("vaale1is", batch, operand),
+        Tlbi::Rvae1is(operand) => tlbi!("rvae1is", batch, operand),
+        Tlbi::Rvale1is(operand) => tlbi!("rvale1is", batch, operand),
+        Tlbi::Rvaae1is(operand) => tlbi!("rvaae1is", batch, operand),
+        Tlbi::Rvaale1is(operand) => tlbi!("rvaale1is", batch, operand),
+        Tlbi::Aside1is(operand) => tlbi!("aside1is", batch, operand),
         // SAFETY: as above.
         Tlbi::Vmalle1is => unsafe { asm!("tlbi vmalle1is", options(nostack, preserves_flags)) },
     }
     let counts = task::counts();
-    counts.tlbi.add(1);
-    match operation.reach() {
-        Some(pages) => counts.reach.add(pages),
+    counts.tlbi.add(batch.count);
+    match batch.first.reach() {
+        Some(pages) => counts.reach.add(pages * batch.count),
         None => counts.full.add(1),
     }
     event::record(
         Kind::Tlbi,
-        operand,
-        code,
-        operation.reach().unwrap_or(u64::MAX),
+        operand_of(batch.first),
+        batch.count,
+        batch.first.reach().unwrap_or(u64::MAX),
     );
+}
+
+/// The operand, for the event; an operation without one is `u64::MAX`, which no operand is.
+fn operand_of(operation: Tlbi) -> u64 {
+    match operation {
+        Tlbi::Vae1is(operand)
+        | Tlbi::Vale1is(operand)
+        | Tlbi::Vaae1is(operand)
+        | Tlbi::Vaale1is(operand)
+        | Tlbi::Rvae1is(operand)
+        | Tlbi::Rvale1is(operand)
+        | Tlbi::Rvaae1is(operand)
+        | Tlbi::Rvaale1is(operand)
+        | Tlbi::Aside1is(operand) => operand,
+        Tlbi::Vmalle1is => u64::MAX,
+    }
 }

@@ -18,8 +18,13 @@ const TARGET: &str = "aarch64-unknown-none-softfloat";
 /// Set to anything, it lets this test pass without the target.
 const SKIP: &str = "LAZY_MMU_WITHOUT_TARGET";
 
+/// The compiler, with what cargo would pass it for the target: on a machine whose target lies in a
+/// sysroot of its own, that is where.
 fn rustc() -> Command {
-    Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+    let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    let flags = env::var("CARGO_TARGET_AARCH64_UNKNOWN_NONE_SOFTFLOAT_RUSTFLAGS");
+    rustc.args(flags.unwrap_or_default().split_whitespace());
+    rustc
 }
 
 fn target_is_there() -> bool {

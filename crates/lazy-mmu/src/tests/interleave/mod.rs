@@ -290,61 +290,47 @@ fn seed_with_sections_in_handlers_loses_the_mode_but_no_debt() {
     refuted(setup, LAZY, "a finding about the exclusive contract");
 }
 
+/// The mutant under each contract, refuted by each of the properties.
+fn mutant_is_refuted(name: &str, mutant: Mutant, mut rest: Setup, properties: &[&'static str]) {
+    for policy in [Policy::Seed, Policy::Linux7] {
+        (rest.policy, rest.mutant) = (policy, mutant);
+        for property in properties {
+            refuted(rest.clone(), property, &format!("{name} under {policy}"));
+        }
+    }
+}
+
 #[test]
 fn an_inner_exit_that_does_nothing_is_refuted() {
-    for policy in [Policy::Seed, Policy::Linux7] {
-        let mutant = Setup {
-            mutant: Mutant::InnerExitNoOp,
-            ..setup(policy, [NESTED, PLAIN], STORES)
-        };
-        refuted(mutant.clone(), USED, &format!("H3 under {policy}"));
-        refuted(mutant, EXIT, &format!("H3 under {policy}"));
-    }
+    let rest = setup(Policy::Seed, [NESTED, PLAIN], STORES);
+    mutant_is_refuted("H3", Mutant::InnerExitNoOp, rest, &[USED, EXIT]);
 }
 
 /// On one core and without a nested section anywhere: preemption is all it takes.
 #[test]
 fn a_second_enter_that_is_ignored_is_refuted() {
-    for policy in [Policy::Seed, Policy::Linux7] {
-        let mutant = Setup {
-            mutant: Mutant::SecondEnterIgnored,
-            cores: 1,
-            ..setup(policy, [PLAIN, PLAIN], STORES)
-        };
-        refuted(mutant, USED, &format!("H19 under {policy}"));
-    }
+    let rest = Setup {
+        cores: 1,
+        ..setup(Policy::Seed, [PLAIN, PLAIN], STORES)
+    };
+    mutant_is_refuted("H19", Mutant::SecondEnterIgnored, rest, &[USED]);
 }
 
 #[test]
 fn state_per_core_is_refuted() {
-    for policy in [Policy::Seed, Policy::Linux7] {
-        let mutant = Setup {
-            mutant: Mutant::StatePerCore,
-            ..setup(policy, [PLAIN, PLAIN], STORES)
-        };
-        refuted(mutant, USED, &format!("H7 under {policy}"));
-    }
+    let rest = setup(Policy::Seed, [PLAIN, PLAIN], STORES);
+    mutant_is_refuted("H7", Mutant::StatePerCore, rest, &[USED]);
 }
 
 #[test]
 fn a_switch_without_its_dsb_is_refuted() {
-    for policy in [Policy::Seed, Policy::Linux7] {
-        let mutant = Setup {
-            mutant: Mutant::SwitchWithoutDsb,
-            ..setup(policy, [PLAIN, PLAIN], STORES)
-        };
-        refuted(mutant, USED, &format!("H7 (no dsb ish) under {policy}"));
-    }
+    let rest = setup(Policy::Seed, [PLAIN, PLAIN], STORES);
+    let name = "H7 (no dsb ish at the switch)";
+    mutant_is_refuted(name, Mutant::SwitchWithoutDsb, rest, &[USED]);
 }
 
 #[test]
 fn a_switch_hook_that_works_on_current_is_refuted() {
-    for policy in [Policy::Seed, Policy::Linux7] {
-        let mutant = Setup {
-            mutant: Mutant::SwitchHookOnCurrent,
-            ..setup(policy, [PLAIN, PLAIN], STORES)
-        };
-        refuted(mutant.clone(), OTHERS, &format!("H6 under {policy}"));
-        refuted(mutant, LAZY, &format!("H6 under {policy}"));
-    }
+    let rest = setup(Policy::Seed, [PLAIN, PLAIN], STORES);
+    mutant_is_refuted("H6", Mutant::SwitchHookOnCurrent, rest, &[OTHERS, LAZY]);
 }
