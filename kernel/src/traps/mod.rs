@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `vectors.s` | the vector table: stack check, save, call `trap`, restore |
 //! | `frame.rs` | [`TrapFrame`], what was saved; [`Vector`], where it came in |
+//! | `spurious.rs` | faults that are over when the MMU is asked |
 //! | `fixup.rs` | instructions that may fault by intent |
 //! | `esr.rs`, `fault.rs` | ESR_EL1 in words, and the [`Fault`] that an access takes |
 //! | `report.rs`, `walk.rs` | the report, and the walk of the address that faulted |
@@ -20,16 +21,20 @@ mod last;
 #[cfg(target_os = "none")]
 mod panic;
 mod report;
+mod spurious;
 mod walk;
 
 pub use esr::Esr;
 pub use fault::{Fault, Kind as FaultKind};
 pub use frame::{TrapFrame, Vector};
+pub use spurious::LastFault;
 
 use core::arch::global_asm;
+use core::sync::atomic::Ordering::Relaxed;
 
 use crate::mem::layout::STACK_SHIFT;
-use crate::task::MAX_CORES;
+use crate::task::{self, MAX_CORES};
+use crate::{irq, sched, workloads};
 
 // vectors.s takes the core from three bits of the affinity.
 const _: () = assert!(MAX_CORES == 8);
@@ -47,16 +52,24 @@ global_asm!(
 /// says.
 extern "C" fn trap(frame: &mut TrapFrame, vector: u64) {
     match Vector::new(vector) {
-        Vector::SYNCHRONOUS if fixup::apply(frame) => {}
+        Vector::SYNCHRONOUS if Esr(frame.esr).class() == Esr::BREAKPOINT => {
+            workloads::stopped(frame);
+        }
+        Vector::SYNCHRONOUS if spurious::is_over(frame) || fixup::apply(frame) => {}
         Vector::IRQ => interrupt(frame),
         vector => report::unexpected(frame, vector),
     }
 }
 
-/// An IRQ. This is where an interrupt controller's driver acknowledges it, calls its handler, and
-/// ends it.
-///
-/// Until there is one no source of interrupts is enabled, and an IRQ is as unexpected as anything.
+/// An IRQ. If it asks for another task, the interrupted one goes on when its turn comes, which may be
+/// on another core.
 fn interrupt(frame: &mut TrapFrame) {
-    report::unexpected(frame, Vector::IRQ)
+    if !irq::handle(task::current()) {
+        report::unexpected(frame, Vector::IRQ);
+    }
+    let core = task::core();
+    if core.resched.load(Relaxed) {
+        core.resched.store(false, Relaxed);
+        sched::preempt();
+    }
 }
