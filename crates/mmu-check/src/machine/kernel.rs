@@ -370,8 +370,14 @@ impl Kernel {
             }
             Intrusion::Migration => {
                 self.exception(What::ExceptionEntry);
-                self.move_to(1 - self.core.get());
+                let here = self.core.get();
+                self.move_to(1 - here);
                 self.exception(What::ExceptionReturn);
+                // The core that is left goes on with another task, by an exception return too. It needs that: the switch's DSB may have
+                // completed a TLBI of this core, and what this core had begun before has not been discarded yet.
+                let there = self.core.replace(here);
+                self.exception(What::ExceptionReturn);
+                self.core.set(there);
             }
             Intrusion::Neighbour => {
                 let core = self.core.replace(2);
@@ -392,7 +398,9 @@ impl Kernel {
         self.exception(What::ExceptionEntry);
         self.task().mmu.irq_enter();
         self.record(What::IrqEnter);
+        self.masked.set(self.masked.get() + 1);
         let result = super::scenario::handler(self);
+        self.masked.set(self.masked.get() - 1);
         self.record(What::IrqExit);
         self.task().mmu.irq_exit();
         if self.is(Bug::IrqTakesDebt) && self.task().mmu.is_pending() {

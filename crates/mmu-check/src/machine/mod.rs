@@ -69,6 +69,8 @@ struct Inner {
     ttbr1: u64,
     /// Addresses that cores walk for by themselves.
     watched: Vec<u64>,
+    /// The one that is most worth it now.
+    tempting: Option<u64>,
     /// A conflict that software has let happen.
     conflict: Option<(usize, u64)>,
     /// Nothing happens by itself.
@@ -87,6 +89,7 @@ impl Machine {
                 cores: (0..cores).map(|_| Core::default()).collect(),
                 ttbr1,
                 watched: Vec::new(),
+                tempting: None,
                 conflict: None,
                 quiet: false,
             }),
@@ -108,6 +111,11 @@ impl Machine {
         if !inner.watched.contains(&va) {
             inner.watched.push(va);
         }
+    }
+
+    /// A core is as likely to walk for this address as for all others: a descriptor on its way is about to change.
+    pub fn tempt(&self, va: u64) {
+        self.inner.borrow_mut().tempting = Some(va);
     }
 
     /// Forgets the watched addresses.
@@ -254,8 +262,9 @@ impl Inner {
             while self.chance.inclined(Urge::Drain) && self.drain(core) {}
             while self.chance.inclined(Urge::Apply) && self.apply(core) {}
             if !self.watched.is_empty() && self.chance.inclined(Urge::Speculate) {
-                let va = self.watched[self.chance.pick(self.watched.len())];
-                self.speculate(core, va);
+                let any = self.watched[self.chance.pick(self.watched.len())];
+                let tempting = self.tempting.filter(|_| self.chance.pick(2) == 0);
+                self.speculate(core, tempting.unwrap_or(any));
             }
         }
     }
