@@ -64,7 +64,7 @@ fn setup(bug: Bug, seed: u64) -> Setup {
         _ => None,
     };
     Setup {
-        policy: if seed % 2 == 0 {
+        policy: if seed.is_multiple_of(2) {
             Policy::Seed
         } else {
             Policy::Linux7
@@ -73,7 +73,7 @@ fn setup(bug: Bug, seed: u64) -> Setup {
             range: seed & 4 != 0,
             ttl: seed & 8 != 0,
         },
-        debug: seed % 5 != 0,
+        debug: !seed.is_multiple_of(5),
         bug: Some(bug),
         intrusion,
     }

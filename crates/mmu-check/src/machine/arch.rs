@@ -255,9 +255,9 @@ impl Mmu for Kernel {
             self.before_tlbi();
             let count = ops.clone().count();
             for (n, op) in ops.clone().enumerate() {
-                let last = n + 1 == count && count > 1;
+                let short = n + 1 == count && count > 1 && self.is(Bug::TlbiShort);
                 let kept = matches!(op, Tlbi::Aside1is(_)) && self.is(Bug::AsidNotFlushed);
-                if !kept && !(last && self.is(Bug::TlbiShort)) {
+                if !kept && !short {
                     self.execute(op, debt.frees_tables());
                 }
             }

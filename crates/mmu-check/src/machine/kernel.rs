@@ -4,7 +4,6 @@
 //! by themselves inside of every primitive, and at one chosen primitive something else comes in: an interrupt, a move to another core,
 //! or a program of another core.
 
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -86,7 +85,7 @@ pub struct Kernel {
     booted: Cell<bool>,
     checker: RefCell<Checker>,
     trace: RefCell<Vec<Event>>,
-    violations: RefCell<Vec<Box<Violation>>>,
+    violations: RefCell<Vec<Violation>>,
     wrong: RefCell<Option<Wrong>>,
 }
 
@@ -151,7 +150,7 @@ impl Kernel {
     }
 
     /// The rules broken.
-    pub fn violations(&self) -> Vec<Box<Violation>> {
+    pub fn violations(&self) -> Vec<Violation> {
         self.violations.borrow().clone()
     }
 
@@ -186,7 +185,7 @@ impl Kernel {
         };
         trace.push(event);
         if let Err(violation) = self.checker.borrow_mut().step(&event) {
-            self.violations.borrow_mut().push(violation);
+            self.violations.borrow_mut().push(*violation);
         }
     }
 

@@ -75,7 +75,12 @@ struct Inner {
     conflict: Option<(usize, u64)>,
     /// Nothing happens by itself.
     quiet: bool,
+    /// Walks ahead of time left in an exhaustive run.
+    walks_left: u32,
 }
+
+/// Walks ahead of time in an exhaustive run: one that keeps the old state and one that brings it back.
+const WALKS: u32 = 2;
 
 impl Machine {
     /// A machine with this many cores, whose upper half is translated from `ttbr1`.
@@ -92,6 +97,7 @@ impl Machine {
                 tempting: None,
                 conflict: None,
                 quiet: false,
+                walks_left: WALKS,
             }),
         }
     }
@@ -274,7 +280,11 @@ impl Inner {
         let mut events: Vec<(Urge, usize, usize)> = Vec::new();
         for core in 0..self.cores.len() {
             events.extend((0..self.memory.ready(core).len()).map(|n| (Urge::Drain, core, n)));
-            let watched = 0..self.watched.len();
+            let watched = if self.walks_left > 0 {
+                0..self.watched.len()
+            } else {
+                0..0
+            };
             events.extend(watched.map(|n| (Urge::Speculate, core, n)));
             if !self.cores[core].pending.is_empty() {
                 events.push((Urge::Apply, core, 0));
@@ -284,7 +294,10 @@ impl Inner {
             None => {}
             Some(n) => match events[n] {
                 (Urge::Drain, core, n) => self.memory.arrive(core, self.memory.ready(core)[n]),
-                (Urge::Speculate, core, n) => self.speculate(core, self.watched[n]),
+                (Urge::Speculate, core, n) => {
+                    self.walks_left -= 1;
+                    self.speculate(core, self.watched[n]);
+                }
                 (Urge::Apply, core, _) => drop(self.apply(core)),
             },
         }
