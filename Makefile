@@ -12,8 +12,10 @@ export CARGO_TARGET_DIR := $(TARGET_DIR)
 export CPU SMP MEM GIC EL2 ICOUNT TIMEOUT WITNESS
 
 # setup.sh leaves what cargo must be told on this machine in setup.env; mostly nothing.
-CARGO := set -a; . "$(TARGET_DIR)/setup.env"; set +a; cargo
+ENV := set -a; . "$(TARGET_DIR)/setup.env"; set +a;
+CARGO := $(ENV) cargo
 
+DOC := --quiet --release --no-deps --document-private-items
 ON_HOST := --workspace $(BARE:%=--exclude %)
 ON_BARE := --target $(BARE_TARGET) $(BARE:%=--package %)
 
@@ -44,7 +46,7 @@ test: test-host test-qemu
 
 # The host's tests come after the bare build: those of tools/ boot a kernel too.
 test-host: build
-	@$(CARGO) test --release $(ON_HOST) --exclude lazy-mmu-tests
+	@$(CARGO) test --release $(ON_HOST) --exclude lazy-mmu-tests -- --show-output
 
 test-qemu: build test-host
 	@$(CARGO) test --release --package lazy-mmu-tests -- $(TESTS)
@@ -54,8 +56,8 @@ check: setup
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --release $(ON_HOST) --all-targets -- -D warnings
 	@$(CARGO) clippy --release $(ON_BARE) -- -D warnings
-	@export RUSTDOCFLAGS='-D warnings'; $(CARGO) doc --release --no-deps --document-private-items $(ON_HOST)
-	@export RUSTDOCFLAGS='-D warnings'; $(CARGO) doc --release --no-deps --document-private-items $(ON_BARE)
+	@export RUSTDOCFLAGS='-D warnings'; $(CARGO) doc $(DOC) $(ON_HOST)
+	@$(ENV) export RUSTDOCFLAGS="-D warnings $$BARE_FLAGS"; cargo doc $(DOC) $(ON_BARE)
 
 clean:
 	@rm -rf "$(TARGET_DIR)"

@@ -69,7 +69,11 @@ install_qemu() {
 }
 
 need_qemu() {
-    have "${QEMU:-qemu-system-aarch64}" || install_qemu
+    if [ -n "${QEMU:-}" ]; then
+        have "$QEMU" || fail "there is no program $QEMU: unset QEMU, or set it to QEMU 7.2 or newer"
+    elif ! have qemu-system-aarch64; then
+        install_qemu
+    fi
     version=$(qemu_version)
     [ -n "$version" ] || fail "${QEMU:-qemu-system-aarch64} does not start: its --version names none"
     # shellcheck disable=SC2086 # two words on purpose
@@ -86,19 +90,50 @@ has_target() {
     libs=$(rustc --print target-libdir --target "$TARGET" 2>/dev/null) && ls "$libs"/libcore-*.rlib >/dev/null 2>&1
 }
 
+# What cargo must be told: flags for the bare target alone, and which toolchain, if rust-toolchain.toml asks for more than
+# there is (where rustup may install by itself, it would try again at every call).
+write_env() {
+    {
+        [ -z "${TOOLCHAIN:-}" ] || echo "RUSTUP_TOOLCHAIN='$TOOLCHAIN'"
+        [ -z "${1:-}" ] || echo "BARE_FLAGS='$1'"
+        [ -z "${1:-}" ] || echo "CARGO_TARGET_AARCH64_UNKNOWN_NONE_SOFTFLOAT_RUSTFLAGS='$1'"
+    } >"$OUT/setup.env.new"
+    mv "$OUT/setup.env.new" "$OUT/setup.env"
+}
+
+# Was the target built from source before, by the compiler that is there now? Then rustup is not asked again.
+has_own_sysroot() {
+    grep -q '^BARE_FLAGS=' "$OUT/setup.env" 2>/dev/null || return 1
+    (
+        set -a
+        . "$OUT/setup.env"
+        [ "$(rustc --version --verbose)" = "$(cat "${BARE_FLAGS#--sysroot }/complete" 2>/dev/null)" ]
+    )
+}
+
 need_target() {
+    has_own_sysroot && return
     if has_target; then
-        : >"$OUT/setup.env"
+        write_env
         return
     fi
     if may_rustup; then
         say "installing the Rust target $TARGET: rustup target add"
         if rustup target add "$TARGET" >"$OUT/setup-rustup.log" 2>&1 && has_target; then
-            : >"$OUT/setup.env"
+            write_env
             return
         fi
+        say "rustup refuses (see $OUT/setup-rustup.log): trying from source"
     fi
-    fail "the Rust target $TARGET is missing: rustup target add $TARGET"
+    case $OUT in
+    *[[:space:]\']*) fail "$OUT: this path has a space or a quote, which flags for rustc cannot have: set CARGO_TARGET_DIR" ;;
+    esac
+    if have rustup; then
+        TOOLCHAIN=$(rustup show active-toolchain 2>/dev/null | sed 's/ .*//;q')
+        [ -z "$TOOLCHAIN" ] || export RUSTUP_TOOLCHAIN="$TOOLCHAIN"
+    fi
+    sh tools/bare-sysroot.sh "$OUT" "$TARGET"
+    write_env "--sysroot $OUT/bare-sysroot/$(rustc --version | cut -d' ' -f2)"
 }
 
 need_components() {

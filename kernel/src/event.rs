@@ -17,7 +17,7 @@ pub enum Kind {
     DsbIsh,       // –
     Isb,          // –
     DmbIshst,     // –
-    Tlbi,         // a: operand, b: operation, c: reach in pages (u64::MAX: all)
+    Tlbi,         // a: first operand, b: how many, c: reach of each in pages (u64::MAX: all)
     Store,        /* a: first virtual address, b: first slot's physical address, c: number of
                    * descriptors stored */
     Link,        // a: virtual address, b: slot's physical address, c: the new table's

@@ -1,15 +1,17 @@
 //! The mode on the current task: upstream's four calls, and where a store says that it owes.
 //!
 //! `lazy-mmu` has the contract; here is the processor it runs on. Every call is recorded, as an
-//! event for the trace and, while a workload is measured, for the [replay](crate::replay).
+//! event for the trace and, while a workload is measured, for [`crate::replay`].
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use lazy_mmu::{Call, Cpu, Hook, Misuse};
+use lazy_mmu::{Call, Cpu, Hook, Misuse, Policy, PolicyInUse};
+use mmu_check::What;
+use mmu_check::event::Contract;
 
 use crate::arch::barrier;
 use crate::event::{self, Kind};
-use crate::{println, replay, task};
+use crate::{check, println, replay, task};
 
 /// This processor, as the mode sees it.
 pub struct ThisCpu;
@@ -65,6 +67,25 @@ fn call(call: Call) {
     event::record(Kind::Call, call as u64, 0, 0);
     replay::record(replay::Step::Call(call));
     task::current().mmu.call(call, &ThisCpu);
+    check::tell(What::Call(match call {
+        Call::Enable => mmu_check::event::Call::Enable,
+        Call::Disable => mmu_check::event::Call::Disable,
+        Call::Pause => mmu_check::event::Call::Pause,
+        Call::Resume => mmu_check::event::Call::Resume,
+    }));
+}
+
+/// Changes the policy of the current task.
+///
+/// # Errors
+/// As [`lazy_mmu::TaskMmu::set_policy`]: while a section is open, or something is owed.
+pub fn set_policy(policy: Policy) -> Result<(), PolicyInUse> {
+    task::current().mmu.set_policy(policy)?;
+    check::tell(What::Contract(match policy {
+        Policy::Reenter => Contract::OutermostExit,
+        _ => Contract::EveryExit,
+    }));
+    Ok(())
 }
 
 /// Runs `work` in a section. The section ends when `work` returns, by whatever path.

@@ -5,7 +5,7 @@
 
 fn main() {
     println!("cargo::rerun-if-env-changed=LAZY_MMU_PLUGIN_API");
-    println!("cargo::rustc-check-cfg=cfg(insn_data_copies)");
+    println!("cargo::rustc-check-cfg=cfg(insn_data_copies, callbacks_take_data)");
     let api = std::env::var("LAZY_MMU_PLUGIN_API")
         .ok()
         .and_then(|api| api.parse::<u32>().ok())
@@ -13,6 +13,9 @@ fn main() {
     println!("cargo::rustc-env=PLUGIN_API={api}");
     if api >= 3 {
         println!("cargo::rustc-cfg=insn_data_copies");
+    }
+    if api >= 7 {
+        println!("cargo::rustc-cfg=callbacks_take_data");
     }
     if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("macos") {
         // QEMU itself has the functions; macOS wants to be told so.

@@ -231,10 +231,18 @@ fn judge(status: ExitStatus, console: &str, stderr: &str) -> (Verdict, Option<St
     let complaint = stderr.lines().find(|line| line.starts_with("qemu-system-"));
     match (code, complaint) {
         (None, _) => (Verdict::NoBoot, Some(format!("QEMU died: {status}"))),
-        (Some(1), Some(complaint)) if console.is_empty() => (
-            Verdict::NoBoot,
-            Some(format!("QEMU did not start the kernel: {complaint}")),
-        ),
+        (Some(1), Some(complaint)) if console.is_empty() => {
+            let plugin = complaint.contains("load plugin");
+            let hint = if plugin {
+                "; WITNESS=off boots without it"
+            } else {
+                ""
+            };
+            (
+                Verdict::NoBoot,
+                Some(format!("QEMU did not start the kernel: {complaint}{hint}")),
+            )
+        }
         (Some(code), _) => {
             let verdict = Verdict::from_code(code);
             let own = matches!(

@@ -101,8 +101,8 @@ impl Qemu {
 
     /// The version of the plugin interface to build for.
     ///
-    /// 9.0 dropped version 1; from 9.1 on (version 3) an instruction's bytes are copied. QEMU refuses a plugin that
-    /// names a version newer than its own or older than its oldest, so each gets the newest that it is known to take.
+    /// QEMU refuses a plugin that names a version newer than its own or older than its oldest, and that moves: 9.0
+    /// dropped version 1, 11.1 all before 7. So each gets its own version; `tools/plugin/src/api.rs` says what differs.
     #[must_use]
     pub fn plugin_api(&self) -> u32 {
         match self.version {
@@ -110,7 +110,9 @@ impl Qemu {
             (9, 0) => 2,
             (9, 1) => 3,
             (9, _) | (10, 0) => 4,
-            _ => 5,
+            (10, _) => 5,
+            (11, 0) => 6,
+            _ => 7,
         }
     }
 }
@@ -154,8 +156,14 @@ mod tests {
             [1, 1, 2, 3]
         );
         assert_eq!(
-            [api((9, 2)), api((10, 0)), api((10, 1)), api((11, 0))],
-            [4, 4, 5, 5]
+            [
+                api((9, 2)),
+                api((10, 0)),
+                api((10, 2)),
+                api((11, 0)),
+                api((11, 1))
+            ],
+            [4, 4, 5, 6, 7]
         );
     }
 }

@@ -1,4 +1,132 @@
-//! Linux's nested lazy MMU mode, per task, as a small crate any kernel can adopt.
+//! Linux's nested lazy MMU mode, per task, for any kernel: `no_std`, no dependencies, no allocation, no
+//! unsafe code, five bytes of state per task.
+//!
+//! # Debt
+//!
+//! A store to a page table is not finished when it is made. On AArch64, turning an invalid entry into a
+//! valid one owes a pair of barriers, `dsb ishst; isb`: the first makes the store visible to the table
+//! walkers, the second discards a fault that this core may already have speculated. Until it is paid the
+//! mapping must not be used. (An entry that *was* valid owes an invalidation instead, which this mode never
+//! defers.)
+//!
+//! Paying after every store is what arm64 did up to Linux 6.15: 4096 pairs to map 4096 pages. The mode
+//! defers them. Between [`lazy_mmu_mode_enable`](TaskMmu::lazy_mmu_mode_enable) and
+//! [`lazy_mmu_mode_disable`](TaskMmu::lazy_mmu_mode_disable) a store that [owes](TaskMmu::owe) sets a flag
+//! in the task, and the end of the section pays once for all of them.
+//!
+//! # Nesting
+//!
+//! Sections nest by accident: inside a section somebody allocates a page, and a debugging allocator maps
+//! that page, in a section of its own. Its mapping must be usable as soon as *its* section ends, and the
+//! section around it wants to go on deferring. So the mode counts: an inner exit *flushes* (pays what is
+//! pending, also what the outer section owes) and the mode stays on; only the outermost one *leaves*.
+//!
+//! The two shortcuts do not do. An inner exit that pays nothing ([`Policy::Reenter`] without its cooperating
+//! callees) lets the allocator's access run ahead of its barrier. An inner exit that ends the mode
+//! ([`Policy::Flat`]) is safe, but everything the outer section does afterwards pays store by store.
+//!
+//! # Pause
+//!
+//! Sometimes a stretch inside a section needs its stores to work at once.
+//! [`lazy_mmu_mode_pause`](TaskMmu::lazy_mmu_mode_pause) leaves the mode whatever the depth, and
+//! [`lazy_mmu_mode_resume`](TaskMmu::lazy_mmu_mode_resume) enters it again at the same depth. This is the
+//! table of the patch that this crate implements, printed from live state:
+//!
+//! ```
+//! use lazy_mmu::{Call, Cpu, Hook, Misuse, Policy, TaskMmu};
+//! use std::cell::Cell;
+//!
+//! /// A core that remembers which hook ran.
+//! #[derive(Default)]
+//! struct Core(Cell<Option<Hook>>);
+//!
+//! impl Cpu for Core {
+//!     fn publish(&self) { /* dsb ishst; isb */ }
+//!     fn misuse(&self, misuse: Misuse) { panic!("{misuse}") }
+//!     fn hook(&self, hook: Hook) { self.0.set(Some(hook)) }
+//! }
+//!
+//! let (task, core) = (TaskMmu::new(Policy::Seed), Core::default());
+//! let mut table = String::new();
+//! for (depth, call) in [
+//!     (0, Call::Enable),
+//!     (1, Call::Enable),
+//!     (2, Call::Pause),
+//!     (2, Call::Resume),
+//!     (1, Call::Disable),
+//!     (0, Call::Disable),
+//! ] {
+//!     task.call(call, &core);
+//!     let call = format!("{:indent$}{call}()", "", indent = 4 * depth);
+//!     let hook = core.0.take().map_or("ø".into(), |hook| format!("{hook}()"));
+//!     table += &format!("{call:32}-> {hook:17}{}\n", task.state());
+//! }
+//! print!("{table}");
+//! assert_eq!(table, "\
+//! lazy_mmu_mode_enable()          -> arch_enter()     count=1 enabled=1
+//!     lazy_mmu_mode_enable()      -> ø                count=2 enabled=1
+//!         lazy_mmu_mode_pause()   -> arch_leave()     count=2 enabled=0
+//!         lazy_mmu_mode_resume()  -> arch_enter()     count=2 enabled=1
+//!     lazy_mmu_mode_disable()     -> arch_flush()     count=1 enabled=1
+//! lazy_mmu_mode_disable()         -> arch_leave()     count=0 enabled=0
+//! ");
+//! ```
+//!
+//! # Two contracts
+//!
+//! What may happen inside a pause is where the patch and what Linux merged differ.
+//!
+//! | | [`Policy::Seed`]: exclusive pause | [`Policy::Linux7`]: nesting pause |
+//! |---|---|---|
+//! | source | "mm: enable lazy_mmu sections to nest", v3 | commit 5ab246749569, Linux 7.0 |
+//! | state | a count, a flag | two counts; the mode is on if sections are open and no pause is |
+//! | `enable`, `disable` while paused | warned about, and counted | ignored silently |
+//! | `pause` while paused | warned about | nests |
+//! | in an interrupt | the generic code runs as written; the hooks return | all four calls return |
+//! | 256 sections, or one exit too many | stops the kernel | warns, and the count wraps |
+//! | a hook sees the mode | off inside enter and leave, on inside flush | on inside enter and flush, off inside leave |
+//!
+//! Linux changed because a pause and a callee's section do meet: with KASAN and DEBUG_PAGEALLOC together,
+//! freeing a page inside a paused stretch calls `enable`. The exclusive contract has to report it, for it
+//! says that whoever pauses knows what runs until the resume; the nesting one must not. The price of
+//! ignoring is that ignored calls are not counted, so `pause; enable; resume; disable` takes one section
+//! too many away. No barrier is lost under either: stores in a paused stretch pay at once.
+//!
+//! One thing the exclusive contract lets happen follows from its not asking about interrupts. A handler that
+//! opens and closes a section between `enabled = true` and `++count` of an outermost `enable` leaves the
+//! flag off with the count at 1: stores then pay at once, and the end of the section warns. No debt is lost.
+//! The tests show the schedule.
+//!
+//! # Using it
+//!
+//! 1. Put a [`TaskMmu`] into the task. Not into the core: a section can be preempted and migrate.
+//! 2. Implement [`Cpu`]: how to pay, and who hears about misuse.
+//! 3. After a store that owes, call [`owe`](TaskMmu::owe). It is a load and a test whatever the policy; four
+//!    instructions where the debt is deferred.
+//! 4. Wrap loops over entries in [`section`](TaskMmu::section), and have what they map returned through
+//!    [`publish`](TaskMmu::publish), so that using it ahead of its barrier [does not
+//!    compile](Unpublished).
+//! 5. Call [`irq_enter`](TaskMmu::irq_enter) and [`irq_exit`](TaskMmu::irq_exit) around handlers, on the task
+//!    that was interrupted. In between every store pays at once.
+//! 6. In the context switch execute one `dsb ish`. The state itself needs nothing: it moves with the task,
+//!    and the ISB comes when the task pays, on the core where it will use the mapping.
+//! 7. Call [`end_of_task`](TaskMmu::end_of_task) last. It reports a section that was leaked.
+//!
+//! `examples/hosted_kernel.rs` is a kernel of a hundred lines that does all of it.
+//!
+//! # What it rests on
+//!
+//! 1. *The policy is data.* The four calls look at it, once per section; a store never does. The hot path
+//!    exists once.
+//! 2. *One byte answers a store.* Mode and interrupt depth share it: deferring means that it is exactly 1.
+//! 3. *Loads and stores, no read-modify-write.* Nobody but the task and interrupt handlers on top of it
+//!    touches its state, and a handler that balances its calls leaves the bytes as it found them.
+//! 4. *Cleared before paid.* A store that comes between the two is paid once more than needed, never
+//!    forgotten.
+//! 5. *Bugs are checked always*, warnings unless the crate is built without its default feature `warnings`.
+//!
+//! Every state, call and moment of an interrupt has been compared with the contracts' tables, and every
+//! schedule of two tasks on two cores has been explored, on this code; see `src/tests`.
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(clippy::cast_possible_truncation)]

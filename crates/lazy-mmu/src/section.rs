@@ -118,6 +118,12 @@ impl<'id, S: Slot, C: Cpu> Section<'_, 'id, S, C> {
     /// Runs `f` with the mode paused: what is pending is paid first, and stores inside `f` pay at once. The
     /// mode is entered again on every path out of `f`.
     ///
+    /// ```
+    /// # use lazy_mmu::{Cpu, Slot, TaskMmu};
+    /// # fn f<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
+    /// task.section(cpu, |s| s.section(|s| s.pause(|| ())));
+    /// # }
+    /// ```
     /// The section cannot be used inside `f`, which is most of what the exclusive contract asks:
     ///
     /// ```compile_fail,E0500

@@ -31,8 +31,10 @@ pub trait Slot {
 
 /// For kernels: a relaxed load and a relaxed store, plain `ldrb` and `strb`.
 ///
-/// Relaxed alone would let the compiler (not the machine: a core sees its own program order, also from a
-/// handler) exchange accesses to different slots. A compiler fence, which is no instruction, forbids it.
+/// Relaxed alone would let the compiler exchange accesses to different slots (the machine may, too, but a
+/// handler on the same core cannot tell). Compiler fences, which are no instructions, forbid it: one after
+/// each load, one on each side of a store, so that there is one between any two accesses, and between the
+/// page-table store before and the note of its debt.
 impl Slot for AtomicU8 {
     #[inline]
     fn new(v: u8) -> Self {
@@ -42,14 +44,15 @@ impl Slot for AtomicU8 {
     #[inline]
     fn get(&self) -> u8 {
         let v = self.load(Ordering::Relaxed);
-        compiler_fence(Ordering::Acquire);
+        compiler_fence(Ordering::SeqCst);
         v
     }
 
     #[inline]
     fn set(&self, v: u8) {
-        compiler_fence(Ordering::Release);
+        compiler_fence(Ordering::SeqCst);
         self.store(v, Ordering::Relaxed);
+        compiler_fence(Ordering::SeqCst);
     }
 }
 

@@ -88,7 +88,7 @@ impl<S: Slot> TaskMmu<S> {
         }
     }
 
-    /// Makes one of the four calls.
+    /// Makes one of the four calls; warns and stops as that one does.
     pub fn call(&self, call: Call, cpu: &impl Cpu) {
         match call {
             Call::Enable => self.lazy_mmu_mode_enable(cpu),

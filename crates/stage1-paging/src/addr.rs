@@ -1,6 +1,7 @@
 //! Addresses, frames, levels and ranges.
 //!
-//! The geometry is fixed: 4 KiB granule, 48-bit addresses, four levels of 512 descriptors (Arm ARM DDI 0487, D8.2).
+//! The geometry is fixed: 4 KiB granule, 48-bit addresses, four levels of 512 descriptors (Arm ARM
+//! DDI 0487, D8).
 
 use core::fmt;
 
@@ -32,7 +33,8 @@ impl Va {
         self.0
     }
 
-    /// Which half of the address space the address lies in; `None` when bits \[63:48\] are not all equal.
+    /// Which half of the address space the address lies in; `None` when bits \[63:48\] are not all
+    /// equal.
     pub const fn in_upper_half(self) -> Option<bool> {
         match self.0 >> VA_BITS {
             0 => Some(false),
@@ -66,6 +68,11 @@ impl Pa {
         } else {
             None
         }
+    }
+
+    /// The address in the low 48 bits of `bits`.
+    pub(crate) const fn masked(bits: u64) -> Self {
+        Self(bits & ((1 << PA_BITS) - 1))
     }
 
     /// The value.
@@ -131,7 +138,8 @@ impl fmt::Debug for Frame {
     }
 }
 
-/// An address space identifier: the tag that non-global TLB entries carry (16 bits where the core has them).
+/// An address space identifier: the tag that non-global TLB entries carry (16 bits where the core
+/// has them).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Asid(pub u16);
 
@@ -176,6 +184,9 @@ impl Level {
     /// All levels, in the order of the walk.
     pub const ALL: [Level; 4] = [Level::L0, Level::L1, Level::L2, Level::L3];
 
+    /// The levels where a descriptor may point to a table. (An array, so that walks unroll.)
+    pub(crate) const TABLES: [Level; 3] = [Level::L0, Level::L1, Level::L2];
+
     /// The level's number, 0 to 3.
     pub const fn number(self) -> u8 {
         match self {
@@ -216,6 +227,11 @@ impl Level {
         ((va.0 >> self.shift()) & 0x1ff) as usize
     }
 
+    /// The first address that the descriptor for `va` spans.
+    pub const fn floor(self, va: Va) -> Va {
+        Va(va.0 & !(self.size() - 1))
+    }
+
     /// Whether `address` is a multiple of [`Level::size`].
     pub const fn aligned(self, address: u64) -> bool {
         address & (self.size() - 1) == 0
@@ -224,8 +240,8 @@ impl Level {
 
 /// A run of whole pages inside one half of the address space. May be empty.
 ///
-/// The only way to make one checks alignment, canonical form and overflow, so the operations do not have to.
-/// It is a start and a count because the end of the upper half is not representable.
+/// The only way to make one checks alignment, canonical form and overflow, so the operations do not
+/// have to. It is a start and a count because the end of the upper half is not representable.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pages {
     start: Va,
@@ -236,8 +252,8 @@ impl Pages {
     /// `count` pages from `start`.
     ///
     /// # Errors
-    /// [`What::Misaligned`] when `start` is not a multiple of 4 KiB, [`What::NonCanonical`] when it is in neither half,
-    /// [`What::TooLong`] when the run would leave its half.
+    /// [`What::Misaligned`] when `start` is not a multiple of 4 KiB, [`What::NonCanonical`] when it
+    /// is in neither half, [`What::TooLong`] when the run would leave its half.
     pub const fn new(start: Va, count: u64) -> Result<Self, Error> {
         if !start.0.is_multiple_of(PAGE_SIZE) {
             return Err(Error::new(What::Misaligned, start));
@@ -302,7 +318,8 @@ impl Pages {
     /// The run without its first `n` pages; empty when it has no more.
     pub const fn skip(self, n: u64) -> Self {
         let n = if n < self.count { n } else { self.count };
-        // Wraps to 0 only for the empty run at the very end of the upper half, which has no first page to look at.
+        // Wraps to 0 only for the empty run at the very end of the upper half, which has no first
+        // page to look at.
         Self {
             start: Va(self.start.0.wrapping_add(n << PAGE_SHIFT)),
             count: self.count - n,
@@ -317,8 +334,8 @@ impl Pages {
         }
     }
 
-    /// The run in pieces of `k` pages, the last one shorter; for work that does something else between groups.
-    /// `k` = 0 counts as 1.
+    /// The run in pieces of `k` pages, the last one shorter; for work that does something else
+    /// between groups. `k` = 0 counts as 1.
     pub fn chunks(self, k: u64) -> impl Iterator<Item = Pages> {
         let (mut rest, k) = (self, k.max(1));
         core::iter::from_fn(move || {
@@ -328,14 +345,15 @@ impl Pages {
         })
     }
 
-    /// Leaves out the part that `n` descriptors of `level` span, counted from the one that covers the first page.
-    pub(crate) const fn skip_slots(self, level: Level, n: u64) -> Self {
+    /// Leaves out the part that `n` descriptors of `level` span, counted from the one that covers
+    /// the first page.
+    pub(crate) const fn skip_slots(self, level: Level, n: usize) -> Self {
         let into = (self.start.0 & (level.size() - 1)) >> PAGE_SHIFT;
-        self.skip(n * level.pages() - into)
+        self.skip(n as u64 * level.pages() - into)
     }
 
-    /// How many descriptors of one table of `level`, from the one that covers the first page, lie wholly inside the
-    /// run; 0 when the first one begins before it or ends after it.
+    /// How many descriptors of one table of `level`, from the one that covers the first page, lie
+    /// wholly inside the run; 0 when the first one begins before it or ends after it.
     pub(crate) const fn whole_slots(self, level: Level) -> usize {
         if !level.aligned(self.start.0) {
             return 0;

@@ -1,4 +1,5 @@
-//! Unmap, protect and replace: what was translated is no more, or not like that, so TLBs must forget it.
+//! Unmap, protect and replace: what was translated is no more, or not like that, so TLBs must
+//! forget it.
 
 use crate::addr::{Frame, Level, Pages, Va};
 use crate::desc::{Access, Desc, Mapping, Memory, Prot, needs_break};
@@ -9,13 +10,16 @@ use crate::mmu::{Mmu, Slots, Step};
 use crate::space::Space;
 
 impl<M: Mmu> Space<'_, M> {
-    /// Removes the mappings of `pages` (Linux: zap). Holes are fine. Tables stay; see [`Space::free_tables`].
+    /// Removes the mappings of `pages` (Linux: zap). Holes are fine. Tables stay; see
+    /// [`Space::free_tables`].
     ///
-    /// The frames go to the gather's sink; the pages may be mapped anew, and the frames reused, when the gather has paid. A cleared
-    /// descriptor owes no pair. Returns how many pages were mapped.
+    /// The frames go to the gather's sink; the pages may be mapped anew, and the frames reused,
+    /// when the gather has paid. A cleared descriptor owes no pair. Returns how many pages were
+    /// mapped.
     ///
     /// # Errors
-    /// Nothing changed: [`What::OtherHalf`], [`What::OtherGather`]. Part of the way: [`What::PartOfBlock`].
+    /// Nothing changed: [`What::OtherHalf`], [`What::OtherGather`]. Part of the way:
+    /// [`What::PartOfBlock`].
     pub fn unmap<S: Sink>(
         &self,
         pages: Pages,
@@ -29,11 +33,12 @@ impl<M: Mmu> Space<'_, M> {
                 if !old.is_leaf(level) {
                     return Step::Stop;
                 }
-                gather.park(Mapping {
+                let mapping = Mapping {
                     va: Va::new(va),
                     level,
                     desc: old,
-                });
+                };
+                gather.park(mapping);
                 va = va.wrapping_add(level.size());
                 Step::Store(Desc::INVALID)
             });
@@ -42,16 +47,23 @@ impl<M: Mmu> Space<'_, M> {
         })
     }
 
-    /// Gives the mappings of `pages` other permissions. Holes are fine; mappings that have them already are not touched.
+    /// Gives the mappings of `pages` other permissions. Holes are fine; mappings that have them
+    /// already are not touched.
     ///
-    /// Lost permissions are lost, and new ones usable, when the gather has paid: its `dsb ishst` … `isb` publish the new
-    /// descriptors too, so no pair is owed besides. New permissions take the invalidation as well: a TLB may hold the old ones, and
-    /// there is no fault handler here that would put up with that. Returns how many pages are mapped.
+    /// Lost permissions are lost, and new ones usable, when the gather has paid. New permissions
+    /// take the invalidation as well: a TLB may hold the old ones, and there is no fault handler
+    /// here that would put up with that. Owes one pair besides, like every store of valid
+    /// descriptors, unless the invalidation settles it ([`Mmu::INVALIDATION_SETTLES`]). Returns how
+    /// many pages are mapped.
+    ///
+    /// From writable to executable goes by way of read-only, in two calls; the gather is paid
+    /// between them if it is the same.
     ///
     /// # Errors
-    /// Nothing changed: [`What::OtherHalf`], [`What::OtherGather`], `access` not to be had ([`What::WriteAndExecute`]).
-    /// Part of the way: [`What::PartOfBlock`]; [`What::WriteAndExecute`] where a writable mapping would become executable or an
-    /// executable one writable, because until the invalidation some core has the one and some core the other;
+    /// Nothing changed: [`What::OtherHalf`], [`What::OtherGather`], `access` not to be had
+    /// ([`What::WriteAndExecute`]). Part of the way: [`What::PartOfBlock`];
+    /// [`What::WriteAndExecute`] where a writable mapping would become executable or an executable
+    /// one writable, because until the invalidation some core has the one and some core the other;
     /// [`What::ExecutableDevice`].
     pub fn protect<S: Sink>(
         &self,
@@ -67,7 +79,13 @@ impl<M: Mmu> Space<'_, M> {
             },
             pages.start(),
         )?;
-        self.sweep(pages, |slots| {
+        if access != Access::ReadOnly && gather.touches(pages) {
+            // A TLB may still hold the permissions from before the last change: writable, from
+            // before read-only, which now becomes executable.
+            let _ = gather.pay();
+        }
+        let mut stored = false;
+        let result = self.sweep(pages, |slots| {
             let (first, level) = (slots.va, slots.level);
             let (mut changed, mut why) = (false, None);
             let n = self.mmu.edit(slots, |old| {
@@ -87,26 +105,34 @@ impl<M: Mmu> Space<'_, M> {
             });
             if changed {
                 gather.add(first, level, n);
+                stored = true;
             }
             match why {
                 Some(what) if n == 0 => Err(what),
                 _ => Ok(n),
             }
-        })
+        });
+        if stored && !M::INVALIDATION_SETTLES {
+            self.mmu.owe();
+        }
+        result
     }
 
-    /// Puts other frames, and `prot`, in the place of live pages from `start` on, break-before-make where the rule asks for it
-    /// ([`needs_break`]): all of them are broken, one invalidation is paid, all are made.
+    /// Puts other frames, and `prot`, in the place of live pages from `start` on, break-before-make
+    /// where the rule asks for it ([`needs_break`]): all of them are broken, one invalidation is
+    /// paid, all are made.
     ///
-    /// While broken, an access from any core faults. The caller sees to it that there is none, or that the fault waits for the lock the
-    /// caller holds; so never for text or a stack in use. The new pages are usable when the pair is paid that this owes, where `prot` alone
-    /// changed when the gather is. The old frames are in the gather's sink, free to be reused after its next payment or now with
-    /// [`Gather::pay`], which then executes nothing.
+    /// While broken, an access from any core faults. The caller sees to it that there is none, or
+    /// that the fault waits for the lock the caller holds; so never for text or a stack in use. The
+    /// new pages are usable when the pair is paid that this owes, and where `prot` alone changed
+    /// when the gather is. The old frames are in the gather's sink, free to be reused after its next
+    /// payment or now with [`Gather::pay`], which then executes nothing.
     ///
     /// # Errors
-    /// All leave the pages as they were (though, once broken, an access may have faulted): those of [`Pages::new`] and [`Space::map`],
-    /// [`What::OtherGather`], [`What::NotMapped`] at a hole, [`What::PartOfBlock`], and [`What::WriteAndExecute`] also where a
-    /// writable page would become executable or the reverse.
+    /// All leave the pages as they were (though, once broken, an access may have faulted): those of
+    /// [`Pages::new`] and [`Space::map`], [`What::OtherGather`], [`What::NotMapped`] at a hole,
+    /// [`What::PartOfBlock`], and [`What::WriteAndExecute`] also where a writable page would become
+    /// executable or the reverse.
     pub fn replace<S: Sink>(
         &self,
         start: Va,
@@ -121,85 +147,91 @@ impl<M: Mmu> Space<'_, M> {
         let (mut broke, mut why) = (false, What::NotMapped);
         let mut new = frames.iter().map(make);
         let seen = self.last_level(pages, |slots| {
-            let va = slots.va;
+            let (va, mut broke_here) = (slots.va, false);
             let n = self.mmu.edit(slots, |old| {
-                if !old.is_valid() {
+                let refusal = if old.is_valid() {
+                    refuse(old, prot)
+                } else {
+                    Some(What::NotMapped)
+                };
+                let (None, Some(new)) = (refusal, new.next()) else {
+                    why = refusal.unwrap_or(why);
                     return Step::Stop;
-                }
-                if let Some(what) = refuse(old, prot) {
-                    why = what;
-                    return Step::Stop;
-                }
-                if !new
-                    .next()
-                    .is_some_and(|new| needs_break(Level::L3, old, new))
-                {
+                };
+                if !needs_break(Level::L3, old, new) {
                     return Step::Skip;
                 }
-                broke = true;
+                broke_here = true;
                 Step::Store(old.broken())
             });
-            gather.add(va, Level::L3, n);
+            if broke_here {
+                gather.add(va, Level::L3, n);
+            }
+            broke |= broke_here;
             n
         });
         let rest = pages.skip(seen);
         if !rest.is_empty() {
             self.mend(pages.take(seen));
             let (table, level) = self.find(rest.start());
-            let block =
-                level < Level::L3 && self.mmu.read(table, level.index(rest.start())).is_valid();
+            let above = level < Level::L3;
+            let block = above && self.mmu.read(table, level.index(rest.start())).is_valid();
             let what = if block { What::PartOfBlock } else { why };
-            return Err(Error {
-                what,
-                at: rest.start(),
-                done: 0,
-            });
+            return Err(Error::new(what, rest.start()));
         }
         if broke {
             let _ = gather.pay();
         }
-        self.make(pages, frames.iter().map(make), gather);
-        if broke {
+        let changed = self.make(pages, frames.iter().map(make), gather);
+        if broke || changed && !M::INVALIDATION_SETTLES {
             self.mmu.owe();
         }
         Ok(())
     }
 
-    /// The second half of [`Space::replace`]: all of `pages` are last-level leaves, broken where they had to be.
+    /// The second half of [`Space::replace`]: all of `pages` are last-level leaves, broken where
+    /// they had to be. Returns whether any was changed without a break.
     fn make<S: Sink>(
         &self,
         pages: Pages,
         mut new: impl Iterator<Item = Desc>,
         gather: &mut Gather<'_, M, S>,
-    ) {
+    ) -> bool {
+        let mut any = false;
         self.last_level(pages, |slots| {
-            let (first, mut va, mut live) = (slots.va, slots.va.raw(), false);
+            let (first, mut va, mut changed) = (slots.va, slots.va.raw(), false);
             let n = self.mmu.edit(slots, |old| {
                 let Some(new) = new.next() else {
                     return Step::Stop;
                 };
                 if old.is_broken() {
+                    let (va, desc) = (Va::new(va), old.mended());
                     gather.park(Mapping {
-                        va: Va::new(va),
+                        va,
                         level: Level::L3,
-                        desc: old.mended(),
+                        desc,
                     });
-                } else {
-                    // Changed under the TLBs' eyes, as it may be; they still have to forget the old one.
-                    live |= old != new;
                 }
+                // Live ones are changed without a break, as they may be. TLBs still have to forget.
+                changed |= old.is_valid() && old != new;
                 va = va.wrapping_add(Level::L3.size());
-                Step::Store(new)
+                if old == new {
+                    Step::Skip
+                } else {
+                    Step::Store(new)
+                }
             });
-            if live {
+            if changed {
                 gather.add(first, Level::L3, n);
+                any = true;
             }
             n
         });
+        any
     }
 
-    /// Makes broken descriptors valid again, as they were. The TLBs hold nothing else for them, so this needs no invalidation,
-    /// only to be seen.
+    /// Makes broken descriptors valid again, as they were. The TLBs hold nothing else for them, so
+    /// this needs no invalidation, only to be seen.
     pub(crate) fn mend(&self, pages: Pages) {
         let mut mended = false;
         self.last_level(pages, |slots| {
@@ -216,8 +248,9 @@ impl<M: Mmu> Space<'_, M> {
         }
     }
 
-    /// Goes over the last-level slots of `pages`, table by table, until there is no last-level table or `f` deals with fewer
-    /// descriptors than it was given. Returns how many pages it dealt with.
+    /// Goes over the last-level slots of `pages`, table by table, until there is no last-level
+    /// table or `f` deals with fewer descriptors than it was given. Returns how many pages it dealt
+    /// with.
     pub(crate) fn last_level(
         &self,
         pages: Pages,
@@ -230,13 +263,8 @@ impl<M: Mmu> Space<'_, M> {
             if level < Level::L3 {
                 break;
             }
-            let (index, whole) = (level.index(va), rest.whole_slots(level));
-            let n = f(Slots {
-                table,
-                level,
-                at: index..index + whole,
-                va,
-            });
+            let whole = rest.whole_slots(level);
+            let n = f(Slots::new(table, level, va, whole));
             rest = rest.skip(n as u64);
             if n < whole {
                 break;

@@ -1,19 +1,21 @@
 //! What is owed to the TLBs: which translations were withdrawn, and which invalidations that takes.
 
 use crate::addr::{Half, Level, PAGE_SHIFT, Pages, Va};
-use crate::tlbi::{Features, Run, Tlbi, step, steps};
+use crate::tlbi::{Batch, Features, Run, Tlbi, steps, take};
 
-/// Runs of withdrawn translations that a debt keeps apart. A fifth is merged into the nearest: invalidating the gap between
-/// costs less than carrying a list that needs memory.
+/// Runs of withdrawn translations that a debt keeps apart. A fifth is merged into the nearest:
+/// invalidating the gap between costs less than carrying a list that needs memory.
 const SPANS: usize = 4;
 
-/// The most TLBI operations for one debt. Beyond it the whole ASID goes, or everything for the upper half.
+/// The most TLBI operations for one debt. Beyond it the whole ASID goes, or everything for the
+/// upper half.
 ///
-/// A TLBI costs a broadcast that every core must answer; an entry dropped without need costs one walk, later, where it is used again. The
-/// second-level TLBs of the cores meant here hold 1024 to 2048 entries (Cortex-A72: 1024, Neoverse N1: 1280). So a full
-/// invalidation is worth about as many walks, and single operations stop paying somewhere below that. 512 is one last-level
-/// table's worth and also where Linux stops (`MAX_DVM_OPS`). With FEAT_TLBIRANGE it is never reached: four spans below 2^48
-/// take fewer operations unless they span terabytes.
+/// A TLBI costs a broadcast that every core must answer; an entry dropped without need costs one
+/// walk, later, where it is used again. The second-level TLBs of the cores meant here hold 1024 to
+/// 2048 entries (Cortex-A72: 1024, Neoverse N1: 1280). So a full invalidation is worth about as
+/// many walks, and single operations stop paying somewhere below that. 512 is one last-level
+/// table's worth and also where Linux stops (`MAX_DVM_OPS`). With FEAT_TLBIRANGE it takes
+/// terabytes to reach it.
 pub const MAX_OPS: u64 = 512;
 
 /// A run of translations withdrawn, all with leaves of one level, or of several after a merge.
@@ -44,6 +46,12 @@ impl Span {
         self.first() + self.pages
     }
 
+    /// Whether the invalidations of this one reach all of `other`: in range, and at a stride at
+    /// least as fine.
+    fn covers(&self, other: &Span) -> bool {
+        self.first() <= other.first() && other.end() <= self.end() && self.level >= other.level
+    }
+
     /// The smallest span over both.
     fn merged(&self, other: &Span) -> Span {
         let first = self.first().min(other.first());
@@ -58,8 +66,9 @@ impl Span {
 
 /// Translations withdrawn from one half and not yet invalidated.
 ///
-/// A [`Gather`](crate::Gather) collects it; [`Mmu::invalidate`](crate::Mmu::invalidate) pays it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// A [`Gather`](crate::Gather) collects it; [`Mmu::invalidate`](crate::Mmu::invalidate) pays it. It
+/// is not `Clone`: only who is told to pay can say that it is paid.
+#[derive(Debug)]
 #[must_use = "translations that were withdrawn may still be in TLBs"]
 pub struct Debt {
     half: Half,
@@ -113,11 +122,9 @@ impl Debt {
             && (last.end() == new.first() || new.end() == last.first())
         {
             *last = last.merged(&new);
-        } else if spans
-            .iter()
-            .any(|s| s.first() <= new.first() && new.end() <= s.end() && s.level >= level)
-        {
-            // Covered, at a stride at least as fine.
+        } else if let Some(cover) = spans.iter_mut().find(|s| s.covers(&new)) {
+            // Nothing to add, but if it is of another level the hint would leave it in the TLB.
+            cover.mixed |= cover.level != level;
         } else if let Some(free) = free.first_mut() {
             *free = new;
             self.used += 1;
@@ -132,7 +139,8 @@ impl Debt {
     /// Adds a table of the level below `level`, unlinked from the descriptor that translates `va`.
     pub(crate) fn add_table(&mut self, va: Va, level: Level) {
         self.tables = true;
-        // One operation at any address below the descriptor reaches every walk cache entry made from it.
+        // One operation at any address below the descriptor reaches every walk cache entry made
+        // from it.
         self.add(va, level, 1);
     }
 
@@ -149,6 +157,19 @@ impl Debt {
         self.all || self.spans[..self.used].iter().any(hit)
     }
 
+    /// The pages it is about: all that were withdrawn, and the gaps between runs that were merged.
+    pub fn pages(&self) -> impl Iterator<Item = Pages> {
+        let spans = if self.all {
+            &[]
+        } else {
+            &self.spans[..self.used]
+        };
+        let whole = self.all.then(|| Pages::whole(self.half));
+        // A span lies within its half, so `new` does not refuse it.
+        let runs = spans.iter().flat_map(|s| Pages::new(s.start, s.pages));
+        whole.into_iter().chain(runs)
+    }
+
     fn runs(&self) -> impl Iterator<Item = Run> {
         self.spans[..self.used].iter().map(|s| Run {
             va: s.start,
@@ -161,74 +182,42 @@ impl Debt {
 
     /// The invalidations to execute between `dsb ishst` and `dsb ish`, in any order.
     ///
-    /// Last level only when no table was unlinked. Range operations where there are any; else one per leaf; beyond
-    /// [`MAX_OPS`] one for the whole ASID, or everything.
-    pub fn ops(&self, features: Features) -> Ops {
-        let count: u64 = self.runs().map(|run| steps(&run, features)).sum();
-        let mut runs = [Run {
-            va: Va::new(0),
-            pages: 0,
-            stride: 1,
-            level: None,
-        }; SPANS];
-        let all = self.all || count > MAX_OPS;
-        if !all {
-            for (place, run) in runs.iter_mut().zip(self.runs()) {
-                *place = run;
-            }
-        }
-        Ops {
-            half: self.half,
-            leaf_only: !self.tables,
-            features,
-            runs,
-            at: 0,
-            all,
-        }
+    /// Last level only when no table was unlinked. Range operations where there are any; else one
+    /// per leaf; beyond [`MAX_OPS`] one for the whole ASID, or everything.
+    pub fn ops(&self, features: Features) -> impl Iterator<Item = Tlbi> {
+        self.batches(features).flat_map(Batch::ops)
     }
 
-    /// How many translations the invalidations drop at most, in pages or blocks; `None` when that has no bound.
+    /// The same, repetitions folded: the fast way to execute them.
+    pub fn batches(&self, features: Features) -> impl Iterator<Item = Batch> {
+        let count: u64 = self.runs().map(|run| steps(&run, features)).sum();
+        let all = self.all || count > MAX_OPS;
+        let (half, leaf_only) = (self.half, !self.tables);
+        let runs = self.runs().take(if all { 0 } else { SPANS });
+        let each =
+            move |mut run| core::iter::from_fn(move || take(&mut run, half, leaf_only, features));
+        let everything = all.then(|| Batch::one(Tlbi::all(half)));
+        everything.into_iter().chain(runs.flat_map(each))
+    }
+
+    /// How many translations the invalidations drop at most, in pages or blocks; `None` when that
+    /// has no bound.
     pub fn reach(&self, features: Features) -> Option<u64> {
         self.ops(features).map(Tlbi::reach).sum()
     }
 
-    /// The proof that the debt is paid. For implementations of [`Mmu::invalidate`](crate::Mmu::invalidate), after their last barrier.
+    /// The proof that the debt is paid. For implementations of
+    /// [`Mmu::invalidate`](crate::Mmu::invalidate), after their last barrier.
     pub fn done(self) -> Done {
         Done(())
     }
 }
 
-/// The invalidations of a [`Debt`].
-#[derive(Clone, Debug)]
-pub struct Ops {
-    half: Half,
-    leaf_only: bool,
-    features: Features,
-    runs: [Run; SPANS],
-    at: usize,
-    all: bool,
-}
-
-impl Iterator for Ops {
-    type Item = Tlbi;
-
-    #[inline]
-    fn next(&mut self) -> Option<Tlbi> {
-        if self.all {
-            self.all = false;
-            return Some(Tlbi::all(self.half));
-        }
-        loop {
-            let run = self.runs.get_mut(self.at)?;
-            if let Some(op) = step(run, self.half, self.leaf_only, self.features) {
-                return Some(op);
-            }
-            self.at += 1;
-        }
-    }
-}
-
-/// The proof that an invalidation has completed on every core. Without it no frame and no table is given back.
+/// The proof that what a gather collected has been invalidated on every core. Without it no table
+/// is freed, and no frame should be.
+///
+/// It says nothing about other gathers; that the right frames are freed with it is what the
+/// [`Sink`](crate::Sink) is for, which comes out of its own gather together with this proof.
 #[derive(Debug)]
 #[must_use = "frames and tables are freed with it"]
 pub struct Done(());

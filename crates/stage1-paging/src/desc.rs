@@ -1,8 +1,8 @@
 //! Descriptors: the 64-bit words of a table, and the break-before-make rule between two of them.
 //!
-//! Stage 1, 4 KiB granule, VMSAv8-64 (Arm ARM DDI 0487, D8.3). Hardware update of AF and of the dirty state
-//! (TCR_EL1.HA, .HD) is not used: AF is always set, DBM never, so nobody but software writes descriptors and a plain load
-//! followed by a plain store is a sound way to change one.
+//! Stage 1, 4 KiB granule, VMSAv8-64 (Arm ARM DDI 0487, D8). Hardware update of AF and of the
+//! dirty state (TCR_EL1.HA, .HD) is not used: AF is always set, DBM never, so nobody but software
+//! writes descriptors and a plain load followed by a plain store is a sound way to change one.
 
 use core::fmt;
 
@@ -23,7 +23,7 @@ const PXN: u64 = 1 << 53;
 const UXN: u64 = 1 << 54;
 
 /// A memory type: an index into MAIR_EL1.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Memory(u8);
 
 impl Memory {
@@ -54,7 +54,7 @@ impl fmt::Debug for Memory {
 }
 
 /// What EL1 may do with a mapping, besides reading it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Access {
     /// Read.
     ReadOnly,
@@ -62,7 +62,8 @@ pub enum Access {
     ReadWrite,
     /// Read and execute.
     ReadExecute,
-    /// Read, write and execute. Only ever decoded from foreign tables; every operation refuses to make one.
+    /// Read, write and execute. Only ever decoded from foreign tables; every operation refuses to
+    /// make one.
     ReadWriteExecute,
 }
 
@@ -100,7 +101,7 @@ impl fmt::Debug for Access {
 }
 
 /// What a mapping is asked to be. Global or not follows from the [`Half`](crate::Half).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Prot {
     /// The memory type.
     pub memory: Memory,
@@ -146,7 +147,8 @@ pub enum Kind {
 
 /// A descriptor.
 ///
-/// What it means depends on the level it stands in (0b11 is a table, but a page at level 3), so decoding asks for it.
+/// What it means depends on the level it stands in (0b11 is a table, but a page at level 3), so
+/// decoding asks for it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[repr(transparent)]
 pub struct Desc(u64);
@@ -170,7 +172,8 @@ impl Desc {
         Self(next.pa().raw() | TABLE_OR_PAGE | VALID)
     }
 
-    /// Maps the page or block of `level` that holds `frame`: AF = 1, Inner Shareable, AP\[1\] = 0, nG = !`global`.
+    /// Maps the page or block of `level` that holds `frame`: AF = 1, Inner Shareable, AP\[1\] = 0,
+    /// nG = !`global`.
     ///
     /// Level 0 has no blocks; there the result decodes as [`Kind::Invalid`].
     pub const fn leaf(level: Level, frame: Frame, prot: Prot, global: bool) -> Self {
@@ -198,7 +201,7 @@ impl Desc {
             0b11 => Kind::Table(self.output()),
             // Level 0 has no blocks without FEAT_LPA2; level 3 has none at all.
             0b01 if last || matches!(level, Level::L0) => Kind::Invalid,
-            0b01 => Kind::Block(Frame::containing(self.pa_at(level))),
+            0b01 => Kind::Block(self.frame(level)),
             _ => Kind::Invalid,
         }
     }
@@ -219,8 +222,8 @@ impl Desc {
         !matches!(level, Level::L3) && self.0 & (TABLE_OR_PAGE | VALID) == (TABLE_OR_PAGE | VALID)
     }
 
-    /// Whether it is a valid descriptor that is no table: a page, or a block (or what is reserved at this level, which
-    /// the operations treat as something to be cleared).
+    /// Whether it is a valid descriptor that is no table: a page, or a block (or what is reserved
+    /// at this level, which the operations treat as something to be cleared).
     #[inline]
     pub const fn is_leaf(self, level: Level) -> bool {
         self.is_valid() && !self.is_table(level)
@@ -228,22 +231,12 @@ impl Desc {
 
     /// Bits \[47:12\]: the output address, or the next table's.
     const fn output(self) -> Frame {
-        match Pa::new(self.0 & OUTPUT) {
-            Some(pa) => Frame::containing(pa),
-            None => unreachable!(), // the mask leaves 48 bits
-        }
-    }
-
-    const fn pa_at(self, level: Level) -> Pa {
-        match Pa::new(self.0 & OUTPUT & !(level.size() - 1)) {
-            Some(pa) => pa,
-            None => unreachable!(), // the mask leaves 48 bits
-        }
+        Frame::containing(Pa::masked(self.0))
     }
 
     /// The first frame that a leaf of `level` maps.
     pub const fn frame(self, level: Level) -> Frame {
-        Frame::containing(self.pa_at(level))
+        Frame::containing(Pa::masked(self.0 & !(level.size() - 1)))
     }
 
     /// The memory type of a leaf.
@@ -269,12 +262,18 @@ impl Desc {
         }
     }
 
+    /// Everything but the output address.
+    pub(crate) const fn attributes(self) -> u64 {
+        self.0 & !OUTPUT
+    }
+
     /// Whether a leaf's TLB entry is for every ASID (nG = 0).
     pub const fn is_global(self) -> bool {
         self.0 & NOT_GLOBAL == 0
     }
 
-    /// Whether a TLB may hold the leaf: valid, with the Access flag set (Arm ARM D8.14.1, rule `aarch64bbm.cat`).
+    /// Whether a TLB may hold the leaf: valid, with the Access flag set (Arm's herd model
+    /// `aarch64bbm.cat`).
     pub const fn is_cacheable(self) -> bool {
         self.0 & (VALID | AF) == (VALID | AF)
     }
@@ -285,7 +284,8 @@ impl Desc {
         Self(self.0 & !(AP_READ_ONLY | PXN | UXN) | access.bits())
     }
 
-    /// The descriptor for piece `index` of a block of `level`, one level down; everything but kind and output address is kept.
+    /// The descriptor for piece `index` of a block of `level`, one level down; everything but kind
+    /// and output address is kept.
     #[must_use]
     pub(crate) const fn piece(self, level: Level, index: usize) -> Self {
         let Some(below) = level.next() else {
@@ -300,7 +300,8 @@ impl Desc {
         Self(self.0 & !OUTPUT | output | kind)
     }
 
-    /// The leaf with bit 0 cleared and everything else kept: the walker faults, [`Desc::mended`] restores it.
+    /// The leaf with bit 0 cleared and everything else kept: the walker faults, [`Desc::mended`]
+    /// restores it.
     #[must_use]
     pub const fn broken(self) -> Self {
         Self(self.0 & !VALID)
@@ -316,6 +317,11 @@ impl Desc {
         }
     }
 
+    /// An invalid descriptor that carries a frame: bit 0 is clear, bit 1 tells it from zero.
+    pub(crate) const fn parked(frame: Frame) -> Self {
+        Self(frame.pa().raw() | TABLE_OR_PAGE)
+    }
+
     /// Whether it was made by [`Desc::broken`].
     pub const fn is_broken(self) -> bool {
         !self.is_valid() && self.0 != 0
@@ -327,14 +333,15 @@ impl Desc {
     }
 }
 
-/// Whether going from `old` to `new` in one place of a table of `level` needs break-before-make: make the descriptor
-/// invalid, `dsb`, TLBI, `dsb`, and only then make the new one.
+/// Whether going from `old` to `new` in one place of a table of `level` needs break-before-make:
+/// make the descriptor invalid, `dsb`, TLBI, `dsb`, and only then make the new one.
 ///
-/// It does between two descriptors that a TLB may hold when the output address, the memory type, the shareability, the
-/// Contiguous bit or nG changes, and between a table and a block or another table. Permissions and software bits alone need an
-/// invalidation but no break (Arm ARM D8.16.1; Arm's herd model `aarch64bbm.cat`). A changed output address always
-/// counts: that the two frames are read-only and hold the same bytes is nothing this function can know. FEAT_BBM is
-/// not relied on.
+/// It does between two descriptors that a TLB may hold when the output address, the memory type,
+/// the shareability, the Contiguous bit or nG changes, and between a table and a block or another
+/// table. Permissions and software bits alone need an invalidation but no break (Arm ARM DDI 0487,
+/// D8, "Using break-before-make"; Arm's herd model `aarch64bbm.cat`). A changed output address
+/// always counts: that the two frames are read-only and hold the same bytes is nothing this
+/// function can know. FEAT_BBM is not relied on.
 pub const fn needs_break(level: Level, old: Desc, new: Desc) -> bool {
     let (was, is) = (old.is_table(level), new.is_table(level));
     if was || is {

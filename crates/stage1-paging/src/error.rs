@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::addr::Va;
+use crate::addr::{Pages, Va};
 
 /// What an operation refused or could not do.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -66,7 +66,8 @@ impl What {
     }
 }
 
-/// A failed operation. Everything before [`Error::at`] is done and stays; nothing from there on was changed.
+/// A failed operation. Everything before [`Error::at`] is done and stays; nothing from there on was
+/// changed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[must_use]
 pub struct Error {
@@ -74,14 +75,24 @@ pub struct Error {
     pub what: What,
     /// The first address that was not dealt with.
     pub at: Va,
-    /// Pages of the range dealt with before it; 0 when the tables are as they were (but for empty tables linked).
+    /// Pages of the range dealt with before it; 0 when the tables are as they were (but for empty
+    /// tables linked).
     pub done: u64,
 }
 
 impl Error {
-    /// Nothing done, refused at `at`.
+    /// Refused at `at`, with nothing done.
     pub(crate) const fn new(what: What, at: Va) -> Self {
         Self { what, at, done: 0 }
+    }
+
+    /// Stopped when `rest` of `pages` was left.
+    pub(crate) const fn stopped(what: What, pages: Pages, rest: Pages) -> Self {
+        Self {
+            what,
+            at: rest.start(),
+            done: pages.count() - rest.count(),
+        }
     }
 }
 

@@ -1,20 +1,21 @@
 //! The gather: collects what an unmap, a protect or a move owes, and pays it once.
 //!
-//! Linux's `mmu_gather`, without its memory: frames go to a [`Sink`] the caller supplies, unlinked tables are chained
-//! through their own first descriptors.
+//! Linux's `mmu_gather`, without its memory: frames go to a [`Sink`] the caller supplies, unlinked
+//! tables are chained through their own first descriptors.
 
-use crate::addr::{Frame, Half, Level, Pages, Va};
+use crate::addr::{Half, Level, Pages, Va};
 use crate::debt::{Debt, Done};
 use crate::desc::{Desc, Mapping};
 use crate::mmu::{Mmu, Slots, Step};
 
 /// Where the frames of removed mappings wait for the invalidation.
 ///
-/// The gather owns its sink and lends it only after paying, so a frame cannot be reused while a TLB still translates to it.
-/// `()` is for mappings that do not own their frames.
+/// The gather owns its sink and lends it only after paying, so a frame cannot be reused while a TLB
+/// still translates to it. `()` is for mappings that do not own their frames.
 pub trait Sink {
-    /// Takes one removed mapping. Called in the loop over descriptors, before the invalidation: remember it, and touch
-    /// nothing else. A sink with bounded room is given sub-ranges that fit, and emptied with [`Gather::pay`] between them.
+    /// Takes one removed mapping. Called in the loop over descriptors, before the invalidation:
+    /// remember it, and touch nothing else. A sink with bounded room is given sub-ranges that fit,
+    /// and emptied with [`Gather::pay`] between them.
     fn park(&mut self, mapping: Mapping);
 }
 
@@ -36,8 +37,8 @@ struct Owed<'m, M: Mmu> {
     debt: Debt,
     /// The unlinked tables: the first, whose descriptor 0 holds the next one's frame, and so on.
     ///
-    /// A walk cache may still lead a walker into these tables. It finds an aligned address there, whose bit 0 is clear: an
-    /// invalid descriptor.
+    /// A walk cache may still lead a walker into these tables: the link is an invalid descriptor
+    /// ([`Desc::parked`]).
     tables: Option<M::Table>,
 }
 
@@ -51,10 +52,9 @@ impl<M: Mmu> Owed<'_, M> {
             .mmu
             .invalidate(core::mem::replace(&mut self.debt, Debt::new(half)));
         while let Some(table) = self.tables {
-            // `broken` and `mended` are for leaves; here the word is a frame's address, or zero at the end.
-            let next = self.mmu.read(table, 0).bits();
-            self.tables =
-                (next != 0).then(|| self.mmu.child(Desc::from_bits(next).frame(Level::L3)));
+            let next = self.mmu.read(table, 0);
+            let more = next != Desc::INVALID;
+            self.tables = more.then(|| self.mmu.child(next.frame(Level::L3)));
             self.mmu.free_table(table, &done);
         }
         done
@@ -68,14 +68,17 @@ impl<M: Mmu> Drop for Owed<'_, M> {
     }
 }
 
-/// What one or several operations on one space withdrew from the TLBs' point of view, and what must wait for it.
+/// What one or several operations on one space withdrew from the TLBs' point of view, and what must
+/// wait for it.
 ///
-/// Until [`Gather::finish`] or [`Gather::pay`] the withdrawn translations may still be used by any core, so: the frames behind
-/// them are not reused, the addresses are not mapped anew, and a lost permission is not relied on. Nothing is lost when it
-/// is dropped instead: it pays then too. It lives on the stack of the operation that owes.
+/// Until [`Gather::finish`] or [`Gather::pay`] the withdrawn translations may still be used by any
+/// core, so: the frames behind them are not reused, the addresses are not mapped anew, and a lost
+/// permission is not relied on. Nothing is lost when it is dropped instead: it pays then too. It
+/// lives on the stack of the operation that owes.
 #[must_use = "withdrawn translations may still be in TLBs until `finish`"]
 pub struct Gather<'m, M: Mmu, S: Sink = ()> {
-    // Before `sink`: fields drop in this order, and a sink that frees its frames when dropped must come after the payment.
+    // Before `sink`: fields drop in this order, and a sink that frees its frames when dropped must
+    // come after the payment.
     owed: Owed<'m, M>,
     sink: S,
 }
@@ -97,8 +100,8 @@ impl<'m, M: Mmu, S: Sink> Gather<'m, M, S> {
         &self.owed.debt
     }
 
-    /// Pays and lends out the sink, whose frames may now be reused; the gather can be used further. Executes no
-    /// instruction when nothing is owed.
+    /// Pays and lends out the sink, whose frames may now be reused; the gather can be used further.
+    /// Executes no instruction when nothing is owed.
     pub fn pay(&mut self) -> (&mut S, Done) {
         let done = self.owed.pay();
         (&mut self.sink, done)
@@ -137,19 +140,10 @@ impl<'m, M: Mmu, S: Sink> Gather<'m, M, S> {
         let next = self
             .owed
             .tables
-            .map_or(Desc::INVALID, |t| link_word(mmu.frame(t)));
-        let first = Slots {
-            table,
-            level: level.next().unwrap_or(Level::L3),
-            at: 0..1,
-            va,
-        };
+            .map_or(Desc::INVALID, |t| Desc::parked(mmu.frame(t)));
+        let below = level.next().unwrap_or(Level::L3);
+        let first = Slots::new(table, below, level.floor(va), 1);
         mmu.edit(first, |_| Step::Store(next));
         self.owed.tables = Some(table);
     }
-}
-
-/// The address of the next parked table. Its bit 0 is clear.
-const fn link_word(next: Frame) -> Desc {
-    Desc::from_bits(next.pa().raw())
 }

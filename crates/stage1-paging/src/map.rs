@@ -1,7 +1,8 @@
 //! Map: valid descriptors where invalid ones were.
 //!
-//! An invalid descriptor is never held in a TLB (Arm ARM D8.14.1), so nothing is invalidated here. What is owed is to be seen:
-//! the pair `dsb ishst; isb`, once per call, through [`Mmu::owe`].
+//! An invalid descriptor is never held in a TLB (Arm ARM DDI 0487, D8), so nothing is invalidated
+//! here. What is owed is to be seen: the pair `dsb ishst; isb`, once per call, through
+//! [`Mmu::owe`].
 
 use crate::addr::{Frame, Level, Pages, Va};
 use crate::desc::{Desc, Memory, Prot};
@@ -52,15 +53,17 @@ impl<M: Mmu> Space<'_, M> {
         self.map(Pages::one(va)?, frame, prot, Fit::Pages)
     }
 
-    /// Maps `pages` to contiguous frames from `frame` on. Links the tables that are missing, owes one pair.
+    /// Maps `pages` to contiguous frames from `frame` on. Links the tables that are missing, owes
+    /// one pair.
     ///
-    /// A block is used only where no table is linked yet: a table is not replaced by a block, that would take
-    /// break-before-make and the whole space.
+    /// A block is used only where no table is linked yet: a table is not replaced by a block, that
+    /// would take break-before-make and the whole space.
     ///
     /// # Errors
-    /// Refused with nothing changed: [`What::OtherHalf`], [`What::OutputTooHigh`], [`What::WriteAndExecute`],
-    /// [`What::ExecutableDevice`]. Part of the way: [`What::AlreadyMapped`], [`What::OutOfFrames`]; the pages before
-    /// [`Error::at`] are mapped, and owed for.
+    /// Refused with nothing changed: [`What::OtherHalf`], [`What::OutputTooHigh`],
+    /// [`What::WriteAndExecute`], [`What::ExecutableDevice`]. Part of the way:
+    /// [`What::AlreadyMapped`], [`What::OutOfFrames`]; the pages before [`Error::at`] are mapped,
+    /// and owed for.
     pub fn map(&self, pages: Pages, frame: Frame, prot: Prot, fit: Fit) -> Result<(), Error> {
         check_prot(prot, pages.start())?;
         if !pages.is_empty() && frame.checked_add(pages.count() - 1).is_none() {
@@ -96,8 +99,9 @@ impl<M: Mmu> Space<'_, M> {
         )
     }
 
-    /// Maps `pages`, in order, to the frames that `frames` yields, a page each. Links the tables that are missing, owes
-    /// one pair. A frame is taken from the iterator only when there is a place for it.
+    /// Maps `pages`, in order, to the frames that `frames` yields, a page each. Links the tables
+    /// that are missing, owes one pair. A frame is taken from the iterator only when there is a
+    /// place for it.
     ///
     /// # Errors
     /// As [`Space::map`], and part of the way [`What::TooFewFrames`] when the iterator ends early.
@@ -130,38 +134,42 @@ impl<M: Mmu> Space<'_, M> {
         )
     }
 
-    /// Links every last-level table that `pages` needs, so that mapping single pages there cannot fail for want of a frame.
-    /// Owes one pair if it linked any. Places under a block are left alone.
+    /// Links every last-level table that `pages` needs, so that mapping single pages there cannot
+    /// fail for want of a frame. Owes one pair if it linked any. Places under a block are left
+    /// alone.
     ///
     /// # Errors
     /// [`What::OtherHalf`]; [`What::OutOfFrames`], with the tables before [`Error::at`] linked.
     pub fn reserve(&self, pages: Pages) -> Result<(), Error> {
         self.check(pages)?;
-        let (mut rest, mut linked) = (pages, false);
-        let mut result = Ok(());
-        while !rest.is_empty() {
-            match self.table_for(rest.start(), Level::L3, &mut linked) {
-                Ok(_) => rest = rest.skip_slots(Level::L2, 1),
-                Err(What::AlreadyMapped) => rest = rest.skip_slots(self.find(rest.start()).1, 1),
-                Err(what) => {
-                    result = Err(Error {
-                        what,
-                        at: rest.start(),
-                        done: pages.count() - rest.count(),
-                    });
-                    break;
-                }
-            }
-        }
+        let mut linked = false;
+        let result = self.link_all(pages, &mut linked);
         if linked {
             self.mmu.owe();
         }
         result
     }
 
-    /// Goes over `pages` table by table, with `put` storing leaves into slots of a table at the level that `level` asks for,
-    /// or further down where a table is linked already. `put` returns how many it stored, at least one, or why none.
-    /// Owes one pair if anything valid was stored, links included.
+    /// [`Space::reserve`] without owing; whether it linked a table is noted in `linked`.
+    pub(crate) fn link_all(&self, pages: Pages, linked: &mut bool) -> Result<(), Error> {
+        let mut rest = pages;
+        while !rest.is_empty() {
+            let va = rest.start();
+            match self.table_for(va, Level::L3, linked) {
+                Ok(_) => rest = rest.skip_slots(Level::L2, 1),
+                Err(What::AlreadyMapped) => rest = rest.skip_slots(self.find(va).1, 1),
+                Err(what) => {
+                    return Err(Error::stopped(what, pages, rest));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes over `pages` table by table, with `put` storing leaves into slots of a table at the
+    /// level that `level` asks for, or further down where a table is linked already. `put` returns
+    /// how many it stored, at least one, or why none. Owes one pair if anything valid was stored,
+    /// links included.
     fn fill(
         &self,
         pages: Pages,
@@ -176,23 +184,13 @@ impl<M: Mmu> Space<'_, M> {
             let put = self
                 .table_for(va, level(rest), &mut stored)
                 .and_then(|(table, level)| {
-                    let index = level.index(va);
-                    let slots = Slots {
-                        table,
-                        level,
-                        at: index..index + rest.whole_slots(level),
-                        va,
-                    };
-                    put(slots, rest).map(|n| rest.skip_slots(level, n as u64))
+                    let n = put(Slots::new(table, level, va, rest.whole_slots(level)), rest)?;
+                    Ok(rest.skip_slots(level, n))
                 });
             match put {
                 Ok(after) => (rest, stored) = (after, true),
                 Err(what) => {
-                    result = Err(Error {
-                        what,
-                        at: va,
-                        done: pages.count() - rest.count(),
-                    });
+                    result = Err(Error::stopped(what, pages, rest));
                     break;
                 }
             }
@@ -203,8 +201,8 @@ impl<M: Mmu> Space<'_, M> {
         result
     }
 
-    /// The table for a leaf at `va` at level `want`, or below that where a table is linked in its place. Links what is
-    /// missing above, and notes it in `linked`.
+    /// The table for a leaf at `va` at level `want`, or below that where a table is linked in its
+    /// place. Links what is missing above, and notes it in `linked`.
     #[inline]
     pub(crate) fn table_for(
         &self,
@@ -212,24 +210,22 @@ impl<M: Mmu> Space<'_, M> {
         want: Level,
         linked: &mut bool,
     ) -> Result<(M::Table, Level), What> {
-        let (mut table, mut level) = (self.root, Level::L0);
-        while let Some(below) = level.next() {
-            let desc = self.mmu.read(table, level.index(va));
+        let mut table = self.root;
+        for level in Level::TABLES {
+            let index = level.index(va);
+            let desc = self.mmu.read(table, index);
             if let Some(next) = desc.next_table(level) {
                 table = self.mmu.child(next);
             } else if level >= want {
-                break;
+                return Ok((table, level));
             } else if desc.is_valid() {
                 return Err(What::AlreadyMapped);
             } else {
-                table = self
-                    .mmu
-                    .link(table, level, level.index(va), va)
-                    .map_err(|_| What::OutOfFrames)?;
+                let linked_now = self.mmu.link(table, level, index, va);
+                table = linked_now.map_err(|_| What::OutOfFrames)?;
                 *linked = true;
             }
-            level = below;
         }
-        Ok((table, level))
+        Ok((table, Level::L3))
     }
 }

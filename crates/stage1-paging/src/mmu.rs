@@ -16,8 +16,22 @@ pub struct Slots<T> {
     pub level: Level,
     /// Indices, not empty, within 0..512.
     pub at: Range<usize>,
-    /// The first address that the descriptor at `at.start` translates. For records and models; hardware has no use for it.
+    /// The first address that the descriptor at `at.start` translates. For records and models;
+    /// hardware has no use for it.
     pub va: Va,
+}
+
+impl<T> Slots<T> {
+    /// `n` descriptors of `table`, from the one that translates `va`.
+    pub(crate) const fn new(table: T, level: Level, va: Va, n: usize) -> Self {
+        let first = level.index(va);
+        Self {
+            table,
+            level,
+            at: first..first + n,
+            va,
+        }
+    }
 }
 
 /// What to do with one descriptor.
@@ -45,15 +59,26 @@ impl core::error::Error for NoFrame {}
 
 /// Tables in memory, the barriers that publish a store, and the invalidations that withdraw one.
 ///
-/// The operations of [`Space`](crate::Space) decide what to store and what is owed for it; an implementation does it: on hardware,
-/// on the host model of this crate, through a recorder, or on a machine that misbehaves as far as it may.
+/// The operations of [`Space`](crate::Space) decide what to store and what is owed for it; an
+/// implementation does it: on hardware, on the host model of this crate, through a recorder, or on
+/// a machine that misbehaves as far as it may.
 ///
-/// A `Table` is a handle to a table that lives at least until [`Mmu::free_table`], such as a reference to 512 atomic words.
-/// All loads and stores of descriptors are single-copy atomic 64-bit accesses; relaxed ordering is enough. A load of a table
-/// descriptor is ordered before the loads through it by the address dependency.
+/// A `Table` is a handle to a table that lives at least until [`Mmu::free_table`], such as a
+/// reference to 512 atomic words. All loads and stores of descriptors are single-copy atomic 64-bit
+/// accesses; relaxed ordering is enough. A load of a table descriptor is ordered before the loads
+/// through it by the address dependency.
 pub trait Mmu {
     /// A handle to a table.
     type Table: Copy;
+
+    /// Whether [`Mmu::invalidate`] settles the pair that live descriptors owe when their
+    /// permissions change, so that they do not owe one besides.
+    ///
+    /// It could: its `dsb ishst` and its ISB come after the stores, and before it the new
+    /// permissions are not to be relied on. Linux pays both (`__set_pte` queues the barriers
+    /// whatever the kernel entry was before), and so does the default, so that counts can be
+    /// compared.
+    const INVALIDATION_SETTLES: bool = false;
 
     /// The descriptor at `index` (below 512).
     fn read(&self, table: Self::Table, index: usize) -> Desc;
@@ -64,18 +89,24 @@ pub trait Mmu {
     /// The frame a table lives in: the inverse of [`Mmu::child`].
     fn frame(&self, table: Self::Table) -> Frame;
 
-    /// Shows `f` the descriptors of `slots` in ascending order, stores what it asks for, and returns how many it went past (not
-    /// counting one that stopped it).
+    /// Shows `f` the descriptors of `slots` in ascending order, stores what it asks for, and
+    /// returns how many it went past (not counting one that stopped it).
     ///
-    /// No barrier: the caller says with [`Mmu::owe`] or [`Mmu::invalidate`] what the stores owe. `f` may call [`Mmu::read`]
-    /// on any table, so no lock or borrow that `read` needs is held around it.
+    /// No barrier: the caller says with [`Mmu::owe`] or [`Mmu::invalidate`] what the stores owe.
+    /// `f` may call [`Mmu::read`] on any table, so no lock or borrow that `read` needs is held
+    /// around it.
+    ///
+    /// This is the inner loop of every operation: mark it `#[inline]`, and count or record per
+    /// call, not per descriptor.
     fn edit(&self, slots: Slots<Self::Table>, f: impl FnMut(Desc) -> Step) -> usize;
 
-    /// Links a new empty table at `index` of `table`, whose `level` is not the last, and returns it.
+    /// Links a new empty table at `index` of `table`, whose `level` is not the last, and returns
+    /// it.
     ///
-    /// Allocates a frame, zeroes it, `dmb ishst` (the walker must not see the link before the zeroes; this barrier is never
-    /// deferred), stores the table descriptor. Takes a short lock around looking again and storing: when another core has linked a
-    /// table there first, gives its own back and returns that one. The caller owes for it like for any valid descriptor.
+    /// Allocates a frame, zeroes it, `dmb ishst` (the walker must not see the link before the
+    /// zeroes; this barrier is never deferred), stores the table descriptor. Takes a short lock
+    /// around looking again and storing: when another core has linked a table there first, gives
+    /// its own back and returns that one. The caller owes for it like for any valid descriptor.
     ///
     /// The allocation comes before the lock: the allocator may itself work on page tables.
     ///
@@ -89,15 +120,18 @@ pub trait Mmu {
         va: Va,
     ) -> Result<Self::Table, NoFrame>;
 
-    /// Valid descriptors were stored where invalid ones were: the pair `dsb ishst; isb` is due, now or where the lazy MMU mode
-    /// defers it to. Called once per operation, however many descriptors it stored.
+    /// Valid descriptors were stored: the pair `dsb ishst; isb` is due, now or where the lazy MMU
+    /// mode defers it to. Called once per operation, however many descriptors
+    /// it stored.
     fn owe(&self);
 
     /// Invalidates what `debt` names, on every core of the Inner Shareable domain:
-    /// `dsb ishst`, every TLBI of [`Debt::ops`], `dsb ish`, `isb`, then [`Debt::done`].
+    /// `dsb ishst`, every TLBI of [`Debt::batches`] (or [`Debt::ops`], one by one), `dsb ish`,
+    /// `isb`, then [`Debt::done`].
     ///
-    /// The first DSB makes the stores visible to every walker, so that none loads the old descriptor again; the second completes
-    /// the invalidation on all cores; the ISB discards what this core fetched under the old translation.
+    /// The first DSB makes the stores visible to every walker, so that none loads the old
+    /// descriptor again; the second completes the invalidation on all cores; the ISB discards what
+    /// this core fetched under the old translation.
     fn invalidate(&self, debt: Debt) -> Done;
 
     /// Frees a table that nothing links any more and no walk cache holds, as `done` proves.

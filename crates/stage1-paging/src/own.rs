@@ -1,6 +1,7 @@
 //! What only the owner of a whole space may do: split a block, free tables, destroy the space.
 //!
-//! These take the space by `&mut` or by value. Nobody else may be on the way through the tables meanwhile.
+//! These take the space by `&mut` or by value. Nobody else may be on the way through the tables
+//! meanwhile.
 
 use crate::addr::{ENTRIES, Level, Pages, Va};
 use crate::debt::Done;
@@ -11,34 +12,32 @@ use crate::mmu::{Mmu, Slots, Step};
 use crate::space::Space;
 
 impl<M: Mmu> Space<'_, M> {
-    /// Splits blocks until a mapping begins at `at`, so that ranges may begin or end there. Nothing happens where one does already, or
-    /// nothing is mapped. Afterwards the tables translate as before.
+    /// Splits blocks until a mapping begins at `at`, so that ranges may begin or end there. Nothing
+    /// happens where one does already, or nothing is mapped. Afterwards the tables translate as
+    /// before.
     ///
-    /// Break-before-make: the block is cleared, the invalidation paid, a table linked and filled, and the pair owed. From the first to
-    /// the last of these every access to the block faults, on every core. So never a block that holds the running text, stack, these
-    /// tables, or anything the frame allocator touches; that one is mapped in pages from the start.
+    /// Break-before-make: the block is cleared, the invalidation paid, a table linked and filled,
+    /// and the pair owed. From the first to the last of these every access to the block faults, on
+    /// every core. So never a block that holds the running text, stack, these tables, or anything
+    /// the frame allocator touches; that one is mapped in pages from the start.
     ///
     /// # Errors
-    /// Those of [`Pages::new`], [`What::OtherHalf`]; [`What::OutOfFrames`], with the block in place as it was.
+    /// Those of [`Pages::new`], [`What::OtherHalf`]; [`What::OutOfFrames`], with the block in place
+    /// as it was.
     pub fn split(&mut self, at: Va) -> Result<(), Error> {
         self.check(Pages::one(at)?)?;
         loop {
             let (table, level) = self.find(at);
             let index = level.index(at);
             let block = self.mmu.read(table, index);
-            let (Some(below), true) = (
-                level.next(),
-                block.is_leaf(level) && !level.aligned(at.raw()),
-            ) else {
+            let Some(below) = level.next() else {
                 return Ok(());
             };
-            let va = Va::new(at.raw() & !(level.size() - 1));
-            let slot = Slots {
-                table,
-                level,
-                at: index..index + 1,
-                va,
-            };
+            if !block.is_leaf(level) || level.aligned(at.raw()) {
+                return Ok(());
+            }
+            let va = level.floor(at);
+            let slot = Slots::new(table, level, va, 1);
             let mut gather = self.gather(());
             self.mmu.edit(slot.clone(), |_| Step::Store(Desc::INVALID));
             gather.add(va, level, 1);
@@ -46,32 +45,22 @@ impl<M: Mmu> Space<'_, M> {
             let linked = self.mmu.link(table, level, index, va);
             if let Ok(table) = linked {
                 let mut piece = 0;
-                self.mmu.edit(
-                    Slots {
-                        table,
-                        level: below,
-                        at: 0..ENTRIES,
-                        va,
-                    },
-                    |_| {
-                        piece += 1;
-                        Step::Store(block.piece(level, piece - 1))
-                    },
-                );
+                self.mmu.edit(Slots::new(table, below, va, ENTRIES), |_| {
+                    piece += 1;
+                    Step::Store(block.piece(level, piece - 1))
+                });
             } else {
                 self.mmu.edit(slot, |_| Step::Store(block));
             }
             self.mmu.owe();
-            linked.map_err(|_| Error {
-                what: What::OutOfFrames,
-                at,
-                done: 0,
-            })?;
+            linked.map_err(|_| Error::new(What::OutOfFrames, at))?;
         }
     }
 
-    /// Unlinks the tables on the way to `pages` that hold no valid descriptor; the gather frees them when it has paid, walk caches included.
-    /// The root stays. Linux: `free_pgtables`.
+    /// Unlinks the tables on the way to `pages` that hold no valid descriptor; the gather frees
+    /// them when it has paid, walk caches included. The root stays. Linux: `free_pgtables`.
+    ///
+    /// Until it has paid, nothing is mapped where a freed table was: [`Gather::touches`] tells.
     ///
     /// # Errors
     /// [`What::OtherHalf`], [`What::OtherGather`].
@@ -85,8 +74,8 @@ impl<M: Mmu> Space<'_, M> {
         Ok(())
     }
 
-    /// Parks the empty tables below `table` on the way to `pages`; returns whether `table` is empty then. As deep as there are
-    /// levels.
+    /// Parks the empty tables below `table` on the way to `pages`; returns whether `table` is empty
+    /// then. As deep as there are levels.
     fn prune<S: Sink>(
         &self,
         table: M::Table,
@@ -96,22 +85,13 @@ impl<M: Mmu> Space<'_, M> {
     ) -> bool {
         let mut rest = pages;
         while let (Some(below), false) = (level.next(), rest.is_empty()) {
-            let (va, index) = (rest.start(), level.index(rest.start()));
+            let (va, index) = (level.floor(rest.start()), level.index(rest.start()));
             let after = rest.skip_slots(level, 1);
             if let Some(next) = self.mmu.read(table, index).next_table(level) {
                 let child = self.mmu.child(next);
-                if self.prune(
-                    child,
-                    below,
-                    rest.take(rest.count() - after.count()),
-                    gather,
-                ) {
-                    let slot = Slots {
-                        table,
-                        level,
-                        at: index..index + 1,
-                        va,
-                    };
+                let under = rest.take(rest.count() - after.count());
+                if self.prune(child, below, under, gather) {
+                    let slot = Slots::new(table, level, va, 1);
                     self.mmu.edit(slot, |_| Step::Store(Desc::INVALID));
                     gather.park_table(child, va, level);
                 }
@@ -121,10 +101,12 @@ impl<M: Mmu> Space<'_, M> {
         (0..ENTRIES).all(|i| !self.mmu.read(table, i).is_valid())
     }
 
-    /// Ends the space: every mapping goes to the sink, every table, the root included, is freed after one invalidation of the
-    /// whole half, and the sink is given back with its frames free to be reused. For a lower half, its ASID is free as well.
+    /// Ends the space: every mapping goes to the sink, every table, the root included, is freed
+    /// after one invalidation of the whole half, and the sink is given back with its frames free to
+    /// be reused. For a lower half, its ASID is free as well.
     ///
-    /// No core has the root in its TTBR any more, and none gets it back. Nothing is cleared first, the tables go as they are.
+    /// No core has the root in its TTBR any more, and none gets it back. Nothing is cleared first,
+    /// the tables go as they are.
     pub fn destroy<S: Sink>(self, sink: S) -> (S, Done) {
         let mut gather = self.gather(sink);
         gather.add_all();

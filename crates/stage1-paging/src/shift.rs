@@ -8,18 +8,23 @@ use crate::mmu::{Mmu, Slots, Step};
 use crate::space::Space;
 
 impl<M: Mmu> Space<'_, M> {
-    /// Moves the mappings of `from` to the same number of pages at `to`; holes move along. Returns how many pages were mapped.
+    /// Moves the mappings of `from` to the same number of pages at `to`; holes move along. Returns
+    /// how many pages were mapped.
     ///
-    /// The new place is usable when the pair is paid that this owes (one per call); the old addresses may be mapped anew when the gather
-    /// has paid. Frames stay in use, so the sink gets nothing.
+    /// The new place is usable when the pair is paid that this owes (one per call); the old
+    /// addresses may be mapped anew when the gather has paid. Frames stay in use, so the sink gets
+    /// nothing.
     ///
-    /// Where the ranges are disjoint, each run of descriptors is copied and then cleared, blocks included. Where they overlap, a live page
-    /// would be replaced by another, so: all are broken, the gather is paid, all are made at their new place; meanwhile an access from any
-    /// core faults. The gather is paid first, too, when it holds stale translations of the new place, as after moving neighbours.
+    /// Where the ranges are disjoint, each run of descriptors is copied and then cleared, blocks
+    /// included. Where they overlap, a live page would be replaced by another, so: all are broken,
+    /// the gather is paid, all are made at their new place; meanwhile an access from any core
+    /// faults. The gather is paid first, too, when it holds stale translations of the new place, as
+    /// after moving neighbours.
     ///
     /// # Errors
-    /// Nothing changed: those of [`Pages::new`] for either range, [`What::OtherHalf`], [`What::OtherGather`]. Part of the way, where the
-    /// ranges are disjoint, and with nothing changed where they overlap: [`What::AlreadyMapped`] (where a page would go),
+    /// Nothing changed: those of [`Pages::new`] for either range, [`What::OtherHalf`],
+    /// [`What::OtherGather`]. Part of the way, where the ranges are disjoint, and with nothing
+    /// changed where they overlap: [`What::AlreadyMapped`] (where a page would go),
     /// [`What::OutOfFrames`] for a table there, [`What::PartOfBlock`]. [`Error::at`] is in `from`.
     pub fn move_pages<S: Sink>(
         &self,
@@ -62,33 +67,23 @@ impl<M: Mmu> Space<'_, M> {
             if found != level {
                 return Err(What::PartOfBlock); // a block cannot take the place of a table
             }
-            let index = level.index(va);
-            let room = source.at.len().min(ENTRIES - index);
+            let room = source.at.len().min(ENTRIES - level.index(va));
             let mut next = source.at.start;
-            let n = self.mmu.edit(
-                Slots {
-                    table,
-                    level,
-                    at: index..index + room,
-                    va,
-                },
-                |old| {
-                    let desc = self.mmu.read(source.table, next);
-                    if old.is_valid() || !desc.is_leaf(level) {
-                        return Step::Stop;
-                    }
-                    next += 1;
-                    Step::Store(desc)
-                },
-            );
+            let n = self.mmu.edit(Slots::new(table, level, va, room), |old| {
+                let desc = self.mmu.read(source.table, next);
+                if old.is_valid() || !desc.is_leaf(level) {
+                    return Step::Stop;
+                }
+                next += 1;
+                Step::Store(desc)
+            });
             if n == 0 {
                 return Err(What::AlreadyMapped);
             }
             stored = true;
             let first = source.va;
-            let at = source.at.start..source.at.start + n;
-            self.mmu
-                .edit(Slots { at, ..source }, |_| Step::Store(Desc::INVALID));
+            let copied = Slots::new(source.table, level, first, n);
+            self.mmu.edit(copied, |_| Step::Store(Desc::INVALID));
             gather.add(first, level, n);
             Ok(n)
         });
@@ -104,46 +99,67 @@ impl<M: Mmu> Space<'_, M> {
         dest: Pages,
         gather: &mut Gather<'_, M, S>,
     ) -> Result<u64, Error> {
-        let refused = |what, at| Error { what, at, done: 0 };
-        let upwards = dest.start() > from.start();
-        let by = (dest.start().raw().abs_diff(from.start().raw())) >> PAGE_SHIFT;
-        // The part of the new place that is not part of the old.
-        let fresh = if upwards {
+        let mut linked = false;
+        // All that may fail comes first; then the pages are broken, the debt paid, and the pages
+        // made.
+        let result = self
+            .check_overlapping(from, dest, &mut linked)
+            .and_then(|()| {
+                self.sweep(from, |slots| {
+                    let va = slots.va;
+                    let n = self.mmu.edit(slots, |old| {
+                        if old.is_valid() {
+                            Step::Store(old.broken())
+                        } else {
+                            Step::Stop
+                        }
+                    });
+                    gather.add(va, Level::L3, n);
+                    Ok(n)
+                })
+            });
+        if let Ok(1..) = result {
+            let _ = gather.pay();
+            self.make_at(from, dest);
+        }
+        if linked || matches!(result, Ok(1..)) {
+            self.mmu.owe();
+        }
+        result
+    }
+
+    /// That the new place is free outside the old one and only pages are moved; links the tables
+    /// there.
+    fn check_overlapping(&self, from: Pages, dest: Pages, linked: &mut bool) -> Result<(), Error> {
+        // Nothing has been done by any of these, and the caller thinks in addresses of `from`.
+        let refused = |what, page| Error::new(what, from.skip(page).start());
+        let by = dest.start().raw().abs_diff(from.start().raw()) >> PAGE_SHIFT;
+        let up = dest.start() > from.start();
+        let fresh = if up {
             dest.skip(from.count() - by)
         } else {
             dest.take(by)
         };
         if let Some(there) = self.mappings(fresh)?.next() {
             let into = there.va.max(fresh.start()).raw() - dest.start().raw();
-            return Err(refused(
-                What::AlreadyMapped,
-                from.skip(into >> PAGE_SHIFT).start(),
-            ));
+            return Err(refused(What::AlreadyMapped, into >> PAGE_SHIFT));
         }
         if self.mappings(from)?.any(|m| m.level < Level::L3) {
-            return Err(refused(What::PartOfBlock, from.start()));
+            return Err(refused(What::PartOfBlock, 0));
         }
-        self.reserve(dest)
-            .map_err(|e| refused(e.what, from.skip(e.done).start()))?;
-        let pages = self.sweep(from, |slots| {
-            let va = slots.va;
-            let n = self.mmu.edit(slots, |old| {
-                if old.is_valid() {
-                    Step::Store(old.broken())
-                } else {
-                    Step::Stop
-                }
-            });
-            gather.add(va, Level::L3, n);
-            Ok(n)
-        })?;
-        let _ = gather.pay();
-        // In steps of at most the distance, so that a step's source and destination are disjoint, from the end that the
-        // move goes towards, so that a step's destination has been vacated. A step stays in one table on either side.
-        let (source, target) = (
-            from.start().raw() >> PAGE_SHIFT,
-            dest.start().raw() >> PAGE_SHIFT,
-        );
+        self.link_all(dest, linked)
+            .map_err(|e| refused(e.what, e.done))
+    }
+
+    /// Makes the broken descriptors of `from` at `dest`, whose tables are linked, and clears them.
+    fn make_at(&self, from: Pages, dest: Pages) {
+        let upwards = dest.start() > from.start();
+        let by = dest.start().raw().abs_diff(from.start().raw()) >> PAGE_SHIFT;
+        // In steps of at most the distance, so that a step's source and destination are disjoint,
+        // from the end that the move goes towards, so that a step's destination has been vacated. A
+        // step stays in one table on either side.
+        let source = from.start().raw() >> PAGE_SHIFT;
+        let target = dest.start().raw() >> PAGE_SHIFT;
         let mut left = from.count();
         while left > 0 {
             let done = from.count() - left;
@@ -159,23 +175,15 @@ impl<M: Mmu> Space<'_, M> {
             self.move_broken(from.skip(offset).take(n), dest.skip(offset).start());
             left -= n;
         }
-        if pages > 0 {
-            self.mmu.owe();
-        }
-        Ok(pages)
     }
 
-    /// Makes the broken descriptors of `from` at `to` and clears them. Each side is in one table, that of `to` is linked.
+    /// Makes the broken descriptors of `from` at `to` and clears them. Each side is in one table,
+    /// that of `to` is linked.
     fn move_broken(&self, from: Pages, to: Va) {
-        let slots = |va: Va| {
+        let slots = |va| {
             let (table, level) = self.find(va);
-            let index = level.index(va);
-            (level == Level::L3).then(|| Slots {
-                table,
-                level,
-                at: index..index + from.whole_slots(level),
-                va,
-            })
+            let n = from.whole_slots(Level::L3);
+            (level == Level::L3).then(|| Slots::new(table, level, va, n))
         };
         let (Some(source), Some(target)) = (slots(from.start()), slots(to)) else {
             return;
@@ -190,13 +198,14 @@ impl<M: Mmu> Space<'_, M> {
                 Step::Skip
             }
         });
-        self.mmu.edit(source, |old| {
+        let clear = |old: Desc| {
             if old.is_broken() {
                 Step::Store(Desc::INVALID)
             } else {
                 Step::Skip
             }
-        });
+        };
+        self.mmu.edit(source, clear);
     }
 }
 

@@ -1,12 +1,15 @@
 //! A space: the tables under one root, and how the operations move through them.
 
-use crate::addr::{Frame, Half, Level, Pages, Va};
+use core::fmt;
+
+use crate::addr::{ENTRIES, Frame, Half, Level, PAGE_SHIFT, Pages, Va};
 use crate::desc::{Desc, Mapping};
 use crate::error::{Error, What};
 use crate::gather::{Gather, Sink};
 use crate::mmu::{Mmu, Slots};
 
-/// The tables of one half of an address space. A few words; it owns nothing and frees nothing when it is dropped.
+/// The tables of one half of an address space. A few words; it owns nothing and frees nothing when
+/// it is dropped.
 ///
 /// # Who may call what
 ///
@@ -17,8 +20,10 @@ use crate::mmu::{Mmu, Slots};
 /// | split a block, free tables, destroy (`&mut self`) | the *space*: nobody else works on it at all | an operation elsewhere may be on its way through the table |
 /// | read (`walk`, `mappings`) | the area for a firm answer; nothing for a snapshot | loads are atomic; tables are freed only by the owner of the space |
 ///
-/// So a kernel's own half, used from all cores through `&self`, keeps its tables for ever, and a task's half sits in a lock.
-#[derive(Clone, Copy)]
+/// So a kernel's own half, used from all cores through `&self`, keeps its tables for ever, and a
+/// task's half sits in a lock.
+///
+/// It is not `Copy`, so that `&mut Space` can mean that nobody else works on it.
 pub struct Space<'m, M: Mmu> {
     pub(crate) mmu: &'m M,
     pub(crate) root: M::Table,
@@ -26,7 +31,10 @@ pub struct Space<'m, M: Mmu> {
 }
 
 impl<'m, M: Mmu> Space<'m, M> {
-    /// The space of `half` under `root`, a level 0 table of valid or all-zero descriptors.
+    /// The space of `half` under `root`, a level 0 table.
+    ///
+    /// All descriptors below it are zero, or were made by this crate, or look as if they were: no
+    /// Contiguous bit, no hardware update of AF or of the dirty state.
     pub const fn new(mmu: &'m M, root: M::Table, half: Half) -> Self {
         Self { mmu, root, half }
     }
@@ -51,7 +59,7 @@ impl<'m, M: Mmu> Space<'m, M> {
     /// # Errors
     /// [`What::NonCanonical`], [`What::OtherHalf`].
     pub fn walk(&self, va: Va) -> Result<Walk, Error> {
-        let page = Pages::one(Va::new(va.raw() & !0xfff))?;
+        let page = Pages::one(Level::L3.floor(va))?;
         self.check(page)?;
         let mut walk = Walk {
             va,
@@ -70,7 +78,8 @@ impl<'m, M: Mmu> Space<'m, M> {
         }
     }
 
-    /// Every mapping that has a page in `pages`, in ascending order. Each is whole, also where the range covers a part of a block.
+    /// Every mapping that has a page in `pages`, in ascending order. Each is whole, also where the
+    /// range covers a part of a block.
     ///
     /// # Errors
     /// [`What::OtherHalf`].
@@ -108,25 +117,26 @@ impl<'m, M: Mmu> Space<'m, M> {
         }
     }
 
-    /// The table that holds the first descriptor for `va` that is no table descriptor, and its level.
+    /// The table that holds the first descriptor for `va` that is no table descriptor, and its
+    /// level.
     #[inline]
     pub(crate) fn find(&self, va: Va) -> (M::Table, Level) {
-        let (mut table, mut level) = (self.root, Level::L0);
-        // At level 3 nothing is a table descriptor, so the loop ends there at the latest, without reading.
-        while let Some(below) = level.next() {
+        let mut table = self.root;
+        for level in Level::TABLES {
             match self.mmu.read(table, level.index(va)).next_table(level) {
-                Some(next) => (table, level) = (self.mmu.child(next), below),
-                None => break,
+                Some(next) => table = self.mmu.child(next),
+                None => return (table, level),
             }
         }
-        (table, level)
+        (table, Level::L3)
     }
 
-    /// Goes over the leaves of `pages` in ascending order, skipping holes. Walks from the root only where a table ends.
+    /// Goes over the leaves of `pages` in ascending order, skipping holes. Walks from the root only
+    /// where a table ends.
     ///
-    /// `f` gets the slots from a leaf to the end of its table or of the range, all of them wholly inside the range. It deals with as
-    /// many leaves as it likes and returns how many descriptors that were; 0 only together with a refusal, which ends
-    /// the sweep.
+    /// `f` gets the slots from a leaf to the end of its table or of the range, all of them wholly
+    /// inside the range. It deals with as many leaves as it likes and returns how many descriptors
+    /// that were; 0 only together with a refusal, which ends the sweep.
     ///
     /// Returns how many pages the slots spanned that `f` dealt with.
     pub(crate) fn sweep(
@@ -137,38 +147,24 @@ impl<'m, M: Mmu> Space<'m, M> {
         let (mut rest, mut dealt) = (pages, 0);
         while !rest.is_empty() {
             let (table, level) = self.find(rest.start());
-            loop {
-                let index = level.index(rest.start());
+            let mut index = level.index(rest.start());
+            while index < ENTRIES && !rest.is_empty() {
                 let desc = self.mmu.read(table, index);
                 if desc.is_table(level) {
-                    break; // another core has linked it, or it stands behind a block: descend
+                    break;
                 }
                 let mut n = 1;
                 if desc.is_valid() {
-                    let stop = |what| Error {
-                        what,
-                        at: rest.start(),
-                        done: pages.count() - rest.count(),
-                    };
+                    let stop = |what| Error::stopped(what, pages, rest);
                     let whole = rest.whole_slots(level);
                     if whole == 0 {
                         return Err(stop(What::PartOfBlock));
                     }
-                    let slots = Slots {
-                        table,
-                        level,
-                        at: index..index + whole,
-                        va: rest.start(),
-                    };
-                    n = f(slots).map_err(stop)? as u64;
-                    dealt += n * level.pages();
+                    n = f(Slots::new(table, level, rest.start(), whole)).map_err(stop)?;
+                    dealt += n as u64 * level.pages();
                 }
-                let last_of_table = rest.skip_slots(level, n);
-                let ended = index as u64 + n >= crate::addr::ENTRIES as u64;
-                rest = last_of_table;
-                if ended || rest.is_empty() {
-                    break;
-                }
+                index += n;
+                rest = rest.skip_slots(level, n);
             }
         }
         Ok(dealt)
@@ -195,7 +191,7 @@ impl Walk {
     /// The mapping of the address; `None` when the walk faults.
     pub fn mapping(&self) -> Option<Mapping> {
         let (level, desc) = (self.last, self.steps[usize::from(self.last.number())]);
-        let va = Va::new(self.va.raw() & !(level.size() - 1));
+        let va = level.floor(self.va);
         desc.is_leaf(level).then_some(Mapping { va, level, desc })
     }
 
@@ -204,7 +200,17 @@ impl Walk {
         let mapping = self.mapping()?;
         mapping
             .frame()
-            .checked_add((self.va.raw() - mapping.va.raw()) >> crate::addr::PAGE_SHIFT)
+            .checked_add((self.va.raw() - mapping.va.raw()) >> PAGE_SHIFT)
+    }
+}
+
+/// One step after the other: `L0 table 0x… → L1 … → L3 page 0x… normal rw-`.
+impl fmt::Display for Walk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.steps().enumerate().try_for_each(|(n, (level, desc))| {
+            let arrow = if n == 0 { "" } else { " → " };
+            write!(f, "{arrow}{level:?} {}", desc.at(level))
+        })
     }
 }
 
@@ -226,12 +232,10 @@ impl<M: Mmu> Iterator for Mappings<'_, M> {
             let va = self.rest.start();
             if self.left == 0 {
                 (self.table, self.level) = self.space.find(va);
-                self.left = crate::addr::ENTRIES - self.level.index(va);
+                self.left = ENTRIES - self.level.index(va);
             }
-            let (level, desc) = (
-                self.level,
-                self.space.mmu.read(self.table, self.level.index(va)),
-            );
+            let level = self.level;
+            let desc = self.space.mmu.read(self.table, level.index(va));
             if desc.is_table(level) {
                 self.left = 0;
                 continue;
@@ -239,11 +243,8 @@ impl<M: Mmu> Iterator for Mappings<'_, M> {
             self.left -= 1;
             self.rest = self.rest.skip_slots(level, 1);
             if desc.is_leaf(level) {
-                return Some(Mapping {
-                    va: Va::new(va.raw() & !(level.size() - 1)),
-                    level,
-                    desc,
-                });
+                let va = level.floor(va);
+                return Some(Mapping { va, level, desc });
             }
         }
         None

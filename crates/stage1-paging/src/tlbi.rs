@@ -1,10 +1,12 @@
-//! TLB invalidation instructions and their operands. Nothing else in the project composes these bits.
+//! TLB invalidation instructions and their operands. Nothing else in the project composes these
+//! bits.
 //!
-//! Operand layouts: Arm ARM DDI 0487, C5.5 (`TLBI VAE1IS` and its siblings), D8.14.5 (range operations).
+//! Operand layouts: Arm ARM DDI 0487, C5.5, `TLBI VAE1IS` and `TLBI RVAE1IS` with their siblings.
 
 use crate::addr::{Asid, Half, Level, PAGE_SHIFT, Va};
 
-/// What the cores' TLB invalidation can do. All cores must have it; `default()` is what every Armv8.0 core has.
+/// What the cores' TLB invalidation can do. All cores must have it; `default()` is what every
+/// Armv8.0 core has.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Features {
     /// FEAT_TLBIRANGE: ID_AA64ISAR0_EL1.TLB = 0b0010.
@@ -15,8 +17,8 @@ pub struct Features {
 
 /// One TLB invalidation: the instruction, and the operand for its register.
 ///
-/// All broadcast within the Inner Shareable domain. An unbroadcast one is never right when another core may have used the
-/// table, and no cheaper when none has.
+/// All broadcast within the Inner Shareable domain. An unbroadcast one is never right when another
+/// core may have used the table, and no cheaper when none has.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Tlbi {
     /// `tlbi vae1is`: one address, one ASID or global, walk caches too.
@@ -49,8 +51,8 @@ const TG_4K: u64 = 0b01 << 46;
 impl Tlbi {
     /// The invalidation of the entry for `va`.
     ///
-    /// `leaf_only` leaves walk caches alone. `level` is where the leaf stands, or `None` when that is not known or a table is
-    /// withdrawn; it becomes the TTL hint where there is FEAT_TTL.
+    /// `leaf_only` leaves walk caches alone. `level` is where the leaf stands, or `None` when that
+    /// is not known or a table is withdrawn; it becomes the TTL hint where there is FEAT_TTL.
     pub const fn page(
         half: Half,
         va: Va,
@@ -58,9 +60,11 @@ impl Tlbi {
         leaf_only: bool,
         features: Features,
     ) -> Self {
-        // VA[55:12] in bits 43:0. Bits 63:56 of the address must go, or they would spill into TTL and ASID.
+        // VA[55:12] in bits 43:0. Bits 63:56 of the address must go, or they would spill into TTL
+        // and ASID.
         let va = (va.raw() >> PAGE_SHIFT) & ((1 << 44) - 1);
-        // TTL[3:2] = 0b01 is the 4 KiB granule, TTL[1:0] the level. Level 0 has no leaves and no encoding.
+        // TTL[3:2] = 0b01 is the 4 KiB granule, TTL[1:0] the level. Level 0 has no leaves and no
+        // encoding.
         let ttl = match level {
             Some(level) if features.ttl && level.number() > 0 => {
                 (0b0100 | level.number() as u64) << 44
@@ -75,7 +79,8 @@ impl Tlbi {
         }
     }
 
-    /// The invalidation of `(num + 1) << (5 * scale + 1)` pages from `va`; `num` below 32, `scale` below 4.
+    /// The invalidation of `(num + 1) << (5 * scale + 1)` pages from `va`; `num` below 32, `scale`
+    /// below 4.
     ///
     /// `level` as in [`Tlbi::page`]: with a TTL the range must be aligned to that level, or it
     /// need not invalidate anything.
@@ -103,11 +108,23 @@ impl Tlbi {
         }
     }
 
-    /// The invalidation of a whole half. The upper half is global, and global entries go only with everything.
+    /// The invalidation of a whole half. The upper half is global, and global entries go only with
+    /// everything.
     pub const fn all(half: Half) -> Self {
         match half {
             Half::Lower(asid) => Tlbi::Aside1is(asid_field(asid)),
             Half::Upper => Tlbi::Vmalle1is,
+        }
+    }
+
+    /// The same for an address `pages` further up. Of page operations only; others are as they were.
+    const fn plus(self, pages: u64) -> Self {
+        match self {
+            Tlbi::Vae1is(x) => Tlbi::Vae1is(x + pages),
+            Tlbi::Vale1is(x) => Tlbi::Vale1is(x + pages),
+            Tlbi::Vaae1is(x) => Tlbi::Vaae1is(x + pages),
+            Tlbi::Vaale1is(x) => Tlbi::Vaale1is(x + pages),
+            other => other,
         }
     }
 
@@ -139,13 +156,46 @@ pub(crate) struct Run {
     pub level: Option<Level>,
 }
 
-/// Takes the next invalidation off a run; `None` when it is empty.
+/// One instruction, to be executed `count` times, its operand growing by `step`. So that a loop over
+/// pages is an addition, the instruction, and a branch.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Batch {
+    /// The first.
+    pub first: Tlbi,
+    /// How many, at least one.
+    pub count: u64,
+    /// What to add to the operand each time, in pages as the operand has them.
+    pub step: u64,
+}
+
+impl Batch {
+    /// Just this one.
+    pub(crate) const fn one(first: Tlbi) -> Self {
+        Self {
+            first,
+            count: 1,
+            step: 0,
+        }
+    }
+
+    /// Its instructions, one by one.
+    pub fn ops(self) -> impl Iterator<Item = Tlbi> {
+        (0..self.count).map(move |n| self.first.plus(n * self.step))
+    }
+}
+
+/// Takes the next invalidations off a run; `None` when it is empty.
 ///
-/// With range operations: from the largest SCALE down, each takes all the units of 2^(5·SCALE+1) pages that fit; an odd last page
-/// is left to a page operation. So a run up to 8 GiB takes at most five. (Linux counts SCALE down too since e2768b798a19, so
-/// that each BaseADDR keeps its alignment.)
-#[inline]
-pub(crate) fn step(run: &mut Run, half: Half, leaf_only: bool, features: Features) -> Option<Tlbi> {
+/// With range operations: from the largest SCALE down, each takes all the units of 2^(5·SCALE+1)
+/// pages that fit; an odd last page is left to a page operation. So a run up to 8 GiB takes at most
+/// five. (Linux's `__flush_tlb_range_op` counts SCALE down too, so that each BaseADDR keeps its
+/// alignment.)
+pub(crate) fn take(
+    run: &mut Run,
+    half: Half,
+    leaf_only: bool,
+    features: Features,
+) -> Option<Batch> {
     if run.pages == 0 {
         return None;
     }
@@ -163,27 +213,89 @@ pub(crate) fn step(run: &mut Run, half: Half, leaf_only: bool, features: Feature
             leaf_only,
             features,
         );
-        advance(run, units << (5 * scale + 1));
-        return Some(op);
+        let pages = units << (5 * scale + 1);
+        run.va = Va::new(run.va.raw().wrapping_add(pages << PAGE_SHIFT));
+        run.pages -= pages;
+        return Some(Batch::one(op));
     }
-    let op = Tlbi::page(half, run.va, run.level, leaf_only, features);
-    advance(run, run.stride);
-    Some(op)
+    let first = Tlbi::page(half, run.va, run.level, leaf_only, features);
+    let count = run.pages.div_ceil(run.stride);
+    run.pages = 0;
+    Some(Batch {
+        first,
+        count,
+        step: run.stride,
+    })
 }
 
-/// How many invalidations [`step`] makes of a run.
+/// How many invalidations [`take`] makes of a run.
 pub(crate) fn steps(run: &Run, features: Features) -> u64 {
     if features.range && run.pages > run.stride {
         let (large, rest) = (run.pages / RANGE_MAX_PAGES, run.pages % RANGE_MAX_PAGES);
-        // Scales 3 to 1 have 5 bits of the count each, scale 0 too; the last bit is the single page.
+        // Scales 3 to 1 have 5 bits of the count each, scale 0 too; the last bit is the single
+        // page.
         let scales = (0..4).filter(|s| (rest >> (5 * s + 1)) & 0x1f != 0).count() as u64;
         return large + scales + (rest & 1);
     }
     run.pages.div_ceil(run.stride)
 }
 
-fn advance(run: &mut Run, pages: u64) {
-    let pages = pages.min(run.pages);
-    run.va = Va::new(run.va.raw().wrapping_add(pages << PAGE_SHIFT));
-    run.pages -= pages;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::addr::Asid;
+
+    /// First page and pages that an operation names.
+    fn named(op: Tlbi, stride: u64) -> (u64, u64) {
+        match op {
+            Tlbi::Vale1is(x) => (x & ((1 << 44) - 1), stride),
+            Tlbi::Rvale1is(x) => (x & ((1 << 37) - 1), op.reach().unwrap()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn covers_exactly(pages: u64, stride: u64, features: Features) {
+        let run = Run {
+            va: Va::new(0x4000_0000),
+            pages,
+            stride,
+            level: Some(Level::L3),
+        };
+        let (mut rest, mut next, mut count) = (run, 0x4_0000, 0);
+        while let Some(batch) = take(&mut rest, Half::Lower(Asid(1)), true, features) {
+            for op in batch.ops() {
+                let (first, n) = named(op, stride);
+                assert_eq!(first, next, "gap in {pages} pages");
+                next += n;
+                count += 1;
+            }
+        }
+        assert_eq!(next, 0x4_0000 + pages);
+        assert_eq!(count, steps(&run, features), "{pages} pages by {stride}");
+    }
+
+    #[test]
+    fn every_run_is_covered_exactly_and_counted_right() {
+        for range in [false, true] {
+            let features = Features { range, ttl: false };
+            for pages in (1..5000)
+                .chain((1 << 16) - 3..(1 << 16) + 3)
+                .chain([RANGE_MAX_PAGES - 1, RANGE_MAX_PAGES])
+            {
+                covers_exactly(pages, 1, features);
+            }
+            for blocks in (1..200).chain([4096, 4097, 8191, 10_000]) {
+                covers_exactly(blocks * 512, 512, features);
+            }
+            covers_exactly(3 << 18, 1 << 18, features);
+        }
+        covers_exactly(
+            3 * RANGE_MAX_PAGES + 77_777,
+            1,
+            Features {
+                range: true,
+                ttl: true,
+            },
+        );
+    }
 }

@@ -11,6 +11,9 @@ use tock_registers::interfaces::{ReadWriteable, Readable, Writeable};
 
 use super::barrier;
 use super::tables::{Hardware, Table};
+use mmu_check::What;
+
+use crate::check;
 use crate::event::{self, Kind};
 
 /// The current task's address: SP_EL0, which nothing at EL1 uses as a stack.
@@ -173,6 +176,10 @@ pub unsafe fn set_ttbr0(root: Table, asid: Asid) {
     TTBR0_EL1.set(value);
     barrier::isb();
     event::record(Kind::Ttbr0, value, 0, 0);
+    check::tell(What::Ttbr0 {
+        root: Hardware::root_address(root).raw(),
+        asid: asid.0,
+    });
 }
 
 /// Leaves the lower half empty, with ASID 0.
@@ -180,6 +187,10 @@ pub fn clear_ttbr0() {
     TTBR0_EL1.set(lazy_mmu_boot::empty_table());
     barrier::isb();
     event::record(Kind::Ttbr0, lazy_mmu_boot::empty_table(), 0, 0);
+    check::tell(What::Ttbr0 {
+        root: lazy_mmu_boot::empty_table(),
+        asid: 0,
+    });
 }
 
 /// From the early tables to the kernel's: TTBR1 gets the new root, TTBR0 nothing, and writable

@@ -5,11 +5,13 @@
 
 use core::arch::asm;
 
-use stage1_paging::{Debt, Done, Features, Tlbi};
+use stage1_paging::{Batch, Debt, Done, Features, Half, Tlbi};
+
+use mmu_check::{Op, What};
 
 use super::barrier;
 use crate::event::{self, Kind};
-use crate::task;
+use crate::{check, task};
 
 /// Carries out what `debt` asks for, and returns the proof.
 ///
@@ -20,65 +22,96 @@ use crate::task;
 /// would discard it.
 pub fn invalidate(debt: Debt, features: Features) -> Done {
     barrier::dsb_ishst();
-    for operation in debt.ops(features) {
-        execute(operation);
+    for batch in debt.batches(features) {
+        execute(batch);
     }
     barrier::dsb_ish();
     barrier::isb();
+    if check::is_on() {
+        let asid = match debt.half() {
+            Half::Lower(asid) => asid.0,
+            Half::Upper => 0,
+        };
+        debt.pages()
+            .for_each(|pages| check::tell_done(pages, asid, debt.frees_tables()));
+    }
     debt.done()
 }
 
 macro_rules! tlbi {
-    ($name:literal, $operand:expr) => {
-        // SAFETY: dropping translations makes later accesses walk the tables again, which is always allowed. Not `nomem`: no store
-        // to a table moves behind it.
-        unsafe {
-            asm!(
-                ".arch armv8.4-a", // the range operations; executed only where the ID register has them
-                concat!("tlbi ", $name, ", {0}"),
-                in(reg) $operand,
-                options(nostack, preserves_flags)
-            )
+    ($name:literal, $batch:expr, $operand:expr) => {
+        for index in 0..$batch.count {
+            let operand = $operand.wrapping_add(index * $batch.step);
+            // SAFETY: dropping translations makes later accesses walk the tables again, which is
+            // always allowed. Not `nomem`: no store to a table moves behind it.
+            unsafe {
+                asm!(
+                    // The range operations; executed only where the ID register has them.
+                    ".arch armv8.4-a",
+                    concat!("tlbi ", $name, ", {0}"),
+                    in(reg) operand,
+                    options(nostack, preserves_flags)
+                )
+            }
         }
     };
 }
 
-fn execute(operation: Tlbi) {
-    let (code, operand) = match operation {
-        Tlbi::Vae1is(operand) => (0, operand),
-        Tlbi::Vale1is(operand) => (1, operand),
-        Tlbi::Vaae1is(operand) => (2, operand),
-        Tlbi::Vaale1is(operand) => (3, operand),
-        Tlbi::Rvae1is(operand) => (4, operand),
-        Tlbi::Rvale1is(operand) => (5, operand),
-        Tlbi::Rvaae1is(operand) => (6, operand),
-        Tlbi::Rvaale1is(operand) => (7, operand),
-        Tlbi::Aside1is(operand) => (8, operand),
-        Tlbi::Vmalle1is => (9, 0),
-    };
-    match operation {
-        Tlbi::Vae1is(_) => tlbi!("vae1is", operand),
-        Tlbi::Vale1is(_) => tlbi!("vale1is", operand),
-        Tlbi::Vaae1is(_) => tlbi!("vaae1is", operand),
-        Tlbi::Vaale1is(_) => tlbi!("vaale1is", operand),
-        Tlbi::Rvae1is(_) => tlbi!("rvae1is", operand),
-        Tlbi::Rvale1is(_) => tlbi!("rvale1is", operand),
-        Tlbi::Rvaae1is(_) => tlbi!("rvaae1is", operand),
-        Tlbi::Rvaale1is(_) => tlbi!("rvaale1is", operand),
-        Tlbi::Aside1is(_) => tlbi!("aside1is", operand),
+fn execute(batch: Batch) {
+    match batch.first {
+        Tlbi::Vae1is(operand) => tlbi!("vae1is", batch, operand),
+        Tlbi::Vale1is(operand) => tlbi!("vale1is", batch, operand),
+        Tlbi::Vaae1is(operand) => tlbi!("vaae1is", batch, operand),
+        Tlbi::Vaale1is(operand) => tlbi!("vaale1is", batch, operand),
+        Tlbi::Rvae1is(operand) => tlbi!("rvae1is", batch, operand),
+        Tlbi::Rvale1is(operand) => tlbi!("rvale1is", batch, operand),
+        Tlbi::Rvaae1is(operand) => tlbi!("rvaae1is", batch, operand),
+        Tlbi::Rvaale1is(operand) => tlbi!("rvaale1is", batch, operand),
+        Tlbi::Aside1is(operand) => tlbi!("aside1is", batch, operand),
         // SAFETY: as above.
         Tlbi::Vmalle1is => unsafe { asm!("tlbi vmalle1is", options(nostack, preserves_flags)) },
     }
     let counts = task::counts();
-    counts.tlbi.add(1);
-    match operation.reach() {
-        Some(pages) => counts.reach.add(pages),
+    counts.tlbi.add(batch.count);
+    match batch.first.reach() {
+        Some(pages) => counts.reach.add(pages * batch.count),
         None => counts.full.add(1),
     }
     event::record(
         Kind::Tlbi,
-        operand,
-        code,
-        operation.reach().unwrap_or(u64::MAX),
+        parts(batch.first).1,
+        batch.count,
+        batch.first.reach().unwrap_or(u64::MAX),
     );
+    if check::is_on() {
+        tell(batch);
+    }
+}
+
+/// The instruction's name, and its operand; one without an operand gets 0.
+fn parts(operation: Tlbi) -> (&'static str, u64) {
+    match operation {
+        Tlbi::Vae1is(operand) => ("vae1is", operand),
+        Tlbi::Vale1is(operand) => ("vale1is", operand),
+        Tlbi::Vaae1is(operand) => ("vaae1is", operand),
+        Tlbi::Vaale1is(operand) => ("vaale1is", operand),
+        Tlbi::Rvae1is(operand) => ("rvae1is", operand),
+        Tlbi::Rvale1is(operand) => ("rvale1is", operand),
+        Tlbi::Rvaae1is(operand) => ("rvaae1is", operand),
+        Tlbi::Rvaale1is(operand) => ("rvaale1is", operand),
+        Tlbi::Aside1is(operand) => ("aside1is", operand),
+        Tlbi::Vmalle1is => ("vmalle1is", 0),
+    }
+}
+
+/// Tells the rules each instruction of a batch that was executed.
+#[cold]
+fn tell(batch: Batch) {
+    for operation in batch.ops() {
+        let (name, operand) = parts(operation);
+        // Every name above is one of theirs.
+        if let Some(op) = Op::named(name) {
+            check::tell(What::Tlbi { op, operand });
+        }
+    }
 }

@@ -57,8 +57,8 @@ fn translate(va: Va, write: bool, synchronise: impl Fn()) -> Result<Pa, Fault> {
     decode(par, va, write)
 }
 
-/// PAR_EL1 in its two formats (Arm ARM, PAR_EL1): F clear and PA in bits 47..12 (with 4 KiB pages
-/// and no FEAT_LPA2), or F set and the fault status in FST, bits 6..1.
+/// PAR_EL1 in its two formats (Arm ARM, PAR_EL1): F clear, and PA in bits 47..12 (4 KiB pages
+/// without FEAT_LPA2); or F set, and the fault status in FST, bits 6..1.
 fn decode(par: u64, va: Va, write: bool) -> Result<Pa, Fault> {
     if par & 1 != 0 {
         return Err(Fault {

@@ -38,16 +38,16 @@ impl Esr {
         (self.0 & 0x3F) as u8
     }
 
-    /// It is an abort, and FAR_EL1 holds its address (FnV is clear). FnV means something for
-    /// external aborts only.
+    /// FAR_EL1 holds an address of this exception: it is an abort, a misaligned PC or a watchpoint.
+    /// Only a synchronous external abort that is not on a walk may say that FAR is not valid
+    /// (FnV).
     pub const fn has_address(self) -> bool {
         match self.class() {
             Self::DATA_ABORT
             | Self::DATA_ABORT_EL0
             | Self::INSTRUCTION_ABORT
             | Self::INSTRUCTION_ABORT_EL0 => !(self.bit(10) && self.fault_status() == 0b01_0000),
-            // PC alignment, watchpoints, a Memory Copy and Set exception's FAR is not an abort's.
-            0x22 | 0x34 | 0x35 => true,
+            Self::PC_ALIGNMENT | 0x34 | 0x35 => true,
             _ => false,
         }
     }
@@ -78,7 +78,7 @@ impl fmt::Display for Esr {
             0x01 => write!(
                 f,
                 ": {}",
-                ["WFI", "WFE", "WFIT", "WFET"][self.field(0, 2) as usize]
+                ["WFI", "WFE", "WFIT", "WFET"][(self.0 & 3) as usize]
             ),
             0x0D => write!(f, ": BTYPE {}", self.field(0, 2)),
             0x11 | 0x15 | 0x16 | 0x17 => write!(f, " #{:#x}", self.field(0, 16)),

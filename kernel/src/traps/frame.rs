@@ -75,14 +75,11 @@ impl fmt::Display for Vector {
             "EL0 in AArch64",
             "EL0 in AArch32",
         ];
-        let (what, from) = (self.0 & 3, self.0 >> 2 & 3);
-        write!(
-            f,
-            "{} from {} (vector {})",
-            WHAT[what as usize],
-            FROM[from as usize],
-            self.0 & 15
-        )?;
+        let (what, from) = (
+            WHAT[(self.0 & 3) as usize],
+            FROM[(self.0 >> 2 & 3) as usize],
+        );
+        write!(f, "{what} from {from} (vector {})", self.0 & 15)?;
         if self.overflowed() {
             f.write_str(", kernel stack overflow")
         } else {

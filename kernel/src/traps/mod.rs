@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `vectors.s` | the vector table: stack check, save, call [`trap`], restore |
+//! | `vectors.s` | the vector table: stack check, save, call `trap`, restore |
 //! | `frame.rs` | [`TrapFrame`], what was saved; [`Vector`], where it came in |
 //! | `fixup.rs` | instructions that may fault by intent |
 //! | `esr.rs`, `fault.rs` | ESR_EL1 in words, and the [`Fault`] that an access takes |

@@ -55,9 +55,10 @@ pub(super) fn write(out: &mut impl Write, va: Va) -> fmt::Result {
     Ok(())
 }
 
-/// The word at physical address `slot`, if the linear map has it. The MMU is asked first: it
-/// answers without an exception where a load would take one, so the probe's own fix-up is only
-/// needed for memory that is mapped and not there.
+/// The word at physical address `slot`, if the linear map has it.
+///
+/// The MMU is asked first: it answers without an exception where a load would take one, so the
+/// probe's fix-up is only needed for memory that is mapped and not there.
 fn read(slot: u64) -> Option<u64> {
     let va = layout::linear(Pa::new(slot)?);
     translate::read_uncounted(va).ok()?;

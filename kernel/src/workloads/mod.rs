@@ -26,7 +26,8 @@ use alloc::vec::Vec;
 use lazy_mmu::Policy;
 
 use crate::mem::frames;
-use crate::task::{self, Tally};
+use crate::mode;
+use crate::task::Tally;
 
 pub use measure::{Row, check_same_work};
 
@@ -123,10 +124,7 @@ pub(crate) use failure;
 /// # Errors
 /// The first check that failed.
 pub fn run(run: Run, policy: Policy, size: Size) -> Result<Option<Row>, Failure> {
-    task::current()
-        .mmu
-        .set_policy(policy)
-        .map_err(|error| failure!("{error}"))?;
+    mode::set_policy(policy).map_err(|error| failure!("{error}"))?;
     let free_before = frames::free_count();
     let mut row = Row::new(run, policy, size);
     match run {

@@ -8,7 +8,7 @@
 //! | `cpu` `smp` `mem` `gic` `el2` `icount` | the machine, as the boot runner's options of that name | its defaults |
 //! | `args` | the kernel's command line | empty |
 //! | `verdict` | the status the boot must end with | 0 |
-//! | `expect` | what the console must contain; may come several times | nothing |
+//! | `expect` | what the kernel, or the runner after it, must say; may come several times | nothing |
 //! | `timeout` | seconds until QEMU is killed | 60 |
 //! | `witness` | `off`: do not compare with the plugin | `must` |
 

@@ -28,11 +28,11 @@ fn differences(case: &Case, outcome: &Outcome) -> Vec<String> {
     if outcome.verdict != case.verdict {
         wrong.push(format!("wanted {}, got {}", case.verdict, outcome.verdict));
     }
-    let missing = case
-        .expect
-        .iter()
-        .filter(|text| !outcome.console.contains(text.as_str()));
-    wrong.extend(missing.map(|text| format!("the console does not contain `{text}`")));
+    let said = |text: &str| {
+        outcome.console.contains(text) || outcome.notes.iter().any(|note| note.contains(text))
+    };
+    let missing = case.expect.iter().filter(|text| !said(text));
+    wrong.extend(missing.map(|text| format!("neither kernel nor runner said `{text}`")));
     wrong
 }
 
@@ -94,7 +94,7 @@ mod tests {
             wrong(line, &outcome(Verdict::Panic, "FAR 0\n")),
             [
                 "wanted verdict 4 (unexpected exception), got verdict 3 (panic)",
-                "the console does not contain `ESR 0x`"
+                "neither kernel nor runner said `ESR 0x`"
             ]
         );
         assert_eq!(wrong("", &outcome(Verdict::CheckFailed, "")).len(), 1);

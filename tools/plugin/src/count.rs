@@ -17,7 +17,9 @@ const CORES: usize = 512;
 struct Own(AtomicU64);
 
 impl Own {
-    const ZERO: Self = Self(AtomicU64::new(0));
+    const fn zero() -> Self {
+        Self(AtomicU64::new(0))
+    }
 
     fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -45,14 +47,16 @@ struct Core {
 }
 
 impl Core {
-    const NEW: Self = Self {
-        dsb: Own::ZERO,
-        isb: Own::ZERO,
-        dmb: Own::ZERO,
-        tlbi: Own::ZERO,
-        instructions: Own::ZERO,
-        tag: Own::ZERO,
-    };
+    const fn new() -> Self {
+        Self {
+            dsb: Own::zero(),
+            isb: Own::zero(),
+            dmb: Own::zero(),
+            tlbi: Own::zero(),
+            instructions: Own::zero(),
+            tag: Own::zero(),
+        }
+    }
 }
 
 /// Sums over all cores: dsb, isb, dmb, tlbi, instructions.
@@ -92,7 +96,7 @@ impl Witness {
             out: None,
         };
         Self {
-            cores: [const { Core::NEW }; CORES],
+            cores: [const { Core::new() }; CORES],
             windows: Mutex::new(windows),
         }
     }

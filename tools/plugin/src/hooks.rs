@@ -1,75 +1,16 @@
-//! QEMU's side: the dozen declarations of its plugin interface that are needed, and what it calls.
+//! What QEMU calls: when it loads the plugin, when it has translated a block, in front of every instruction, at the end.
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::fs::File;
 use std::ptr;
 
+use crate::api::{self, Block, Info, Instruction, OnInstruction, PluginId};
 use crate::count::Witness;
 use crate::decode::{Kind, decode};
 
-/// The version of the interface this is built for. QEMU reads it before anything else.
-#[unsafe(no_mangle)]
-pub static qemu_plugin_version: c_int = version();
-
-const fn version() -> c_int {
-    match c_int::from_str_radix(env!("PLUGIN_API"), 10) {
-        Ok(version) => version,
-        Err(_) => panic!("PLUGIN_API is a number: build.rs has parsed it"),
-    }
-}
-
-/// `QEMU_PLUGIN_CB_NO_REGS`: the callback looks at no registers.
-const NO_REGS: c_int = 0;
-
-type PluginId = u64;
-
-/// A translated block; QEMU's own.
-#[repr(C)]
-pub struct Block([u8; 0]);
-
-/// A translated instruction; QEMU's own.
-#[repr(C)]
-pub struct Instruction([u8; 0]);
-
-/// What QEMU says of itself, as far as it is looked at.
-#[repr(C)]
-pub struct Info {
-    target_name: *const c_char,
-    oldest_version: c_int,
-    version: c_int,
-    system_emulation: bool,
-}
-
-// SAFETY: as in qemu-plugin.h of the version that `qemu_plugin_version` names; QEMU loads no plugin of another.
-unsafe extern "C" {
-    fn qemu_plugin_register_vcpu_tb_trans_cb(
-        id: PluginId,
-        callback: extern "C" fn(PluginId, *mut Block),
-    );
-    fn qemu_plugin_register_vcpu_insn_exec_cb(
-        instruction: *mut Instruction,
-        callback: extern "C" fn(c_uint, *mut c_void),
-        flags: c_int,
-        data: *mut c_void,
-    );
-    fn qemu_plugin_register_atexit_cb(
-        id: PluginId,
-        callback: extern "C" fn(PluginId, *mut c_void),
-        data: *mut c_void,
-    );
-    fn qemu_plugin_tb_n_insns(block: *const Block) -> usize;
-    fn qemu_plugin_tb_get_insn(block: *const Block, index: usize) -> *mut Instruction;
-    fn qemu_plugin_insn_size(instruction: *const Instruction) -> usize;
-    #[cfg(not(insn_data_copies))]
-    fn qemu_plugin_insn_data(instruction: *const Instruction) -> *const c_void;
-    #[cfg(insn_data_copies)]
-    fn qemu_plugin_insn_data(instruction: *const Instruction, to: *mut c_void, len: usize)
-    -> usize;
-}
-
 static WITNESS: Witness = Witness::new();
 
-/// QEMU has loaded the plugin: `argv` are its arguments, of which there is one, `out=FILE`. Ends with 0 if all is well.
+/// QEMU has loaded the plugin: `argv` are its arguments, of which there is one, `out=FILE`. Returns 0 if all is well.
 ///
 /// # Safety
 /// To be called by QEMU: `info` and the `argc` strings of `argv` are valid for the length of the call.
@@ -87,30 +28,24 @@ pub unsafe extern "C" fn qemu_plugin_install(
     if target != c"aarch64" || !info.system_emulation {
         return refuse("this plugin knows AArch64 systems only");
     }
-    let arguments = (0..usize::try_from(argc).unwrap_or(0)).map(|i| {
+    let mut arguments = (0..usize::try_from(argc).unwrap_or(0)).map(|i| {
         // SAFETY: `i` is below `argc`, the length of `argv`.
         let argument = unsafe { argv.add(i) };
         // SAFETY: in bounds, as above.
         let argument = unsafe { *argument };
         // SAFETY: QEMU's arguments are strings with an end.
-        unsafe { CStr::from_ptr(argument) }
-            .to_string_lossy()
-            .into_owned()
+        unsafe { CStr::from_ptr(argument) }.to_string_lossy()
     });
-    let Some(path) = arguments
-        .filter_map(|argument| argument.strip_prefix("out=").map(str::to_owned))
-        .last()
-    else {
+    let out = arguments.find_map(|argument| argument.strip_prefix("out=").map(str::to_owned));
+    let Some(path) = out else {
         return refuse("say where the windows go: out=FILE");
     };
     match File::create(&path) {
         Ok(file) => WITNESS.write_to(file),
         Err(why) => return refuse(&format!("cannot write {path}: {why}")),
     }
-    // SAFETY: `id` is this plugin's, and the callback lives as long as the library, which is never unloaded.
-    unsafe { qemu_plugin_register_vcpu_tb_trans_cb(id, translated) };
-    // SAFETY: as above.
-    unsafe { qemu_plugin_register_atexit_cb(id, ended, ptr::null_mut()) };
+    // SAFETY: the number is the one QEMU passes.
+    unsafe { api::register(id) };
     0
 }
 
@@ -120,50 +55,41 @@ fn refuse(why: &str) -> c_int {
 }
 
 /// QEMU has translated a block: asks for a call in front of each of its instructions.
-extern "C" fn translated(_: PluginId, block: *mut Block) {
-    // SAFETY: QEMU's block is valid for the length of this call.
-    let length = unsafe { qemu_plugin_tb_n_insns(block) };
+///
+/// # Safety
+/// The block is valid for the length of the call.
+pub unsafe fn translated(block: *const Block) {
+    // SAFETY: valid, as the caller says.
+    let length = unsafe { api::qemu_plugin_tb_n_insns(block) };
     for index in 0..length {
         // SAFETY: `index` is below the block's length.
-        let instruction = unsafe { qemu_plugin_tb_get_insn(block, index) };
-        let kind = word(instruction).map_or(Kind::Plain, decode);
-        let (callback, data): (extern "C" fn(c_uint, *mut c_void), _) = match kind {
+        let instruction = unsafe { api::qemu_plugin_tb_get_insn(block, index) };
+        // SAFETY: an instruction of a valid block.
+        let kind = unsafe { kind(instruction) };
+        let (callback, data): (OnInstruction, usize) = match kind {
             Kind::Plain => (plain, 0),
-            _ => (special, pack(kind)),
+            kind => (special, pack(kind)),
         };
-        // SAFETY: the instruction is of this block, the callback lives as long as the library, and the data is no
-        // pointer to anything.
+        let data = ptr::without_provenance_mut(data);
+        // SAFETY: an instruction of a valid block; the callback lives as long as the library, which is never unloaded;
+        // the data points to nothing and is not followed.
         unsafe {
-            qemu_plugin_register_vcpu_insn_exec_cb(
-                instruction,
-                callback,
-                NO_REGS,
-                ptr::without_provenance_mut(data),
-            );
+            api::qemu_plugin_register_vcpu_insn_exec_cb(instruction, callback, api::NO_REGS, data);
         }
     }
 }
 
-/// The word of an instruction; `None` if it is no word (AArch32 has halves).
-fn word(instruction: *mut Instruction) -> Option<u32> {
-    // SAFETY: QEMU's instruction, valid while its block is being looked at.
-    if unsafe { qemu_plugin_insn_size(instruction) } != 4 {
-        return None;
+/// What an instruction is to the witness. One that is no word is none of ours: AArch32 has halves.
+///
+/// # Safety
+/// It is valid.
+unsafe fn kind(instruction: *const Instruction) -> Kind {
+    // SAFETY: valid, as the caller says.
+    if unsafe { api::qemu_plugin_insn_size(instruction) } != 4 {
+        return Kind::Plain;
     }
-    let mut bytes = [0_u8; 4];
-    #[cfg(insn_data_copies)]
-    // SAFETY: valid as above; the buffer has the length that is said.
-    unsafe {
-        qemu_plugin_insn_data(instruction, bytes.as_mut_ptr().cast(), bytes.len());
-    }
-    #[cfg(not(insn_data_copies))]
-    {
-        // SAFETY: valid as above.
-        let data = unsafe { qemu_plugin_insn_data(instruction) };
-        // SAFETY: QEMU's data has the size that was just read, four bytes, with no alignment promised.
-        bytes = unsafe { data.cast::<[u8; 4]>().read_unaligned() };
-    }
-    Some(u32::from_le_bytes(bytes))
+    // SAFETY: valid, as the caller says, and its size was just read.
+    decode(u32::from_le_bytes(unsafe { api::bytes(instruction) }))
 }
 
 extern "C" fn plain(core: c_uint, _: *mut c_void) {
@@ -174,7 +100,8 @@ extern "C" fn special(core: c_uint, data: *mut c_void) {
     WITNESS.begins(core as usize, unpack(data.addr()));
 }
 
-extern "C" fn ended(_: PluginId, _: *mut c_void) {
+/// QEMU ends.
+pub fn ended() {
     WITNESS.finish();
 }
 

@@ -18,8 +18,10 @@
 //! A start of a window that is open, an end of one that is not, and a window that is never ended are written as lines
 //! that begin with `!`.
 
+// A test program has no QEMU around it that `api` and `hooks` could be linked with.
+#[cfg(not(test))]
+mod api;
 mod count;
 mod decode;
-// A test program has no QEMU around it that these could be linked with.
 #[cfg(not(test))]
 mod hooks;

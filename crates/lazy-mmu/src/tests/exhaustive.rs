@@ -10,7 +10,7 @@ use crate::{Call, Cpu, Hook, Misuse, Policy, Slot, TaskMmu};
 use core::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::vec::Vec;
-use std::{format, print, println, thread};
+use std::{println, thread};
 
 const ACTS: [Act; 5] = [
     Act::Call(Call::Enable),
@@ -270,9 +270,8 @@ fn check_all(policy: Policy, counts: u16, pauses: u16, flags: &[bool], irqs: u8)
             scope.spawn(work);
         }
     });
-    print!("{}", format!("exhaustive {:8}", policy.name()));
     println!(
-        "{:>8} states {:>11} transitions, of which {:>11} with an interrupt inside",
+        "exhaustive {policy:8}{:>8} states {:>11} transitions, of which {:>11} with an interrupt inside",
         visited.states.load(Ordering::Relaxed),
         visited.transitions.load(Ordering::Relaxed),
         visited.interrupted.load(Ordering::Relaxed),

@@ -8,6 +8,8 @@
 use crate::{Hook, Misuse};
 
 mod exhaustive;
+mod interleave;
+mod pairs;
 mod tables;
 
 /// What an observer outside of the crate notices.

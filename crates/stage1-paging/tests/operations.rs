@@ -1,0 +1,410 @@
+//! What the operations do and refuse, one by one. The random test has the combinations.
+
+mod common;
+
+use common::*;
+use stage1_paging::model::{Model, Seen};
+use stage1_paging::*;
+
+const GIB: u64 = 1 << 30;
+const MIB2: u64 = 2 << 20;
+
+fn model() -> Model {
+    Model::new(2, FULL)
+}
+
+fn failure<T: std::fmt::Debug>(result: Result<T, Error>) -> (What, u64, u64) {
+    let e = result.unwrap_err();
+    (e.what, e.at.raw(), e.done)
+}
+
+fn list(space: &Space<'_, Model>, pages: Pages) -> Vec<(u64, u64, Level)> {
+    let each = |m: Mapping| (m.va.raw(), m.frame().pa().raw() >> 12, m.level);
+    space.mappings(pages).unwrap().map(each).collect()
+}
+
+#[test]
+fn ranges_are_checked_when_they_are_made() {
+    let new = |va, n| Pages::new(Va::new(va), n).map_err(|e| e.what);
+    assert_eq!(new(1, 1), Err(What::Misaligned));
+    assert_eq!(new(1 << 48, 1), Err(What::NonCanonical));
+    assert_eq!(new(0xfffe_ffff_ffff_f000, 1), Err(What::NonCanonical));
+    assert_eq!(new((1 << 48) - 4096, 2), Err(What::TooLong));
+    assert_eq!(new(0u64.wrapping_sub(4096), 2), Err(What::TooLong));
+    assert_eq!(new(0, u64::MAX), Err(What::TooLong));
+    assert_eq!(new(0, 1 << 36), Ok(Pages::whole(TASK)));
+    assert_eq!(new(!0 << 48, 1 << 36), Ok(Pages::whole(Half::Upper)));
+    assert!(new(0u64.wrapping_sub(4096), 1).unwrap().skip(1).is_empty());
+    let pieces: Vec<u64> = pages(0, 10).chunks(4).map(Pages::count).collect();
+    assert_eq!(pieces, [4, 4, 2]);
+    assert!(Pa::new(1 << 48).is_none() && Frame::new(Pa::new(1).unwrap()).is_none());
+    assert!(ram(0).checked_add(u64::MAX).is_none());
+}
+
+#[test]
+fn the_largest_fit_uses_blocks_where_both_sides_are_aligned() {
+    let model = model();
+    let space = model.space(Half::Upper);
+    let base = 0xffff_8000_0000_0000;
+    let start = base + GIB - MIB2 - 4096;
+    // One page, one 2 MiB block, one 1 GiB block, one 2 MiB block, one page.
+    let n = (GIB + 2 * MIB2) / 4096 + 2;
+    let first = frame((2 * GIB - MIB2) / 4096 - 1);
+    space
+        .map(pages(start, n), first, Prot::RW, Fit::Largest)
+        .unwrap();
+    let levels: Vec<Level> = list(&space, pages(start, n)).iter().map(|m| m.2).collect();
+    assert_eq!(
+        levels,
+        [Level::L3, Level::L2, Level::L1, Level::L2, Level::L3]
+    );
+    for offset in [0, 4096, MIB2, MIB2 + 4096, GIB, (n - 1) * 4096] {
+        let there = space.walk(Va::new(start + offset)).unwrap();
+        assert_eq!(there.frame(), first.checked_add(offset / 4096));
+        let page = Seen::Page(there.frame().unwrap(), Prot::RW);
+        assert_eq!(seen(&model, &space, start + offset), only(page));
+    }
+    let mut gather = space.gather(Parked::default());
+    assert_eq!(space.unmap(pages(start, n), &mut gather), Ok(n));
+    let (parked, _) = gather.finish();
+    assert_eq!(parked.0.iter().map(|m| m.frames()).sum::<u64>(), n);
+    assert_eq!(seen(&model, &space, start + MIB2), only(Seen::Fault));
+}
+
+#[test]
+fn pages_are_pages_where_pages_are_asked_for() {
+    let model = model();
+    let space = model.space(TASK);
+    space
+        .map(pages(0, 1024), frame(0), Prot::RW, Fit::Pages)
+        .unwrap();
+    assert!(
+        list(&space, pages(0, 1024))
+            .iter()
+            .all(|m| m.2 == Level::L3)
+    );
+}
+
+#[test]
+fn the_very_last_page_of_either_half() {
+    for (half, va) in [
+        (TASK, (1 << 48) - 4096),
+        (Half::Upper, 0u64.wrapping_sub(4096)),
+    ] {
+        let model = model();
+        let space = model.space(half);
+        space.map_page(Va::new(va), ram(3), Prot::RX).unwrap();
+        assert_eq!(
+            list(&space, Pages::whole(half)),
+            [(va, ram(3).pa().raw() >> 12, Level::L3)]
+        );
+        assert_eq!(seen(&model, &space, va), only(Seen::Page(ram(3), Prot::RX)));
+        let mut gather = space.gather(());
+        assert_eq!(space.unmap(Pages::whole(half), &mut gather), Ok(1));
+        let _ = gather.finish();
+        assert_eq!(seen(&model, &space, va), only(Seen::Fault));
+    }
+}
+
+#[test]
+fn refusals_change_nothing() {
+    let model = model();
+    let space = model.space(TASK);
+    let rwx = Prot {
+        access: Access::ReadWriteExecute,
+        ..Prot::RW
+    };
+    let device = Prot {
+        access: Access::ReadExecute,
+        ..Prot::DEVICE
+    };
+    let upper = Pages::whole(Half::Upper).take(1);
+    let mut gather = space.gather(());
+    assert_eq!(
+        failure(space.map(pages(0, 1), ram(0), rwx, Fit::Pages)).0,
+        What::WriteAndExecute
+    );
+    assert_eq!(
+        failure(space.map(pages(0, 1), ram(0), device, Fit::Pages)).0,
+        What::ExecutableDevice
+    );
+    assert_eq!(
+        failure(space.map(pages(0, 2), frame((1 << 36) - 1), Prot::RW, Fit::Pages)).0,
+        What::OutputTooHigh
+    );
+    assert_eq!(
+        failure(space.map(upper, ram(0), Prot::RW, Fit::Pages)).0,
+        What::OtherHalf
+    );
+    assert_eq!(failure(space.unmap(upper, &mut gather)).0, What::OtherHalf);
+    assert_eq!(
+        failure(space.move_pages(pages(0, 1), upper.start(), &mut gather)).0,
+        What::OtherHalf
+    );
+    assert_eq!(failure(space.walk(Va::new(1 << 50))).0, What::NonCanonical);
+    assert_eq!(
+        failure(space.protect(pages(0, 1), Access::ReadWriteExecute, &mut gather)).0,
+        What::WriteAndExecute
+    );
+    let _ = gather.finish();
+    assert_eq!(
+        (model.tables(), list(&space, Pages::whole(TASK)).len()),
+        (1, 0)
+    );
+    assert!(
+        space.map(pages(0, 0), ram(0), Prot::RW, Fit::Pages).is_ok(),
+        "nothing to do is no failure"
+    );
+}
+
+#[test]
+fn out_of_frames_says_how_far_it_got_and_owes_for_it() {
+    let model = model();
+    let space = model.space(TASK);
+    model.limit_tables(3);
+    let range = pages(MIB2 - 2 * 4096, 4);
+    assert_eq!(
+        failure(space.map(range, ram(0), Prot::RW, Fit::Pages)),
+        (What::OutOfFrames, MIB2, 2)
+    );
+    assert_eq!(
+        seen(&model, &space, MIB2 - 4096),
+        only(Seen::Page(ram(1), Prot::RW))
+    );
+    // Half a move, for the same reason; then all of it.
+    let mut gather = space.gather(());
+    let to = Va::new(2 * MIB2 - 4096);
+    assert_eq!(
+        failure(space.move_pages(range.take(2), to, &mut gather)),
+        (What::OutOfFrames, MIB2 - 2 * 4096, 0)
+    );
+    model.limit_tables(1);
+    assert_eq!(
+        failure(space.move_pages(range.take(2), to, &mut gather)),
+        (What::OutOfFrames, MIB2 - 4096, 1)
+    );
+    model.limit_tables(1);
+    assert_eq!(
+        space.move_pages(range.skip(1).take(1), Va::new(2 * MIB2), &mut gather),
+        Ok(1)
+    );
+    let _ = gather.finish();
+    assert_eq!(
+        seen(&model, &space, 2 * MIB2 - 4096),
+        only(Seen::Page(ram(0), Prot::RW))
+    );
+    assert_eq!(
+        seen(&model, &space, 2 * MIB2),
+        only(Seen::Page(ram(1), Prot::RW))
+    );
+    assert_eq!(seen(&model, &space, MIB2 - 4096), only(Seen::Fault));
+}
+
+#[test]
+fn out_of_frames_leaves_an_overlapping_move_undone() {
+    let model = model();
+    let space = model.space(TASK);
+    space
+        .map(pages(MIB2 - 3 * 4096, 3), ram(0), Prot::RW, Fit::Pages)
+        .unwrap();
+    let before = list(&space, Pages::whole(TASK));
+    model.limit_tables(0);
+    let mut gather = space.gather(());
+    let result = space.move_pages(pages(MIB2 - 3 * 4096, 3), Va::new(MIB2 - 4096), &mut gather);
+    assert_eq!(failure(result), (What::OutOfFrames, MIB2 - 2 * 4096, 0));
+    assert!(gather.debt().is_empty());
+    assert_eq!(list(&space, Pages::whole(TASK)), before);
+}
+
+#[test]
+fn an_executable_mapping_is_never_made_from_a_writable_one() {
+    let model = model();
+    let space = model.space(Half::Upper);
+    let va = 0xffff_ffff_8000_0000;
+    space
+        .map(pages(va, 2), ram(0), Prot::RO, Fit::Pages)
+        .unwrap();
+    space
+        .map_page(Va::new(va + 8192), ram(2), Prot::RW)
+        .unwrap();
+    let mut gather = space.gather(());
+    let result = space.protect(pages(va, 3), Access::ReadExecute, &mut gather);
+    assert_eq!(failure(result), (What::WriteAndExecute, va + 8192, 2));
+    let result = space.replace(Va::new(va + 8192), &[ram(9)], Prot::RX, &mut gather);
+    assert_eq!(failure(result), (What::WriteAndExecute, va + 8192, 0));
+    let result = space.protect(pages(va, 1), Access::ReadWrite, &mut gather);
+    assert_eq!(failure(result), (What::WriteAndExecute, va, 0));
+    let _ = gather.finish();
+    assert_eq!(seen(&model, &space, va), only(Seen::Page(ram(0), Prot::RX)));
+    assert_eq!(
+        seen(&model, &space, va + 8192),
+        only(Seen::Page(ram(2), Prot::RW))
+    );
+}
+
+#[test]
+fn a_failed_replace_leaves_every_page_as_it_was() {
+    let model = model();
+    let space = model.space(TASK);
+    space
+        .map(pages(0, 4), ram(0), Prot::RW, Fit::Pages)
+        .unwrap();
+    let mut gather = space.gather(Parked::default());
+    let result = space.replace(Va::new(0), &[ram(10); 5], Prot::RW, &mut gather);
+    assert_eq!(failure(result), (What::NotMapped, 4 * 4096, 0));
+    // Visible again, though the gather has not paid: what is mended is owed for.
+    for n in 0..4 {
+        assert_eq!(
+            seen(&model, &space, n * 4096),
+            only(Seen::Page(ram(n), Prot::RW))
+        );
+    }
+    let (parked, _) = gather.finish();
+    assert!(parked.0.is_empty());
+}
+
+#[test]
+fn a_block_is_split_break_before_make_and_only_by_the_owner_of_the_space() {
+    let model = model();
+    let mut space = model.space(TASK);
+    let n = GIB / 4096;
+    space
+        .map(pages(0, n), frame(0), Prot::RO, Fit::Largest)
+        .unwrap();
+    let at = MIB2 + 3 * 4096;
+    seen(&model, &space, at);
+    let mut gather = space.gather(());
+    assert_eq!(
+        failure(space.unmap(pages(at, 1), &mut gather)),
+        (What::PartOfBlock, at, 0)
+    );
+    assert_eq!(
+        failure(space.unmap(pages(0, 7), &mut gather)),
+        (What::PartOfBlock, 0, 0)
+    );
+    // Both splits need a table; the second is not to be had, and the first stays.
+    model.limit_tables(1);
+    assert_eq!(
+        failure(space.split(Va::new(at))),
+        (What::OutOfFrames, at, 0)
+    );
+    assert_eq!(
+        seen(&model, &space, at),
+        only(Seen::Page(frame(at / 4096), Prot::RO))
+    );
+    model.limit_tables(1);
+    space.split(Va::new(at)).unwrap();
+    assert_eq!(list(&space, pages(0, n)).len(), 511 + 512);
+    assert_eq!(space.unmap(pages(at, 509), &mut gather), Ok(509));
+    let _ = gather.finish();
+    assert_eq!(seen(&model, &space, at), only(Seen::Fault));
+    assert_eq!(
+        seen(&model, &space, at - 4096),
+        only(Seen::Page(frame(at / 4096 - 1), Prot::RO))
+    );
+    assert_eq!(
+        seen(&model, &space, 9 * MIB2),
+        only(Seen::Page(frame(9 * 512), Prot::RO))
+    );
+    assert_eq!(model.conflicts(), []);
+}
+
+#[test]
+fn an_overlapping_move_keeps_order_holes_and_permissions() {
+    for (from, to) in [
+        (510, 512),
+        (512, 510),
+        (500, 501),
+        (501, 500),
+        (0, 700),
+        (700, 0),
+    ] {
+        let model = model();
+        let space = model.space(TASK);
+        let page = |p: u64| Va::new(p * 4096);
+        let mut want = Vec::new();
+        for i in (0..900).filter(|i| i % 7 != 3) {
+            let prot = if i % 2 == 0 { Prot::RW } else { Prot::RX };
+            space.map_page(page(from + i), ram(i * 3), prot).unwrap();
+            want.push(((to + i) * 4096, ram(i * 3).pa().raw() >> 12, Level::L3));
+        }
+        seen(&model, &space, 800 * 4096);
+        let _ = model.events();
+        let mut gather = space.gather(());
+        assert_eq!(
+            space.move_pages(pages(from * 4096, 900), page(to), &mut gather),
+            Ok(want.len() as u64)
+        );
+        let _ = gather.finish();
+        assert_eq!(list(&space, Pages::whole(TASK)), want);
+        let counts = count(&model.events());
+        assert!(
+            counts.dsb <= 3 && counts.isb <= 2,
+            "one invalidation and one pair: {counts:?}"
+        );
+        assert_eq!(model.conflicts(), []);
+        for va in want.iter().map(|w| w.0).step_by(97) {
+            assert_eq!(seen(&model, &space, va).concat().len(), 2);
+        }
+    }
+}
+
+#[test]
+fn a_block_moves_as_a_block_where_it_is_aligned() {
+    let model = model();
+    let space = model.space(TASK);
+    space
+        .map(pages(0, 1024), frame(0), Prot::RW, Fit::Largest)
+        .unwrap();
+    let mut gather = space.gather(());
+    assert_eq!(
+        space.move_pages(pages(0, 1024), Va::new(GIB), &mut gather),
+        Ok(1024)
+    );
+    let result = space.move_pages(pages(GIB, 512), Va::new(4096), &mut gather);
+    assert_eq!(failure(result), (What::PartOfBlock, GIB, 0));
+    let _ = gather.finish();
+    assert_eq!(
+        list(&space, Pages::whole(TASK)),
+        [(GIB, 0, Level::L2), (GIB + MIB2, 512, Level::L2)]
+    );
+}
+
+#[test]
+fn a_space_is_drawn_readably() {
+    let model = model();
+    let space = model.space(TASK);
+    space
+        .map(pages(0x1000, 3), ram(0), Prot::RX, Fit::Pages)
+        .unwrap();
+    space
+        .map_frames(pages(0x4000, 2), [ram(9), ram(7)], Prot::RW)
+        .unwrap();
+    space
+        .map(pages(GIB, 1 << 18), frame(1 << 18), Prot::RO, Fit::Largest)
+        .unwrap();
+    let expected = "\
+Lower(Asid(5)), root 0x000040000000
+0x0000000000001000-0x0000000000003fff        12 KiB, 3 pages: page 0x000080000000 normal r-x nG
+0x0000000000004000-0x0000000000005fff         8 KiB, 2 pages: page 0x000080009000 normal rw- nG …
+0x0000000040000000-0x000000007fffffff   1048576 KiB, 1 block: block 0x000040000000 normal r-- nG
+";
+    assert_eq!(format!("{space:?}"), expected);
+    let tree = format!("{space:#?}");
+    assert!(
+        tree.contains("L0[  0] 0x0000000000000000: table 0x000040001000\n"),
+        "{tree}"
+    );
+    assert!(
+        tree.contains("      L3[  4] 0x0000000000004000: page 0x000080009000 normal rw- nG\n"),
+        "{tree}"
+    );
+    let walk = space.walk(Va::new(GIB + 5)).unwrap().to_string();
+    let expected = "L0 table 0x000040001000 → L1 block 0x000040000000 normal r-- nG";
+    assert_eq!(walk, expected);
+    let error = space
+        .map(pages(0x2000, 1), ram(0), Prot::RW, Fit::Pages)
+        .unwrap_err();
+    let text = "already mapped at 0x0000000000002000 (0 pages done before it): unmap it first, or use `replace`";
+    assert_eq!(error.to_string(), text);
+}

@@ -1,0 +1,119 @@
+//! Accesses that fault by intent come back as an error that says why, and accesses that do not come back with the value.
+//!
+//! @boot cpu=max,cortex-a72
+#![no_std]
+#![no_main]
+
+mod common;
+
+use common::ensure;
+use lazy_mmu_kernel::arch::{probe, translate};
+use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::mem::{frames, layout};
+use lazy_mmu_kernel::traps::{Fault, FaultKind};
+use lazy_mmu_kernel::{Boot, mem};
+use stage1_paging::{Access, Pages, Prot, Va};
+
+lazy_mmu_kernel::entry!(main);
+
+fn main(_: &Boot) -> Verdict {
+    let image = layout::image();
+    let nowhere = Va::new(layout::VMAP_BASE);
+    ensure!(
+        is_translation(probe::read_u64(nowhere)),
+        "{:?}",
+        probe::read_u64(nowhere)
+    );
+    ensure!(
+        is_translation(translate::read(nowhere)),
+        "{:?}",
+        translate::read(nowhere)
+    );
+    // Bits 63..48 neither all ones nor all zeroes: outside of both halves, a translation fault of level 0.
+    let odd = Va::new(0x1234_0000_0000_0000);
+    ensure!(
+        is_translation(probe::read_u64(odd)),
+        "{:?}",
+        probe::read_u64(odd)
+    );
+    ensure!(probe::read_u64(image.start).is_ok(), "text is readable");
+
+    // SAFETY: the store must fail: text is read-only.
+    let stored = unsafe { probe::write_u64(image.start, 0) };
+    ensure!(is_permission(stored), "{stored:?}");
+    ensure!(
+        stored.is_err_and(|fault| fault.write && fault.va == image.start),
+        "{stored:?}"
+    );
+    ensure!(
+        is_permission(translate::write(image.start)),
+        "{:?}",
+        translate::write(image.start)
+    );
+    ensure!(
+        is_translation(probe::read_u64(image.guard)),
+        "the boot stack's guard is mapped"
+    );
+
+    // A frame of one's own: what is stored is loaded, byte and word, and AT names the frame.
+    let Some(frame) = frames::alloc() else {
+        return Verdict::Failed;
+    };
+    let space = mem::kernel_space();
+    ensure!(
+        space.map_page(nowhere, frame.frame(), Prot::RW).is_ok(),
+        "a page of the vmap area"
+    );
+    // SAFETY: nobody else's page, here and below.
+    let stored = unsafe { probe::write_u64(nowhere, 0x1122_3344_5566_7788) };
+    ensure!(stored.is_ok(), "{stored:?}");
+    ensure!(
+        probe::read_u64(nowhere) == Ok(0x1122_3344_5566_7788),
+        "{:x?}",
+        probe::read_u64(nowhere)
+    );
+    ensure!(probe::read_u8(nowhere) == Ok(0x88), "little-endian");
+    ensure!(
+        translate::read(nowhere) == Ok(frame.frame().pa()),
+        "{:?}",
+        translate::read(nowhere)
+    );
+    ensure!(
+        translate::write(nowhere) == Ok(frame.frame().pa()),
+        "{:?}",
+        translate::write(nowhere)
+    );
+
+    let pages = Pages::one(nowhere);
+    let mut gather = space.gather(());
+    let changed = pages.and_then(|pages| space.protect(pages, Access::ReadOnly, &mut gather));
+    ensure!(changed == Ok(1), "{changed:?}");
+    let _ = gather.finish();
+    // SAFETY: as above.
+    let stored = unsafe { probe::write_u64(nowhere, 0) };
+    ensure!(is_permission(stored), "{stored:?}");
+    ensure!(
+        probe::read_u64(nowhere) == Ok(0x1122_3344_5566_7788),
+        "the store had no effect"
+    );
+
+    let mut gather = space.gather(());
+    let unmapped = pages.and_then(|pages| space.unmap(pages, &mut gather));
+    ensure!(unmapped == Ok(1), "{unmapped:?}");
+    let _ = gather.finish();
+    ensure!(
+        is_translation(probe::read_u64(nowhere)),
+        "{:x?}",
+        probe::read_u64(nowhere)
+    );
+    frames::free(frame);
+    Verdict::Good
+}
+
+fn is_translation<T>(result: Result<T, Fault>) -> bool {
+    result.is_err_and(|fault| matches!(fault.kind, FaultKind::Translation(_)))
+}
+
+fn is_permission<T>(result: Result<T, Fault>) -> bool {
+    result.is_err_and(|fault| matches!(fault.kind, FaultKind::Permission(_)))
+}

@@ -1,0 +1,182 @@
+//! The frame allocator, with and without the debug page allocator and the poison.
+//!
+//! @boot args="debug=on"
+//! @boot args="debug=on poison=on"
+//! @boot args="debug=off"
+//! @boot args="debug=off poison=on"
+//! @boot args="debug=on poison=on" mem=1G
+//! @boot args="debug=on" cpu=cortex-a72
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+mod common;
+
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering::Relaxed;
+
+use common::ensure;
+use lazy_mmu::Policy;
+use lazy_mmu_kernel::arch::probe;
+use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::mem::frames::Owned;
+use lazy_mmu_kernel::mem::{frames, layout};
+use lazy_mmu_kernel::{Boot, mode, println, task};
+
+lazy_mmu_kernel::entry!(main);
+
+fn main(boot: &Boot) -> Verdict {
+    let debug = boot.arguments.debug;
+    for part in [reuse, batch, nesting, exhaustion] {
+        match part(debug) {
+            Verdict::Good => {}
+            other => return other,
+        }
+    }
+    Verdict::Good
+}
+
+/// A freed frame faults under `debug`, and works again when it comes back.
+fn reuse(debug: bool) -> Verdict {
+    let before = frames::free_count();
+    let Some(frame) = frames::alloc() else {
+        return Verdict::Failed;
+    };
+    ensure!(
+        frames::free_count() == before - 1,
+        "{} of {before}",
+        frames::free_count()
+    );
+    let (which, va) = (frame.frame(), layout::linear(frame.frame().pa()));
+    frame.words()[511].store(7, Relaxed);
+    ensure!(probe::read_u64(va).is_ok(), "in the TLB now");
+    frames::free(frame);
+    ensure!(
+        probe::read_u64(va).is_err() == debug,
+        "{va} after the free, debug={debug}"
+    );
+    // The lists give the lowest frame of the smallest block: this one, which has just come back alone or joined.
+    let mut taken = Vec::new();
+    while let Some(again) = frames::alloc() {
+        let found = again.frame() == which;
+        taken.push(again);
+        if found {
+            break;
+        }
+    }
+    ensure!(
+        taken.last().is_some_and(|last| last.frame() == which),
+        "{which:?} never came back"
+    );
+    ensure!(
+        probe::read_u64(va).is_ok(),
+        "{va} after the second allocation"
+    );
+    frames::free_all(taken);
+    ensure!(
+        frames::free_count() == before,
+        "{} of {before}",
+        frames::free_count()
+    );
+    Verdict::Good
+}
+
+/// Freeing a batch costs one section and one invalidation; freeing one by one costs one each.
+fn batch(debug: bool) -> Verdict {
+    const COUNT: u64 = 64;
+    let counts = &task::current().counts;
+    let take = || {
+        (0..COUNT)
+            .filter_map(|_| frames::alloc())
+            .collect::<Vec<Owned>>()
+    };
+    let taken = take();
+    ensure!(taken.len() as u64 == COUNT, "{}", taken.len());
+    let before = counts.tally();
+    frames::free_all(taken);
+    let together = counts.tally() - before;
+    let taken = take();
+    let before = counts.tally();
+    taken.into_iter().for_each(frames::free);
+    let alone = counts.tally() - before;
+    println!(
+        "{COUNT} frames freed: {} + {} barriers at once, {} + {} one by one",
+        together.dsb, together.isb, alone.dsb, alone.isb
+    );
+    let times = u64::from(debug);
+    ensure!(
+        (together.dsb, together.isb) == (2 * times, times),
+        "{together:?}"
+    );
+    ensure!(
+        (alone.dsb, alone.isb, alone.tlbi) == (2 * COUNT * times, COUNT * times, COUNT * times),
+        "{alone:?}"
+    );
+    ensure!(together.pairs + alone.pairs == 0, "clearing owes no pair");
+    Verdict::Good
+}
+
+/// An allocation inside a section is usable at once, and the section goes on deferring.
+fn nesting(debug: bool) -> Verdict {
+    let task = task::current();
+    for policy in [Policy::Seed, Policy::Linux7] {
+        ensure!(task.mmu.set_policy(policy).is_ok(), "{policy}");
+        let before = task.counts.tally();
+        mode::lazy_mmu_mode_enable();
+        mode::owe();
+        ensure!(task.mmu.is_pending(), "the section defers");
+        let Some(frame) = frames::alloc() else {
+            return Verdict::Failed;
+        };
+        // H1: the frame is usable, the debt from before it is paid with it, and the outer section still defers.
+        ensure!(task.mmu.is_pending() != debug, "debug={debug}");
+        ensure!(mode::in_lazy_mmu_mode(), "the outer section goes on");
+        frame.words()[0].store(1, Relaxed);
+        mode::owe();
+        ensure!(
+            task.mmu.is_pending(),
+            "H1: still lazy after the inner section"
+        );
+        mode::lazy_mmu_mode_disable();
+        let pairs = (task.counts.tally() - before).pairs;
+        ensure!(
+            pairs == 1 + u64::from(debug),
+            "{pairs} pairs under {policy}, debug={debug}"
+        );
+        frames::free(frame);
+    }
+    Verdict::Good
+}
+
+/// Running out is an answer, every frame is somebody's alone, and nothing is lost.
+fn exhaustion(_debug: bool) -> Verdict {
+    let before = frames::free_count();
+    // Not all, where that would take longer than it tells: each costs a section under `debug`.
+    let limit = before.min(1 << 15) as usize;
+    let mut all = Vec::with_capacity(limit);
+    for index in 0..limit {
+        let Some(frame) = frames::alloc() else {
+            return Verdict::Failed;
+        };
+        frame.words()[index % 512].store(index as u64, Relaxed);
+        all.push(frame);
+    }
+    for (index, frame) in all.iter().enumerate() {
+        let found = frame.words()[index % 512].load(Relaxed);
+        ensure!(
+            found == index as u64,
+            "{:?} is somebody else's too: {found}",
+            frame.frame()
+        );
+    }
+    if limit as u64 == before {
+        ensure!(frames::alloc().is_none(), "{before} frames, and one more");
+    }
+    frames::free_all(all);
+    ensure!(
+        frames::free_count() == before,
+        "{} of {before}",
+        frames::free_count()
+    );
+    Verdict::Good
+}

@@ -1,0 +1,27 @@
+//! A kernel whose count is one too low, in a window that is otherwise right: only the plugin can know, and the runner must fail the boot.
+//!
+//! @boot verdict=1 expect="witness: DIFFERS" expect="counted dsb 1 isb 2" expect="executed dsb 2 isb 2"
+#![no_std]
+#![no_main]
+
+use lazy_mmu_kernel::Boot;
+use lazy_mmu_kernel::arch::barrier;
+use lazy_mmu_kernel::arch::window::{self, Window};
+use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::{report, task};
+
+lazy_mmu_kernel::entry!(main);
+
+fn main(_: &Boot) -> Verdict {
+    let counts = &task::current().counts;
+    let tag = [0xF];
+    window::start(Window::Test, &tag);
+    let before = counts.tally();
+    barrier::publish();
+    barrier::publish();
+    let mut counted = counts.tally() - before;
+    window::end(Window::Test);
+    counted.dsb -= 1;
+    report::note_window(&tag, Window::Test, counted);
+    Verdict::Good
+}
