@@ -142,6 +142,20 @@ impl Ledger {
         own.max(self.cores[core].synced)
     }
 
+    /// When the core last synchronised its context.
+    pub fn core_synced(&self, core: usize) -> u64 {
+        self.cores[core].synced
+    }
+
+    /// A TLBI of this core that no DSB of it has completed yet.
+    pub fn issued(&self, core: usize) -> Option<&Debt> {
+        let issued = self.cores[core].issued.iter();
+        issued.filter_map(|key| self.debts.get(key)).find(|debt| {
+            debt.invalidation
+                .is_some_and(|i| i.progress == Progress::Issued(core))
+        })
+    }
+
     /// The task is gone.
     pub fn end_task(&mut self, task: u16) {
         for irq in [false, true] {

@@ -27,12 +27,12 @@
 //! # On a host
 //! The feature `machine` (on by default) adds `machine`, a model whose store buffers, walkers, TLBs and walk caches
 //! do the worst they may: there a lost barrier shows as wrong data or a wrong fault. It emits the same events, so the
-//! rules are judged by it and it by them. A trace is checked by `examples/check_trace.rs`.
+//! rules are judged by it and it by them; and `trace`, which reads and writes events as text (`examples/check_trace.rs` checks a file).
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
-#[cfg(any(test, feature = "machine"))]
+#[cfg(feature = "machine")]
 extern crate std;
 
 mod checker;
@@ -45,6 +45,8 @@ pub mod machine;
 mod rules;
 mod shadow;
 mod tlbi;
+#[cfg(feature = "machine")]
+pub mod trace;
 mod violation;
 
 pub use checker::Checker;
@@ -52,5 +54,5 @@ pub use coverage::Coverage;
 pub use event::{Event, What};
 pub use ledger::MAX_CORES;
 pub use rules::Rule;
-pub use tlbi::Op;
+pub use tlbi::{Decoded, Op};
 pub use violation::Violation;

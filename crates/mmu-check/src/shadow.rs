@@ -53,6 +53,8 @@ pub(crate) struct Shadow {
     roots: Vec<Root>,
     /// TTBR0 per core: a frame in `roots`.
     ttbr0: [Option<u64>; MAX_CORES],
+    /// When TTBR0 was last written, per core.
+    written: [u64; MAX_CORES],
     /// When everything of an ASID, or everything, was last invalidated on all cores.
     flushed: BTreeMap<u16, u64>,
     flushed_all: u64,
@@ -236,6 +238,7 @@ impl Shadow {
         {
             before.left = now;
         }
+        self.written[core] = now;
         self.zeroed.remove(&root);
         match self.roots.iter_mut().find(|r| r.frame == root) {
             Some(known) => (known.asid, known.left) = (asid, now),
@@ -245,6 +248,11 @@ impl Shadow {
                 left: now,
             }),
         }
+    }
+
+    /// When TTBR0 of the core was last written; 0 if never.
+    pub fn written(&self, core: usize) -> u64 {
+        self.written[core]
     }
 
     /// Everything, or everything of an ASID, was invalidated on all cores.

@@ -108,7 +108,7 @@ pub struct Decoded {
 
 /// What an invalidation is to drop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Target {
+pub(crate) struct Target {
     /// The first address.
     pub va: u64,
     /// The level of the descriptor.
@@ -123,7 +123,7 @@ pub struct Target {
 
 /// Whether an invalidation drops a target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Cover {
+pub(crate) enum Cover {
     /// It does.
     Yes,
     /// It is about something else.
@@ -139,7 +139,7 @@ impl Decoded {
     }
 
     /// Whether every core carries it out.
-    pub const fn is_broadcast(&self) -> bool {
+    pub(crate) const fn is_broadcast(&self) -> bool {
         self.op.broadcast
     }
 
@@ -152,7 +152,7 @@ impl Decoded {
     }
 
     /// The ASID whose non-global entries all go, and global ones stay; `None` for every other operation.
-    pub fn whole_asid(&self) -> Option<u16> {
+    pub(crate) fn whole_asid(&self) -> Option<u16> {
         self.asid.filter(|_| self.pages.is_none())
     }
 
@@ -190,7 +190,7 @@ impl Decoded {
     }
 
     /// Whether the architecture promises that a core drops `target`, on the cores that carry it out.
-    pub fn covers(&self, target: &Target) -> Cover {
+    pub(crate) fn covers(&self, target: &Target) -> Cover {
         let size = span_pages(target.level);
         if let Some((first, count)) = self.pages {
             let start = target.va >> 12;

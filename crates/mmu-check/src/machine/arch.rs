@@ -26,6 +26,7 @@ impl Kernel {
     fn store(&self, table: Table, index: usize, va: u64, level: u8, old: Desc, new: Desc) {
         let slot = Self::slot(table, index);
         self.tick();
+        self.machine.tempt(va);
         self.machine.store(self.core.get(), slot, new.bits());
         self.record(What::Store {
             slot,
@@ -38,15 +39,8 @@ impl Kernel {
 
     /// The pair.
     pub(super) fn publish(&self) {
-        let core = self.core.get();
         if self.is(Bug::PeerMapSilent) {
             return;
-        }
-        if self.is(Bug::FlushLostToPreemption) {
-            self.tick();
-            if self.core.get() != core {
-                return;
-            }
         }
         if self.is(Bug::PublishReversed) {
             self.isb(Site::PublishIsb);
@@ -261,8 +255,9 @@ impl Mmu for Kernel {
             self.before_tlbi();
             let count = ops.clone().count();
             for (n, op) in ops.clone().enumerate() {
-                let last = n + 1 == count && count > 1;
-                if !(last && self.is(Bug::TlbiShort)) {
+                let short = n + 1 == count && count > 1 && self.is(Bug::TlbiShort);
+                let kept = matches!(op, Tlbi::Aside1is(_)) && self.is(Bug::AsidNotFlushed);
+                if !kept && !short {
                     self.execute(op, debt.frees_tables());
                 }
             }

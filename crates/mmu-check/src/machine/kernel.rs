@@ -4,7 +4,6 @@
 //! by themselves inside of every primitive, and at one chosen primitive something else comes in: an interrupt, a move to another core,
 //! or a program of another core.
 
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -86,7 +85,7 @@ pub struct Kernel {
     booted: Cell<bool>,
     checker: RefCell<Checker>,
     trace: RefCell<Vec<Event>>,
-    violations: RefCell<Vec<Box<Violation>>>,
+    violations: RefCell<Vec<Violation>>,
     wrong: RefCell<Option<Wrong>>,
 }
 
@@ -151,7 +150,7 @@ impl Kernel {
     }
 
     /// The rules broken.
-    pub fn violations(&self) -> Vec<Box<Violation>> {
+    pub fn violations(&self) -> Vec<Violation> {
         self.violations.borrow().clone()
     }
 
@@ -186,7 +185,7 @@ impl Kernel {
         };
         trace.push(event);
         if let Err(violation) = self.checker.borrow_mut().step(&event) {
-            self.violations.borrow_mut().push(violation);
+            self.violations.borrow_mut().push(*violation);
         }
     }
 
@@ -370,8 +369,14 @@ impl Kernel {
             }
             Intrusion::Migration => {
                 self.exception(What::ExceptionEntry);
-                self.move_to(1 - self.core.get());
+                let here = self.core.get();
+                self.move_to(1 - here);
                 self.exception(What::ExceptionReturn);
+                // The core that is left goes on with another task, by an exception return too. It needs that: the switch's DSB may have
+                // completed a TLBI of this core, and what this core had begun before has not been discarded yet.
+                let there = self.core.replace(here);
+                self.exception(What::ExceptionReturn);
+                self.core.set(there);
             }
             Intrusion::Neighbour => {
                 let core = self.core.replace(2);
@@ -392,7 +397,9 @@ impl Kernel {
         self.exception(What::ExceptionEntry);
         self.task().mmu.irq_enter();
         self.record(What::IrqEnter);
+        self.masked.set(self.masked.get() + 1);
         let result = super::scenario::handler(self);
+        self.masked.set(self.masked.get() - 1);
         self.record(What::IrqExit);
         self.task().mmu.irq_exit();
         if self.is(Bug::IrqTakesDebt) && self.task().mmu.is_pending() {

@@ -69,11 +69,18 @@ struct Inner {
     ttbr1: u64,
     /// Addresses that cores walk for by themselves.
     watched: Vec<u64>,
+    /// The one that is most worth it now.
+    tempting: Option<u64>,
     /// A conflict that software has let happen.
     conflict: Option<(usize, u64)>,
     /// Nothing happens by itself.
     quiet: bool,
+    /// Walks ahead of time left in an exhaustive run.
+    walks_left: u32,
 }
+
+/// Walks ahead of time in an exhaustive run: one that keeps the old state and one that brings it back.
+const WALKS: u32 = 2;
 
 impl Machine {
     /// A machine with this many cores, whose upper half is translated from `ttbr1`.
@@ -87,8 +94,10 @@ impl Machine {
                 cores: (0..cores).map(|_| Core::default()).collect(),
                 ttbr1,
                 watched: Vec::new(),
+                tempting: None,
                 conflict: None,
                 quiet: false,
+                walks_left: WALKS,
             }),
         }
     }
@@ -108,6 +117,11 @@ impl Machine {
         if !inner.watched.contains(&va) {
             inner.watched.push(va);
         }
+    }
+
+    /// A core is as likely to walk for this address as for all others: a descriptor on its way is about to change.
+    pub fn tempt(&self, va: u64) {
+        self.inner.borrow_mut().tempting = Some(va);
     }
 
     /// Forgets the watched addresses.
@@ -254,8 +268,9 @@ impl Inner {
             while self.chance.inclined(Urge::Drain) && self.drain(core) {}
             while self.chance.inclined(Urge::Apply) && self.apply(core) {}
             if !self.watched.is_empty() && self.chance.inclined(Urge::Speculate) {
-                let va = self.watched[self.chance.pick(self.watched.len())];
-                self.speculate(core, va);
+                let any = self.watched[self.chance.pick(self.watched.len())];
+                let tempting = self.tempting.filter(|_| self.chance.pick(2) == 0);
+                self.speculate(core, tempting.unwrap_or(any));
             }
         }
     }
@@ -265,7 +280,11 @@ impl Inner {
         let mut events: Vec<(Urge, usize, usize)> = Vec::new();
         for core in 0..self.cores.len() {
             events.extend((0..self.memory.ready(core).len()).map(|n| (Urge::Drain, core, n)));
-            let watched = 0..self.watched.len();
+            let watched = if self.walks_left > 0 {
+                0..self.watched.len()
+            } else {
+                0..0
+            };
             events.extend(watched.map(|n| (Urge::Speculate, core, n)));
             if !self.cores[core].pending.is_empty() {
                 events.push((Urge::Apply, core, 0));
@@ -275,7 +294,10 @@ impl Inner {
             None => {}
             Some(n) => match events[n] {
                 (Urge::Drain, core, n) => self.memory.arrive(core, self.memory.ready(core)[n]),
-                (Urge::Speculate, core, n) => self.speculate(core, self.watched[n]),
+                (Urge::Speculate, core, n) => {
+                    self.walks_left -= 1;
+                    self.speculate(core, self.watched[n]);
+                }
                 (Urge::Apply, core, _) => drop(self.apply(core)),
             },
         }

@@ -1,6 +1,5 @@
 //! One run: a scenario on a kernel with one bug or none, judged by the rules and by what the program saw.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::Chance;
@@ -14,7 +13,7 @@ use crate::violation::Violation;
 /// What became of a run.
 pub struct Run {
     /// The rules broken, in order.
-    pub violations: Vec<Box<Violation>>,
+    pub violations: Vec<Violation>,
     /// What the program, or the machine, saw go wrong first.
     pub wrong: Option<Wrong>,
     /// What there was to check.

@@ -51,7 +51,7 @@ impl Inner {
         loop {
             let size = span_pages(level) << 12;
             let base = va & !(size - 1);
-            let bits = self.memory.word(table + (va / size & 0x1ff) * 8);
+            let bits = self.memory.word(table + ((va / size) & 0x1ff) * 8);
             let desc = Desc { bits, level };
             if desc.is_table() {
                 self.cores[core].cache_walk(Step {

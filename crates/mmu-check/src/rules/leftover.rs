@@ -2,8 +2,8 @@
 //!
 //! - A section's end publishes everything stored before it, at any depth (the seed and Linux 7.0 alike; the baseline `reenter` only
 //!   at the outermost), and so does a pause: the inner user of a nested section goes on to use what it mapped.
-//! - A switch executes one `dsb ish`, so that whatever this core has stored is visible before the task goes on elsewhere (Linux
-//!   `__switch_to`). Its ISB comes when the task pays: a debt may cross a switch, an unordered store may not.
+//! - A switch executes one `dsb ish`, so that whatever this core has stored is visible, and its TLBIs are complete, before the task goes
+//!   on elsewhere, where no DSB would do that (Linux `__switch_to`). Its ISB comes when the task pays: a debt may cross a switch, an unordered store may not.
 //! - An interrupt handler's stores pay at once: nobody else would pay for them.
 //! - A task ends with everything published and invalidated.
 
@@ -43,6 +43,13 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
 }
 
 fn at_switch(state: &State, core: usize) -> Option<Finding> {
+    if let Some(debt) = state.ledger.issued(core) {
+        return Some(Finding {
+            why: "no DSB between the TLBI and the switch: one of another core does not complete it",
+            address: debt.key.va,
+            owes: debt.invalidation.map(|i| i.store),
+        });
+    }
     let mut unordered = state.ledger.unordered(core);
     unordered.find_map(|debt| {
         let publish = debt.publish.filter(|p| p.visible.is_none());

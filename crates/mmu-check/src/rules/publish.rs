@@ -6,6 +6,9 @@
 //! return, the core may take a fault it speculated from the old descriptor (D8.14.1; Linux `emit_pte_barriers`). This is the pair
 //! `dsb ishst; isb` that the lazy mode defers.
 //!
+//! Another address space is published to the core that writes TTBR0 by an ISB alone (D8.2.7: a system register counts from the next
+//! context synchronisation on).
+//!
 //! A core that uses what *another* one has published has done no ISB of its own. It either synchronises, or tells a spurious fault
 //! from a real one and retries (`AT S1E1R`; Linux `is_spurious_el1_translation_fault`): the access says which. What no retry makes
 //! up for is the DSB.
@@ -22,10 +25,17 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     let What::Access { va, expect, .. } = event.what else {
         return None;
     };
+    let core = usize::from(event.core);
+    if va >> 63 == 0 && state.shadow.written(core) > state.ledger.core_synced(core) {
+        return Some(Finding {
+            why: "no ISB on this core since TTBR0 was written",
+            address: va,
+            owes: None,
+        });
+    }
     if expect == Expect::Faults {
         return None;
     }
-    let core = usize::from(event.core);
     let synced = state.ledger.synced(core, state.owner(event.task));
     let mut on_the_way = state.ledger.on_the_way(va);
     let (why, store) = on_the_way.find_map(|debt| {
