@@ -106,11 +106,16 @@ fn call(call: Call) {
 /// As [`lazy_mmu::TaskMmu::set_policy`]: while a section is open, or something is owed.
 pub fn set_policy(policy: Policy) -> Result<(), PolicyInUse> {
     task::current().mmu.set_policy(policy)?;
-    check::tell(What::Contract(match policy {
+    tell_contract();
+    Ok(())
+}
+
+/// Tells the rules which contract the current task follows.
+pub(crate) fn tell_contract() {
+    check::tell(What::Contract(match task::current().mmu.policy() {
         Policy::Reenter => Contract::OutermostExit,
         _ => Contract::EveryExit,
     }));
-    Ok(())
 }
 
 /// Runs `work` in a section. The section ends when `work` returns, by whatever path.

@@ -236,6 +236,10 @@ pub(super) fn install_ttbr0(of_task: u64) -> bool {
     }
     TTBR0_EL1.set(value);
     event::record(Kind::Ttbr0, value, 0, 0);
+    check::tell(What::Ttbr0 {
+        root: value & ((1 << 48) - 1),
+        asid: (value >> 48) as u16,
+    });
     true
 }
 
