@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use lazy_mmu_kernel::exit::Verdict;
 use lazy_mmu_kernel::mem::frames;
 use lazy_mmu_kernel::workloads::{self, Crowd, Failure, Row, Run, Size};
-use lazy_mmu_kernel::{Boot, println, report};
+use lazy_mmu_kernel::{Boot, println, report, task};
 
 lazy_mmu_kernel::entry!(main);
 
@@ -32,6 +32,9 @@ fn main(boot: &Boot) -> Verdict {
         }
         Err(failure) => {
             println!("FAILED {failure}");
+            if boot.arguments.trace {
+                task::core().events.print_last();
+            }
             Verdict::Failed
         }
     }

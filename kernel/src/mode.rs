@@ -3,7 +3,7 @@
 //! `lazy-mmu` has the contract; here is the processor it runs on. Every call is recorded, as an
 //! event for the trace and, while a workload is measured, for [`crate::replay`].
 
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use lazy_mmu::{Call, Cpu, Hook, Misuse, Policy, PolicyInUse};
 use mmu_check::What;
@@ -15,6 +15,14 @@ use crate::{check, println, replay, task};
 
 /// Warnings are no news: see [`expect_warnings`].
 static EXPECTED: AtomicBool = AtomicBool::new(false);
+
+/// Warnings that were said.
+static WARNINGS: AtomicU64 = AtomicU64::new(0);
+
+/// How many warnings were said so far.
+pub fn warnings() -> u64 {
+    WARNINGS.load(Relaxed)
+}
 
 /// Leaves warnings unsaid, while what is done must lead to them.
 pub fn expect_warnings(on: bool) {
@@ -34,6 +42,7 @@ impl Cpu for ThisCpu {
     fn misuse(&self, misuse: Misuse) {
         assert!(!misuse.is_bug(), "lazy MMU: {misuse}");
         if !EXPECTED.load(Relaxed) {
+            WARNINGS.fetch_add(1, Relaxed);
             println!("lazy MMU: warning: {misuse}");
         }
     }

@@ -134,7 +134,7 @@ impl Mmu for Hardware {
         event::record(
             Kind::Store,
             slots.va.raw(),
-            slots.table.0[slots.at.start].as_ptr() as u64,
+            physical(&slots.table.0[slots.at.start]),
             stored,
         );
         passed
@@ -166,7 +166,7 @@ impl Mmu for Hardware {
         event::record(
             Kind::Link,
             va.raw(),
-            slot.as_ptr() as u64,
+            physical(slot),
             layout::linear_to_physical(Va::new(new.0.as_ptr() as u64)).raw(),
         );
         Ok(new)
@@ -190,11 +190,16 @@ impl Mmu for Hardware {
     }
 }
 
+/// The physical address of a descriptor.
+fn physical(slot: &AtomicU64) -> u64 {
+    layout::linear_to_physical(Va::new(slot.as_ptr() as u64)).raw()
+}
+
 /// Tells the rules that a descriptor was stored.
 #[cold]
 fn tell_store(slot: &AtomicU64, level: Level, va: Va, old: Desc, new: Desc) {
     check::tell(What::Store {
-        slot: layout::linear_to_physical(Va::new(slot.as_ptr() as u64)).raw(),
+        slot: physical(slot),
         va: va.raw() & !(level.size() - 1),
         level: level.number(),
         old: old.bits(),

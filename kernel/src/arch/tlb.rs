@@ -77,30 +77,31 @@ fn execute(batch: Batch) {
         Some(pages) => counts.reach.add(pages * batch.count),
         None => counts.full.add(1),
     }
+    let (_, number, operand) = parts(batch.first);
     event::record(
         Kind::Tlbi,
-        parts(batch.first).1,
+        operand,
         batch.count,
-        batch.first.reach().unwrap_or(u64::MAX),
+        u64::from(number) << 56 | batch.step,
     );
     if check::is_on() {
         tell(batch);
     }
 }
 
-/// The instruction's name, and its operand; one without an operand gets 0.
-fn parts(operation: Tlbi) -> (&'static str, u64) {
+/// The instruction's name, its number in events, and its operand; one without an operand gets 0.
+fn parts(operation: Tlbi) -> (&'static str, u8, u64) {
     match operation {
-        Tlbi::Vae1is(operand) => ("vae1is", operand),
-        Tlbi::Vale1is(operand) => ("vale1is", operand),
-        Tlbi::Vaae1is(operand) => ("vaae1is", operand),
-        Tlbi::Vaale1is(operand) => ("vaale1is", operand),
-        Tlbi::Rvae1is(operand) => ("rvae1is", operand),
-        Tlbi::Rvale1is(operand) => ("rvale1is", operand),
-        Tlbi::Rvaae1is(operand) => ("rvaae1is", operand),
-        Tlbi::Rvaale1is(operand) => ("rvaale1is", operand),
-        Tlbi::Aside1is(operand) => ("aside1is", operand),
-        Tlbi::Vmalle1is => ("vmalle1is", 0),
+        Tlbi::Vae1is(operand) => ("vae1is", 0, operand),
+        Tlbi::Vale1is(operand) => ("vale1is", 1, operand),
+        Tlbi::Vaae1is(operand) => ("vaae1is", 2, operand),
+        Tlbi::Vaale1is(operand) => ("vaale1is", 3, operand),
+        Tlbi::Rvae1is(operand) => ("rvae1is", 4, operand),
+        Tlbi::Rvale1is(operand) => ("rvale1is", 5, operand),
+        Tlbi::Rvaae1is(operand) => ("rvaae1is", 6, operand),
+        Tlbi::Rvaale1is(operand) => ("rvaale1is", 7, operand),
+        Tlbi::Aside1is(operand) => ("aside1is", 8, operand),
+        Tlbi::Vmalle1is => ("vmalle1is", 9, 0),
     }
 }
 
@@ -108,7 +109,7 @@ fn parts(operation: Tlbi) -> (&'static str, u64) {
 #[cold]
 fn tell(batch: Batch) {
     for operation in batch.ops() {
-        let (name, operand) = parts(operation);
+        let (name, _, operand) = parts(operation);
         // Every name above is one of theirs.
         if let Some(op) = Op::named(name) {
             check::tell(What::Tlbi { op, operand });
