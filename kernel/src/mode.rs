@@ -3,7 +3,7 @@
 //! `lazy-mmu` has the contract; here is the processor it runs on. Every call is recorded, as an
 //! event for the trace and, while a workload is measured, for [`crate::replay`].
 
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use lazy_mmu::{Call, Cpu, Hook, Misuse};
 
@@ -13,6 +13,14 @@ use crate::{println, replay, task};
 
 /// Warnings are no news: see [`expect_warnings`].
 static EXPECTED: AtomicBool = AtomicBool::new(false);
+
+/// How many there were.
+static WARNINGS: AtomicU64 = AtomicU64::new(0);
+
+/// How many warnings there were since the start.
+pub fn warnings() -> u64 {
+    WARNINGS.load(Relaxed)
+}
 
 /// Leaves warnings unsaid, while what is done must lead to them.
 pub fn expect_warnings(on: bool) {
@@ -31,6 +39,7 @@ impl Cpu for ThisCpu {
 
     fn misuse(&self, misuse: Misuse) {
         assert!(!misuse.is_bug(), "lazy MMU: {misuse}");
+        WARNINGS.fetch_add(1, Relaxed);
         if !EXPECTED.load(Relaxed) {
             println!("lazy MMU: warning: {misuse}");
         }
