@@ -6,7 +6,7 @@
 //! masked, inside a lazy-MMU section as anywhere else.
 //!
 //! How a task changes hands without being run twice: it is put into the queue not by itself but by
-//! the task that the core goes on with ([`arrive`]), when its registers lie in its context and the
+//! the task that the core goes on with (`arrive`), when its registers lie in its context and the
 //! core is off its stack. All of that happens with interrupts masked.
 //!
 //! | file | what |
