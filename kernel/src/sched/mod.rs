@@ -162,6 +162,11 @@ pub(crate) fn tick() {
     wake_cores(&mut queue);
 }
 
+/// From an interrupt on top of the idle loop: the core is not at rest until it has looked again.
+pub(crate) fn awake() {
+    QUEUE.lock().awake(task::core().index);
+}
+
 /// What a core does when there is nothing to do: the end of its start, on its own stack.
 ///
 /// Interrupts are masked while it looks and while it goes to sleep, so that one that comes in
