@@ -35,6 +35,8 @@ pub struct Arguments {
     /// `poison=`: freed frames are filled with a pattern, which is checked when they are
     /// allocated.
     pub poison: bool,
+    /// `check=`: the rules of page-table maintenance are asked at every event.
+    pub check: bool,
     /// `trace=`: the arch primitives record events, and the last ones are printed after each row.
     pub trace: bool,
 }
@@ -62,6 +64,7 @@ impl Default for Arguments {
             seed: 1,
             debug: true,
             poison: false,
+            check: false,
             trace: false,
         }
     }
@@ -85,9 +88,14 @@ impl fmt::Display for ArgumentError {
     }
 }
 
-const KEYS: &str = "run= policy= pages= k= tasks= seconds= seed= debug= poison= trace=";
+const KEYS: &str = "run= policy= pages= k= tasks= seconds= seed= debug= poison= check= trace=";
 
 impl Arguments {
+    /// Whether a command line asks for `check=on`: the size of the heap depends on it, and parsing needs a heap.
+    pub fn ask_for_check(line: &str) -> bool {
+        line.split_ascii_whitespace().any(|word| word == "check=on")
+    }
+
     /// Parses a command line. `pages_max` is what this machine's memory allows.
     ///
     /// # Errors
@@ -145,6 +153,10 @@ impl Arguments {
                 }
                 "poison" => {
                     arguments.poison =
+                        switch(value).ok_or_else(|| error("not a switch", "on off".to_string()))?
+                }
+                "check" => {
+                    arguments.check =
                         switch(value).ok_or_else(|| error("not a switch", "on off".to_string()))?
                 }
                 "trace" => {

@@ -6,6 +6,7 @@ use core::fmt;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
+use mmu_check::What;
 use smccc::psci::{self, error::Error as PsciError};
 use smccc::{Hvc, Smc};
 
@@ -16,7 +17,7 @@ use crate::machine::{Conduit, Machine};
 use crate::mem::kernel_space;
 use crate::mem::stacks::{Stack, StackError};
 use crate::task::{self, MAX_CORES, MAX_TASKS};
-use crate::{println, sched};
+use crate::{check, println, sched};
 
 /// How long a core may take to start, and to stop, in microseconds.
 const PATIENCE: u64 = 1_000_000;
@@ -148,6 +149,7 @@ fn prepare_idle_task() {
 unsafe extern "C" fn secondary_entry(index: usize) -> ! {
     // SAFETY: the first thing of all on this core, whose number PSCI has passed on.
     unsafe { task::adopt_idle_task(index) };
+    check::tell(What::CoreStart);
     registers::leave_identity_map();
     let controls = CONTROLS.each_ref().map(|control| control.load(Relaxed));
     let fit = registers::translation_controls() == controls && irq::init_core().is_ok();

@@ -10,6 +10,7 @@
 //! | [`mem`] | layout, frames and the debug page allocator, heap, spaces | creates |
 //! | [`workloads`] | vmap, remap, zap, protect: page-table work in sections | creates, checks |
 //! | [`replay`] | what each policy owes for the calls that were made | checks |
+//! | [`check`] | the rules of `mmu-check`, asked at every event | checks |
 //! | [`task`], [`sched`], [`cores`], [`irq`] | tasks, who runs, other cores, interrupts | carries it along |
 //! | [`event`] | what happened, per core | |
 //! | [`traps`] | exceptions: the report, the fix-up of intended faults | |
@@ -23,6 +24,7 @@ extern crate alloc;
 
 pub mod arch;
 pub mod arguments;
+pub mod check;
 pub mod console;
 pub mod cores;
 pub mod event;
@@ -99,6 +101,7 @@ unsafe extern "C" fn kernel_entry(tree: u64) -> ! {
     } else {
         verdict.and(Verdict::Failed)
     };
+    let verdict = verdict.and(check::finish());
     let verdict = match report::write_windows() {
         Ok(()) => verdict,
         Err(error) => {
@@ -123,8 +126,9 @@ unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
     }
     registers_promise().map_err(|error| cannot_run(format_args!("{error}")))?;
     // SAFETY: once, on the early tables, first of all users of RAM.
-    let plan = unsafe { mem::Plan::carry_out(&machine) }
-        .map_err(|error| cannot_run(format_args!("{error}")))?;
+    let plan =
+        unsafe { mem::Plan::carry_out(&machine, Arguments::ask_for_check(machine.command_line())) }
+            .map_err(|error| cannot_run(format_args!("{error}")))?;
     // There is a heap from here on.
     let line = String::from(machine.command_line());
     let pages_max = (machine.ram.bytes / mem::layout::PAGE_SIZE / 4) as usize;
@@ -133,6 +137,9 @@ unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
         Verdict::BadArguments
     })?;
     event::set_recording(arguments.trace);
+    if arguments.check {
+        check::start();
+    }
     // SAFETY: 1. Once, first core, early tables; the boot code masked interrupts. 2. `machine` is a
     // copy.
     unsafe { mem::enter_kernel_tables(&plan, &machine, arguments.debug, arguments.poison) }

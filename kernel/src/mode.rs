@@ -5,11 +5,13 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use lazy_mmu::{Call, Cpu, Hook, Misuse};
+use lazy_mmu::{Call, Cpu, Hook, Misuse, Policy, PolicyInUse};
+use mmu_check::What;
+use mmu_check::event::Contract;
 
 use crate::arch::barrier;
 use crate::event::{self, Kind};
-use crate::{println, replay, task};
+use crate::{check, println, replay, task};
 
 /// Warnings are no news: see [`expect_warnings`].
 static EXPECTED: AtomicBool = AtomicBool::new(false);
@@ -96,9 +98,33 @@ fn call(call: Call) {
         task.stats.opened();
     }
     task.mmu.call(call, &ThisCpu);
+    check::tell(What::Call(match call {
+        Call::Enable => mmu_check::event::Call::Enable,
+        Call::Disable => mmu_check::event::Call::Disable,
+        Call::Pause => mmu_check::event::Call::Pause,
+        Call::Resume => mmu_check::event::Call::Resume,
+    }));
     if own && call == Call::Disable {
         task.stats.closed();
     }
+}
+
+/// Changes the policy of the current task.
+///
+/// # Errors
+/// As [`lazy_mmu::TaskMmu::set_policy`]: while a section is open, or something is owed.
+pub fn set_policy(policy: Policy) -> Result<(), PolicyInUse> {
+    task::current().mmu.set_policy(policy)?;
+    tell_contract();
+    Ok(())
+}
+
+/// Tells the rules which contract the current task follows.
+pub(crate) fn tell_contract() {
+    check::tell(What::Contract(match task::current().mmu.policy() {
+        Policy::Reenter => Contract::OutermostExit,
+        _ => Contract::EveryExit,
+    }));
 }
 
 /// Runs `work` in a section. The section ends when `work` returns, by whatever path.

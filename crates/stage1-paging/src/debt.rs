@@ -157,6 +157,19 @@ impl Debt {
         self.all || self.spans[..self.used].iter().any(hit)
     }
 
+    /// The pages it is about: all that were withdrawn, and the gaps between runs that were merged.
+    pub fn pages(&self) -> impl Iterator<Item = Pages> {
+        let spans = if self.all {
+            &[]
+        } else {
+            &self.spans[..self.used]
+        };
+        let whole = self.all.then(|| Pages::whole(self.half));
+        // A span lies within its half, so `new` does not refuse it.
+        let runs = spans.iter().flat_map(|s| Pages::new(s.start, s.pages));
+        whole.into_iter().chain(runs)
+    }
+
     fn runs(&self) -> impl Iterator<Item = Run> {
         self.spans[..self.used].iter().map(|s| Run {
             va: s.start,

@@ -10,7 +10,8 @@
 //! |---|---|---|
 //! | invalid → valid | to be seen: `dsb ishst; isb`, once per call | [`Mmu::owe`], now or when a lazy MMU section ends |
 //! | a new table | its zeroes before its link: `dmb ishst`, never deferred; then as above | [`Mmu::link`] |
-//! | valid → invalid, or other permissions | to be forgotten: `dsb ishst`, TLBIs, `dsb ish`, `isb` | a [`Gather`], once for many |
+//! | valid → invalid | to be forgotten: `dsb ishst`, TLBIs, `dsb ish`, `isb` | a [`Gather`], once for many |
+//! | valid → other permissions | both of these, or the second alone ([`Mmu::INVALIDATION_SETTLES`]) | [`Mmu::owe`] and a [`Gather`] |
 //! | valid → valid elsewhere ([`needs_break`]) | break, forget, make, be seen | [`Space::replace`], [`Space::move_pages`], [`Space::split`] |
 //! | table → nothing | to be forgotten by walk caches too, before the table is freed | a [`Gather`] |
 //!

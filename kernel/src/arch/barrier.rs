@@ -3,8 +3,11 @@
 
 use aarch64_cpu::asm::barrier as cpu;
 
+use mmu_check::What;
+use mmu_check::event::Barrier;
+
 use crate::event::{self, Kind};
-use crate::task;
+use crate::{check, task};
 
 /// The pair owed by a store of a valid descriptor: `dsb ishst; isb`.
 ///
@@ -31,6 +34,7 @@ pub fn dsb_ishst() {
     cpu::dsb(cpu::ISHST);
     task::counts().dsb.add(1);
     event::record(Kind::DsbIshst, 0, 0, 0);
+    check::tell(What::Dsb(Barrier::Ishst));
 }
 
 /// `dsb ish` after a TLBI: every core has dropped the translation, and every access made through it
@@ -43,6 +47,7 @@ pub fn dsb_ish() {
     cpu::dsb(cpu::ISH);
     task::counts().dsb.add(1);
     event::record(Kind::DsbIsh, 0, 0, 0);
+    check::tell(What::Dsb(Barrier::Ish));
 }
 
 /// `isb`: instructions after it are fetched and translated anew on this core.
@@ -53,6 +58,7 @@ pub fn isb() {
     cpu::isb(cpu::SY);
     task::counts().isb.add(1);
     event::record(Kind::Isb, 0, 0, 0);
+    check::tell(What::Isb);
 }
 
 /// `dmb ishst` between the zeroes of a new table and the store that links it.
@@ -66,4 +72,5 @@ pub fn dmb_ishst() {
     cpu::dmb(cpu::ISHST);
     task::counts().dmb.add(1);
     event::record(Kind::DmbIshst, 0, 0, 0);
+    check::tell(What::Dmb(Barrier::Ishst));
 }

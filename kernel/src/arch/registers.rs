@@ -12,6 +12,9 @@ use tock_registers::interfaces::{ReadWriteable, Readable, Writeable};
 
 use super::barrier;
 use super::tables::{Hardware, Table};
+use mmu_check::What;
+
+use crate::check;
 use crate::event::{self, Kind};
 use crate::task;
 
@@ -199,6 +202,10 @@ pub unsafe fn set_ttbr0(root: Table, asid: Asid) {
     TTBR0_EL1.set(value);
     barrier::isb();
     event::record(Kind::Ttbr0, value, 0, 0);
+    check::tell(What::Ttbr0 {
+        root: Hardware::root_address(root).raw(),
+        asid: asid.0,
+    });
 }
 
 /// Leaves the current task's lower half empty, with ASID 0.
@@ -207,6 +214,10 @@ pub fn clear_ttbr0() {
     TTBR0_EL1.set(lazy_mmu_boot::empty_table());
     barrier::isb();
     event::record(Kind::Ttbr0, lazy_mmu_boot::empty_table(), 0, 0);
+    check::tell(What::Ttbr0 {
+        root: lazy_mmu_boot::empty_table(),
+        asid: 0,
+    });
 }
 
 /// For the switch: makes a task's lower half this core's, where it is not. Says whether it changed,
@@ -225,6 +236,10 @@ pub(super) fn install_ttbr0(of_task: u64) -> bool {
     }
     TTBR0_EL1.set(value);
     event::record(Kind::Ttbr0, value, 0, 0);
+    check::tell(What::Ttbr0 {
+        root: value & ((1 << 48) - 1),
+        asid: (value >> 48) as u16,
+    });
     true
 }
 

@@ -6,7 +6,11 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use aarch64_cpu::asm::barrier as cpu;
 
+use mmu_check::What;
+use mmu_check::event::Barrier;
+
 use super::registers;
+use crate::check;
 use crate::event::{self, Kind};
 use crate::task::{Core, Task};
 
@@ -88,6 +92,7 @@ pub unsafe fn switch(from: &'static Task, to: &'static Task, core: &'static Core
     }
     complete(core);
     arrive(to, core);
+    check::tell(What::Switch { to: to.id });
     event::record(Kind::Switch, to.id.into(), 0, 0);
     // SAFETY: 1. The contexts are this core's alone now: points 2 and 3. 2. SP_EL0 is set to `to` with its stack, and `to`
     // is a static. 3. What the callee preserves is what a function call preserves; the rest the compiler expects to lose.
@@ -115,6 +120,7 @@ fn complete(core: &Core) {
     cpu::dsb(cpu::ISH);
     core.interrupt_counts.dsb.add(1);
     event::record(Kind::DsbIsh, 0, 0, 0);
+    check::tell(What::Dsb(Barrier::Ish));
 }
 
 /// Makes this core see what `to` relies on: its lower half, and what it published elsewhere.
@@ -132,5 +138,6 @@ fn arrive(to: &Task, core: &Core) {
         cpu::isb(cpu::SY);
         core.interrupt_counts.isb.add(1);
         event::record(Kind::Isb, 0, 0, 0);
+        check::tell(What::Isb);
     }
 }

@@ -12,10 +12,12 @@ use stage1_paging::{
 };
 
 use super::{barrier, registers, tlb};
+use mmu_check::What;
+
 use crate::event::{self, Kind};
 use crate::mem::{frames, layout};
 use crate::sync::Lock;
-use crate::{mode, task};
+use crate::{check, mode, task};
 
 /// The MMU of this machine.
 ///
@@ -62,7 +64,12 @@ pub struct Table(&'static [AtomicU64; ENTRIES]);
 
 impl Table {
     fn zero(self) {
+        let frame = Frame::containing(layout::linear_to_physical(Va::new(self.0.as_ptr() as u64)));
+        check::tell_fill(frame);
         zero_page(self.0);
+        check::tell(What::Zero {
+            frame: frame.pa().raw(),
+        });
     }
 }
 
@@ -102,13 +109,21 @@ impl Mmu for Hardware {
 
     #[inline]
     fn edit(&self, slots: Slots<Table>, mut f: impl FnMut(Desc) -> Step) -> usize {
-        let mut stored = 0;
-        let mut passed = 0;
+        let checking = check::is_on();
+        let (mut stored, mut passed) = (0, 0);
         for slot in &slots.table.0[slots.at.clone()] {
-            match f(Desc::from_bits(slot.load(Relaxed))) {
-                Step::Store(descriptor) => {
-                    slot.store(descriptor.bits(), Relaxed);
+            let old = Desc::from_bits(slot.load(Relaxed));
+            match f(old) {
+                Step::Store(new) => {
+                    slot.store(new.bits(), Relaxed);
                     stored += 1;
+                    if checking {
+                        let va = slots
+                            .va
+                            .raw()
+                            .wrapping_add(passed as u64 * slots.level.size());
+                        tell_store(slot, slots.level, Va::new(va), old, new);
+                    }
                 }
                 Step::Skip => {}
                 Step::Stop => break,
@@ -140,7 +155,11 @@ impl Mmu for Hardware {
             frames::free(frame);
             return Ok(self.child(theirs));
         }
-        slot.store(Desc::table(frame.into_frame()).bits(), Relaxed);
+        let link = Desc::table(frame.into_frame());
+        slot.store(link.bits(), Relaxed);
+        if check::is_on() {
+            tell_store(slot, level, va, there, link);
+        }
         drop(lock);
         COUNT.fetch_add(1, Relaxed);
         task::counts().stores.add(1);
@@ -169,6 +188,18 @@ impl Mmu for Hardware {
         // it; the frame was the table's own, from `into_frame` above.
         frames::free(unsafe { frames::Owned::from_frame(frame) });
     }
+}
+
+/// Tells the rules that a descriptor was stored.
+#[cold]
+fn tell_store(slot: &AtomicU64, level: Level, va: Va, old: Desc, new: Desc) {
+    check::tell(What::Store {
+        slot: layout::linear_to_physical(Va::new(slot.as_ptr() as u64)).raw(),
+        va: va.raw() & !(level.size() - 1),
+        level: level.number(),
+        old: old.bits(),
+        new: new.bits(),
+    });
 }
 
 /// Zeroes a page: by cache block where the core allows it (`DC ZVA`), else word by word.

@@ -5,11 +5,13 @@
 
 use core::arch::asm;
 
-use stage1_paging::{Batch, Debt, Done, Features, Tlbi};
+use stage1_paging::{Batch, Debt, Done, Features, Half, Tlbi};
+
+use mmu_check::{Op, What};
 
 use super::barrier;
 use crate::event::{self, Kind};
-use crate::task;
+use crate::{check, task};
 
 /// Carries out what `debt` asks for, and returns the proof.
 ///
@@ -25,6 +27,14 @@ pub fn invalidate(debt: Debt, features: Features) -> Done {
     }
     barrier::dsb_ish();
     barrier::isb();
+    if check::is_on() {
+        let asid = match debt.half() {
+            Half::Lower(asid) => asid.0,
+            Half::Upper => 0,
+        };
+        debt.pages()
+            .for_each(|pages| check::tell_done(pages, asid, debt.frees_tables()));
+    }
     debt.done()
 }
 
@@ -69,24 +79,39 @@ fn execute(batch: Batch) {
     }
     event::record(
         Kind::Tlbi,
-        operand_of(batch.first),
+        parts(batch.first).1,
         batch.count,
         batch.first.reach().unwrap_or(u64::MAX),
     );
+    if check::is_on() {
+        tell(batch);
+    }
 }
 
-/// The operand, for the event; an operation without one is `u64::MAX`, which no operand is.
-fn operand_of(operation: Tlbi) -> u64 {
+/// The instruction's name, and its operand; one without an operand gets 0.
+fn parts(operation: Tlbi) -> (&'static str, u64) {
     match operation {
-        Tlbi::Vae1is(operand)
-        | Tlbi::Vale1is(operand)
-        | Tlbi::Vaae1is(operand)
-        | Tlbi::Vaale1is(operand)
-        | Tlbi::Rvae1is(operand)
-        | Tlbi::Rvale1is(operand)
-        | Tlbi::Rvaae1is(operand)
-        | Tlbi::Rvaale1is(operand)
-        | Tlbi::Aside1is(operand) => operand,
-        Tlbi::Vmalle1is => u64::MAX,
+        Tlbi::Vae1is(operand) => ("vae1is", operand),
+        Tlbi::Vale1is(operand) => ("vale1is", operand),
+        Tlbi::Vaae1is(operand) => ("vaae1is", operand),
+        Tlbi::Vaale1is(operand) => ("vaale1is", operand),
+        Tlbi::Rvae1is(operand) => ("rvae1is", operand),
+        Tlbi::Rvale1is(operand) => ("rvale1is", operand),
+        Tlbi::Rvaae1is(operand) => ("rvaae1is", operand),
+        Tlbi::Rvaale1is(operand) => ("rvaale1is", operand),
+        Tlbi::Aside1is(operand) => ("aside1is", operand),
+        Tlbi::Vmalle1is => ("vmalle1is", 0),
+    }
+}
+
+/// Tells the rules each instruction of a batch that was executed.
+#[cold]
+fn tell(batch: Batch) {
+    for operation in batch.ops() {
+        let (name, operand) = parts(operation);
+        // Every name above is one of theirs.
+        if let Some(op) = Op::named(name) {
+            check::tell(What::Tlbi { op, operand });
+        }
     }
 }

@@ -20,9 +20,11 @@ mod gic_v3;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
+use mmu_check::What;
 use spin::once::Once;
 
 use crate::arch::{barrier, registers, time};
+use crate::check;
 use crate::event::{self, Kind};
 use crate::machine::{Gic, Machine};
 use crate::sched;
@@ -139,6 +141,7 @@ pub fn set_tick_work(work: Option<fn()>) {
 pub(crate) fn handle(task: Current) -> bool {
     // First of all: from here on the mode knows that it is not the task that runs.
     task.mmu.irq_enter();
+    check::tell(What::IrqEnter);
     event::record(Kind::Interrupt, 1, 0, 0);
     task.stats.interrupts.add(1);
     task.stats.interrupts_inside.add(task.stats.inside().into());
@@ -151,6 +154,7 @@ pub(crate) fn handle(task: Current) -> bool {
         None => false,
     };
     event::record(Kind::Interrupt, 0, 0, 0);
+    check::tell(What::IrqExit);
     task.mmu.irq_exit();
     known
 }

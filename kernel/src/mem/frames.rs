@@ -16,8 +16,12 @@ use alloc::vec::Vec;
 use buddy_system_allocator::FrameAllocator;
 use stage1_paging::{Done, ENTRIES, Frame, Mapping, Pages, Prot, Sink};
 
+use mmu_check::What;
+use mmu_check::event::AccessKind;
+
 use super::{kernel_space, layout};
 use crate::arch::tables::zero_page;
+use crate::check;
 use crate::event::{self, Kind};
 use crate::machine::Region;
 use crate::mode;
@@ -141,13 +145,17 @@ pub unsafe fn add_fresh(region: Region) {
         poison(region);
     }
     if DEBUG.load(Relaxed) {
-        let mut gather = kernel_space().gather(());
-        let unmapped = pages.and_then(|pages| kernel_space().unmap(pages, &mut gather));
-        assert!(
-            unmapped.is_ok(),
-            "the linear map has a hole where RAM is: {unmapped:?}"
-        );
-        let _ = gather.finish();
+        // The rules remember every descriptor until its invalidation: then a table's worth at a time.
+        let at_once = if check::is_on() { 512 } else { u64::MAX };
+        for part in pages.into_iter().flat_map(|pages| pages.chunks(at_once)) {
+            let mut gather = kernel_space().gather(());
+            let unmapped = kernel_space().unmap(part, &mut gather);
+            assert!(
+                unmapped == Ok(part.count()),
+                "the linear map has a hole where RAM is: {unmapped:?} of {part:?}"
+            );
+            let _ = gather.finish();
+        }
     }
     // SAFETY: the caller's promise. Mapped it is only when allocated, which maps it.
     unsafe { add(region) };
@@ -198,6 +206,7 @@ pub fn free_all(frames: impl IntoIterator<Item = Owned>) {
     frames.sort_unstable_by_key(|frame| frame.0.pa());
     if POISON.load(Relaxed) {
         for frame in &frames {
+            check::tell_fill(frame.0);
             poison(Region {
                 start: frame.0.pa(),
                 bytes: layout::PAGE_SIZE,
@@ -214,6 +223,14 @@ pub fn free_all(frames: impl IntoIterator<Item = Owned>) {
 }
 
 fn take() -> Option<Frame> {
+    let frame = take_unseen()?;
+    check::tell(What::Alloc {
+        frame: frame.pa().raw(),
+    });
+    Some(frame)
+}
+
+fn take_unseen() -> Option<Frame> {
     // The guard masks interrupts; the lists may take nodes from the heap under it, which takes no
     // frames.
     let number = LISTS.lock().alloc(1)?;
@@ -222,6 +239,9 @@ fn take() -> Option<Frame> {
 }
 
 fn give_back(frame: Frame) {
+    check::tell(What::Free {
+        frame: frame.pa().raw(),
+    });
     LISTS.lock().dealloc(number(frame), 1);
     FREE.fetch_add(1, Relaxed);
 }
@@ -255,6 +275,7 @@ fn unmap_linear(frames: &[Owned]) {
 }
 
 fn check_poison(frame: &Owned) {
+    check::tell_use(layout::linear(frame.0.pa()), AccessKind::Read);
     for (index, word) in frame.words().iter().enumerate() {
         let found = word.load(Relaxed);
         assert!(

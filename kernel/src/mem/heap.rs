@@ -22,8 +22,15 @@ static HEAP: KernelHeap = KernelHeap(Lock::new(Heap::empty()));
 /// What must fit is the worst case of the frame lists: every other frame free, a set entry for each
 /// (under 24 bytes with the tree's own). That is RAM / 341; the rest is for tasks, reports and test
 /// code.
-pub const fn size_for(ram_bytes: u64) -> u64 {
-    let size = ram_bytes / 128 + (2 << 20);
+///
+/// With `checking` the rules need memory too: a copy of every table, and an entry for whatever is owed.
+pub const fn size_for(ram_bytes: u64, checking: bool) -> u64 {
+    let for_rules = if checking {
+        ram_bytes / 64 + (12 << 20)
+    } else {
+        0
+    };
+    let size = ram_bytes / 128 + (2 << 20) + for_rules;
     (if size < 32 << 20 { size } else { 32 << 20 }) & !(layout::PAGE_SIZE - 1)
 }
 

@@ -15,6 +15,7 @@ use stage1_paging::{Error, Fit, Frame, Half, Pa, Pages, Prot, Space, Va};
 
 use crate::arch::tables::Hardware;
 use crate::arch::{barrier, registers};
+use crate::check;
 use crate::machine::{Gic, Machine, Region};
 use crate::sync::Yield;
 use layout::{Image, PAGE_SIZE};
@@ -99,14 +100,14 @@ pub struct Plan {
 pub const RAM_MIN: u64 = EARLY_WINDOW;
 
 impl Plan {
-    /// Divides RAM, and gives the heap its part.
+    /// Divides RAM, and gives the heap its part: more of it where the rules are to be asked.
     ///
     /// # Errors
     /// [`MemoryError`]: all but the last two.
     ///
     /// # Safety
     /// Called once, on the early tables, before anything else uses RAM outside of the image.
-    pub unsafe fn carry_out(machine: &Machine) -> Result<Self, MemoryError> {
+    pub unsafe fn carry_out(machine: &Machine, checking: bool) -> Result<Self, MemoryError> {
         let (ram, image) = (machine.ram, layout::image());
         let start = layout::image_to_physical(image.start).raw();
         let end = layout::image_to_physical(image.end).raw();
@@ -120,7 +121,7 @@ impl Plan {
         if ram.end().raw() > 1 << bits {
             return Err(MemoryError::TooHigh(bits));
         }
-        let bytes = heap::size_for(ram.bytes);
+        let bytes = heap::size_for(ram.bytes, checking);
         let start =
             Frame::containing(Pa::new(end + PAGE_SIZE - 1).ok_or(MemoryError::TooHigh(bits))?).pa();
         let heap = Region { start, bytes };
@@ -190,6 +191,7 @@ pub unsafe fn enter_kernel_tables(
     // the calls above has published what it stored, outside of any section. 2. The caller's
     // first point.
     unsafe { registers::leave_early_tables(space.root()) };
+    check::on_own_tables();
 
     if debug || poison {
         frames::start_debugging(debug, poison);
@@ -235,12 +237,14 @@ fn map_linear(space: &Space<'_, Hardware>, plan: &Plan, fit: Fit) -> Result<(), 
         (rodata_end, plan.ram.end(), Prot::RW),
     ];
     for (start, end, prot) in parts {
-        space.map(
-            pages(layout::linear(start), layout::linear(end))?,
-            Frame::containing(start),
-            prot,
-            fit,
-        )?;
+        let all = pages(layout::linear(start), layout::linear(end))?;
+        // The rules remember every store until it is published: then a table's worth at a time.
+        let at_once = if check::is_on() { 512 } else { all.count() };
+        for part in all.chunks(at_once) {
+            let offset = (part.start().raw() - all.start().raw()) / PAGE_SIZE;
+            let frame = Frame::containing(start).checked_add(offset);
+            space.map(part, frame.unwrap_or(Frame::containing(start)), prot, fit)?;
+        }
     }
     Ok(())
 }

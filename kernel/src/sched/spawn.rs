@@ -7,12 +7,14 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use alloc::boxed::Box;
 use lazy_mmu::{Leak, Policy};
+use mmu_check::What;
 
 use super::queue::Until;
 use super::{QUEUE, arrive, leave, wake_cores};
 use crate::arch::registers;
+use crate::check;
 use crate::mem::stacks::{Stack, StackError};
-use crate::mode::ThisCpu;
+use crate::mode::{self, ThisCpu};
 use crate::sync::Lock;
 use crate::task::{self, Figures, MAX_TASKS, NO_CORE, Tally, Task};
 
@@ -124,6 +126,7 @@ extern "C" fn begin(left: &'static Task) -> ! {
     arrive(left);
     let me = task::current();
     me.last_core.store(task::core().index, Relaxed);
+    mode::tell_contract();
     registers::unmask_interrupts();
     let work = WORK[usize::from(me.id)].lock().take();
     let value = match work {
@@ -134,6 +137,7 @@ extern "C" fn begin(left: &'static Task) -> ! {
     if me.ttbr0.load(Relaxed) != 0 {
         registers::clear_ttbr0();
     }
+    check::tell(What::TaskEnd);
     let leak = me.mmu.end_of_task(&ThisCpu).err();
     me.stats.depth.sub(me.stats.depth.get());
     *LEAKS[usize::from(me.id)].lock() = leak;

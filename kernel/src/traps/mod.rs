@@ -32,9 +32,12 @@ pub use spurious::LastFault;
 use core::arch::global_asm;
 use core::sync::atomic::Ordering::Relaxed;
 
+use mmu_check::What;
+
+use crate::arch::registers;
 use crate::mem::layout::STACK_SHIFT;
 use crate::task::{self, MAX_CORES};
-use crate::{irq, sched, workloads};
+use crate::{check, irq, sched, workloads};
 
 // vectors.s takes the core from three bits of the affinity.
 const _: () = assert!(MAX_CORES == 8);
@@ -51,6 +54,11 @@ global_asm!(
 /// Every exception, from `vectors.s`, with interrupts masked. Returning goes on where the frame
 /// says.
 extern "C" fn trap(frame: &mut TrapFrame, vector: u64) {
+    // Either synchronises this core. Told only where there is a task: what failed may be that there is none.
+    let told = check::is_on() && task::is_task(registers::current_task());
+    if told {
+        check::tell(What::ExceptionEntry);
+    }
     match Vector::new(vector) {
         Vector::SYNCHRONOUS if Esr(frame.esr).class() == Esr::BREAKPOINT => {
             workloads::stopped(frame);
@@ -58,6 +66,9 @@ extern "C" fn trap(frame: &mut TrapFrame, vector: u64) {
         Vector::SYNCHRONOUS if spurious::is_over(frame) || fixup::apply(frame) => {}
         Vector::IRQ => interrupt(frame),
         vector => report::unexpected(frame, vector),
+    }
+    if told {
+        check::tell(What::ExceptionReturn);
     }
 }
 

@@ -1,10 +1,12 @@
 //! What is asked of a page, three ways: the tables, the MMU, and a real access.
 
+use mmu_check::event::AccessKind;
 use stage1_paging::{Access, Frame, Space, Va};
 
 use super::{Failure, failure};
 use crate::arch::tables::Hardware;
 use crate::arch::{probe, translate};
+use crate::check as rules;
 use crate::traps::{Fault, FaultKind};
 
 /// The page is mapped to `frame` with `access`, says the walk and says the MMU; loading gives
@@ -44,6 +46,7 @@ pub(super) fn mapped(
             ));
         }
     }
+    rules::tell_use(va, AccessKind::Read);
     match probe::read_u64(va) {
         Ok(found) if found == word => {}
         other => {
@@ -52,7 +55,10 @@ pub(super) fn mapped(
             ));
         }
     }
-    match (store(va, word), access.is_writable()) {
+    match (
+        try_store(va, word, access.is_writable()),
+        access.is_writable(),
+    ) {
         (Ok(()), true) => Ok(()),
         (Err(fault), false) if is_permission(fault) => Ok(()),
         (other, _) => Err(failure!(
@@ -86,6 +92,7 @@ pub(super) fn unmapped(space: &Space<'_, Hardware>, va: Va) -> Result<(), Failur
 
 /// A load faults: no translation of the page is left in the TLB.
 pub(super) fn unreachable(va: Va) -> Result<(), Failure> {
+    rules::tell_probe(va, AccessKind::Read);
     match probe::read_u64(va) {
         Err(fault) if is_translation(fault) => Ok(()),
         other => Err(failure!(
@@ -96,6 +103,7 @@ pub(super) fn unreachable(va: Va) -> Result<(), Failure> {
 
 /// Loads the page's first word, so that its translation is in the TLB, and checks it.
 pub(super) fn touch(va: Va, word: u64) -> Result<(), Failure> {
+    rules::tell_use(va, AccessKind::Read);
     match probe::read_u64(va) {
         Ok(found) if found == word => Ok(()),
         other => Err(failure!(
@@ -104,8 +112,17 @@ pub(super) fn touch(va: Va, word: u64) -> Result<(), Failure> {
     }
 }
 
-/// Stores to the page's first word.
+/// Stores to the page's first word, which must work.
 pub(super) fn store(va: Va, word: u64) -> Result<(), Fault> {
+    try_store(va, word, true)
+}
+
+fn try_store(va: Va, word: u64, works: bool) -> Result<(), Fault> {
+    if works {
+        rules::tell_use(va, AccessKind::Write);
+    } else {
+        rules::tell_probe(va, AccessKind::Write);
+    }
     // SAFETY: workloads call this with pages of an area or a task space of their own, which no Rust
     // object lies in.
     unsafe { probe::write_u64(va, word) }

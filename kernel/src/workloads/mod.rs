@@ -32,7 +32,8 @@ use alloc::vec::Vec;
 use lazy_mmu::Policy;
 
 use crate::mem::frames;
-use crate::task::{self, Tally};
+use crate::mode;
+use crate::task::Tally;
 
 pub use crowd::Crowd;
 pub(crate) use forced::stopped;
@@ -148,10 +149,7 @@ pub(crate) use failure;
 /// # Errors
 /// The first check that failed.
 pub fn run(run: Run, policy: Policy, size: Size) -> Result<Option<Row>, Failure> {
-    task::current()
-        .mmu
-        .set_policy(policy)
-        .map_err(|error| failure!("{error}"))?;
+    mode::set_policy(policy).map_err(|error| failure!("{error}"))?;
     if run == Run::Nesting {
         return nesting::run().map(|()| None);
     }

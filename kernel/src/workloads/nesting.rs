@@ -25,9 +25,7 @@ const SEED: [(Call, Option<Hook>, u8, bool); 6] = [
 pub(super) fn run() -> Result<(), Failure> {
     let task = task::current();
     let before = task.mmu.policy();
-    task.mmu
-        .set_policy(Policy::Seed)
-        .map_err(|error| failure!("{error}"))?;
+    mode::set_policy(Policy::Seed).map_err(|error| failure!("{error}"))?;
     println!("nesting, live on task {} (policy seed):", task.id);
     let mut indent = 0;
     let mut differs = None;
@@ -56,9 +54,7 @@ pub(super) fn run() -> Result<(), Failure> {
             indent += 4;
         }
     }
-    task.mmu
-        .set_policy(before)
-        .map_err(|error| failure!("{error}"))?;
+    mode::set_policy(before).map_err(|error| failure!("{error}"))?;
     match differs {
         None => Ok(()),
         Some((call, hook, state)) => Err(failure!(

@@ -12,13 +12,10 @@ use lazy_mmu::Policy;
 use super::crowd::{self, Crowd, Done, Enough};
 use super::scenario::{Stage, Trace};
 use super::{Failure, Row, Run, Size, failure, handler};
-use crate::task;
+use crate::mode;
 
 pub(super) fn run(policy: Policy, size: Size, crowd: Crowd) -> Result<Row, Failure> {
-    task::current()
-        .mmu
-        .set_policy(policy)
-        .map_err(|error| failure!("{error}"))?;
+    mode::set_policy(policy).map_err(|error| failure!("{error}"))?;
     let stage = Stage::new()?;
     let undisturbed = Arc::new(stage.play(0, false)?);
     stage.leave();

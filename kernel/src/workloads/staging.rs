@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::{Failure, failure};
+use crate::check;
 use crate::mem::frames::{self, Owned};
 use crate::task;
 
@@ -44,6 +45,7 @@ impl Staging {
                 frame.frame()
             ));
         }
+        check::tell_fill(frame.frame());
         let mark = self.mark(self.taken.len());
         frame
             .words()

@@ -1,0 +1,58 @@
+//! Page-table maintenance of AArch64, stage 1, as rules over events; and a machine that misbehaves as far as the architecture
+//! allows.
+//!
+//! An emulator never shows a missing barrier, and a real core seldom does. So the code that owes barriers says what it does,
+//! as [`Event`]s, and an automaton, the [`Checker`], says whether anybody could have used a mapping before its debt was paid.
+//!
+//! | rule | what must not happen |
+//! |---|---|
+//! | R1 | a mapping is used before it is published |
+//! | R2 | a live descriptor is replaced without break-before-make |
+//! | R3 | something is relied on to be gone before its invalidation is complete |
+//! | R4 | a frame is reused while a translation may still lead to it |
+//! | R5 | a table is reused while a walk cache may still lead to it |
+//! | R6 | an invalidation's operand means something else than its author thinks |
+//! | R7 | an invalidation stays on its core where other cores need it |
+//! | R8 | a section, a switch or a task ends and leaves debt behind |
+//! | R9 | an invalidation comes before the store it is meant for |
+//! | R10 | a table is linked before its zeroes are ordered |
+//!
+//! Each has a module in `rules`, which says what it follows from. Rules only ask; what an event changes is in `ledger` (debts)
+//! and `shadow` (tables).
+//!
+//! # In a kernel
+//! `default-features = false`: `no_std` and `alloc`, no dependency. Give [`Checker::step`] every event in one global order, under one
+//! lock; [`event`] says before or after what each is recorded. Memory grows with what is owed and with the tables (each has a copy).
+//!
+//! # On a host
+//! The feature `machine` (on by default) adds `machine`, a model whose store buffers, walkers, TLBs and walk caches
+//! do the worst they may: there a lost barrier shows as wrong data or a wrong fault. It emits the same events, so the
+//! rules are judged by it and it by them; and `trace`, which reads and writes events as text (`examples/check_trace.rs` checks a file).
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(feature = "machine")]
+extern crate std;
+
+mod checker;
+mod coverage;
+mod desc;
+pub mod event;
+mod ledger;
+#[cfg(feature = "machine")]
+pub mod machine;
+mod rules;
+mod shadow;
+mod tlbi;
+#[cfg(feature = "machine")]
+pub mod trace;
+mod violation;
+
+pub use checker::Checker;
+pub use coverage::Coverage;
+pub use event::{Event, What};
+pub use ledger::MAX_CORES;
+pub use rules::Rule;
+pub use tlbi::{Decoded, Op};
+pub use violation::Violation;

@@ -1,0 +1,275 @@
+//! The arch layer on the machine: the kernel's primitives, one for one, each with what may be wrong in it.
+
+use alloc::format;
+use alloc::string::String;
+
+use stage1_paging::{Debt, Desc, Done, Frame, Level, Mmu, NoFrame, Pa, Slots, Step, Tlbi};
+
+use super::bug::{Bug, Site};
+use super::kernel::{Kernel, ThisCpu};
+use crate::event::{Barrier, What};
+use crate::tlbi::Op;
+
+/// A table: the address of its frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Table(pub(super) u64);
+
+impl Kernel {
+    pub(super) fn table(&self, frame: u64) -> Table {
+        Table(frame)
+    }
+
+    fn slot(table: Table, index: usize) -> u64 {
+        table.0 + index as u64 * 8
+    }
+
+    fn store(&self, table: Table, index: usize, va: u64, level: u8, old: Desc, new: Desc) {
+        let slot = Self::slot(table, index);
+        self.tick();
+        self.machine.tempt(va);
+        self.machine.store(self.core.get(), slot, new.bits());
+        self.record(What::Store {
+            slot,
+            va,
+            level,
+            old: old.bits(),
+            new: new.bits(),
+        });
+    }
+
+    /// The pair.
+    pub(super) fn publish(&self) {
+        if self.is(Bug::PeerMapSilent) {
+            return;
+        }
+        if self.is(Bug::PublishReversed) {
+            self.isb(Site::PublishIsb);
+            self.dsb(Site::PublishDsb, Barrier::Ishst);
+            return;
+        }
+        let kind = if self.is(Bug::PublishForLoads) {
+            Barrier::Ishld
+        } else {
+            Barrier::Ishst
+        };
+        self.dsb(Site::PublishDsb, kind);
+        self.isb(Site::PublishIsb);
+    }
+
+    /// One TLBI, with what is wrong in it.
+    pub(super) fn tlbi(&self, name: &str, operand: u64) {
+        let name = if self.is(Bug::TlbiLocal) {
+            name.strip_suffix("is").unwrap_or(name)
+        } else {
+            name
+        };
+        let Some(op) = Op::named(name) else {
+            return self.note(format!("no such TLBI: {name}"));
+        };
+        self.at(Site::Tlbi, What::Tlbi { op, operand }, || {
+            self.machine.tlbi(self.core.get(), op, operand);
+        });
+    }
+
+    fn execute(&self, op: Tlbi, frees_tables: bool) {
+        let (mut name, mut operand) = name_and_operand(op);
+        let page = matches!(
+            op,
+            Tlbi::Vae1is(_) | Tlbi::Vale1is(_) | Tlbi::Vaae1is(_) | Tlbi::Vaale1is(_)
+        );
+        let range = !page && operand != 0 && !matches!(op, Tlbi::Aside1is(_));
+        if self.is(Bug::TlbiLeafForTables) && frees_tables && !name.contains("ale1") {
+            name = name.replace("ae1", "ale1");
+        }
+        if self.is(Bug::TlbiWrongHint) && page {
+            operand = (operand & !(0xf << 44)) | 0b0110 << 44;
+        }
+        if self.is(Bug::TlbiWrongHint) && range {
+            // Level 2: the pages are at level 3.
+            operand = (operand & !(0b11 << 37)) | 0b10 << 37;
+        }
+        if self.is(Bug::TlbiShort) && range && operand >> 39 & 0x1f != 0 {
+            operand -= 1 << 39;
+        }
+        if self.is(Bug::PeerUnmasked) && page && operand >> 43 & 1 != 0 {
+            operand |= 0xff << 44;
+        }
+        if self.is(Bug::PeerAsidZero) {
+            operand &= !(0xffff << 48);
+        }
+        self.tlbi(&name, operand);
+    }
+
+    /// The barriers before an invalidation's TLBIs.
+    pub(super) fn before_tlbi(&self) {
+        if !self.is(Bug::PeerNoDsb) && !self.is(Bug::PeerLocalFlush) {
+            self.dsb(Site::DsbBeforeTlbi, Barrier::Ishst);
+        }
+    }
+
+    /// And those after them.
+    pub(super) fn after_tlbi(&self) {
+        let kind = match self.setup.bug {
+            _ if self.is(Bug::DsbAfterForStores) => Barrier::Ishst,
+            _ if self.is(Bug::DsbAfterLocal) => Barrier::Nsh,
+            _ => Barrier::Ish,
+        };
+        if !self.is(Bug::PeerNoDsb) {
+            self.dsb(Site::DsbAfterTlbi, kind);
+        }
+        self.isb(Site::IsbAfterTlbi);
+    }
+
+    /// "Done" is said of what an operation was to drop.
+    fn claim(&self, op: Tlbi, debt_half_upper: bool) {
+        let (name, operand) = name_and_operand(op);
+        let Some(decoded) = Op::named(&name).map(|op| op.decode(operand)) else {
+            return;
+        };
+        let whole = if debt_half_upper {
+            (0xffff << 48, 1 << 36)
+        } else {
+            (0, 1 << 36)
+        };
+        let (va, pages) = decoded.pages().unwrap_or(whole);
+        self.record(What::Done {
+            va,
+            pages,
+            asid: (operand >> 48) as u16,
+            tables: !name.contains("ale1"),
+        });
+    }
+}
+
+/// The instruction's name, and its operand.
+fn name_and_operand(op: Tlbi) -> (String, u64) {
+    let (name, operand) = match op {
+        Tlbi::Vae1is(operand) => ("vae1is", operand),
+        Tlbi::Vale1is(operand) => ("vale1is", operand),
+        Tlbi::Vaae1is(operand) => ("vaae1is", operand),
+        Tlbi::Vaale1is(operand) => ("vaale1is", operand),
+        Tlbi::Rvae1is(operand) => ("rvae1is", operand),
+        Tlbi::Rvale1is(operand) => ("rvale1is", operand),
+        Tlbi::Rvaae1is(operand) => ("rvaae1is", operand),
+        Tlbi::Rvaale1is(operand) => ("rvaale1is", operand),
+        Tlbi::Aside1is(operand) => ("aside1is", operand),
+        Tlbi::Vmalle1is => ("vmalle1is", 0),
+    };
+    (name.into(), operand)
+}
+
+impl Mmu for Kernel {
+    type Table = Table;
+
+    fn read(&self, table: Table, index: usize) -> Desc {
+        Desc::from_bits(self.machine.load(self.core.get(), Self::slot(table, index)))
+    }
+
+    fn child(&self, frame: Frame) -> Table {
+        Table(frame.pa().raw())
+    }
+
+    fn frame(&self, table: Table) -> Frame {
+        match Pa::new(table.0) {
+            Some(pa) => Frame::containing(pa),
+            None => Frame::ZERO,
+        }
+    }
+
+    fn edit(&self, slots: Slots<Table>, mut f: impl FnMut(Desc) -> Step) -> usize {
+        let size = slots.level.size();
+        let base = slots.va.raw() & !(size - 1);
+        let mut passed = 0;
+        for index in slots.at.clone() {
+            let old = self.read(slots.table, index);
+            let va = base.wrapping_add(passed as u64 * size);
+            match f(old) {
+                Step::Store(new) => {
+                    if self.is(Bug::TlbiBeforeStore) && old.is_valid() {
+                        self.before_tlbi();
+                        self.tlbi("vaae1is", va >> 12 & ((1 << 44) - 1));
+                    }
+                    self.store(slots.table, index, va, slots.level.number(), old, new);
+                }
+                Step::Skip => {}
+                Step::Stop => break,
+            }
+            passed += 1;
+        }
+        passed
+    }
+
+    fn link(
+        &self,
+        table: Table,
+        level: Level,
+        index: usize,
+        va: stage1_paging::Va,
+    ) -> Result<Table, NoFrame> {
+        let frame = self.alloc().ok_or(NoFrame)?;
+        if !self.is(Bug::LinkUnzeroed) {
+            self.zero_table(frame);
+        }
+        self.at(Site::LinkDmb, What::Dmb(Barrier::Ishst), || {
+            self.machine.dmb(self.core.get(), Barrier::Ishst);
+        });
+        self.masked.set(self.masked.get() + 1);
+        // Who takes the lock sees what its last holder has stored.
+        if self.link_lock.get() != self.core.get() {
+            self.machine.released(self.link_lock.get());
+        }
+        let old = self.read(table, index);
+        let theirs = old.next_table(level);
+        if theirs.is_none() {
+            let new = Desc::table(self.frame(Table(frame)));
+            let base = va.raw() & !(level.size() - 1);
+            self.store(table, index, base, level.number(), old, new);
+        }
+        self.link_lock.set(self.core.get());
+        self.masked.set(self.masked.get() - 1);
+        match theirs {
+            Some(theirs) => {
+                self.free(frame);
+                Ok(self.child(theirs))
+            }
+            None => Ok(Table(frame)),
+        }
+    }
+
+    fn owe(&self) {
+        let irq = self.task().mmu.in_interrupt();
+        if irq && self.is(Bug::IrqDefers) {
+            return;
+        }
+        self.task().mmu.owe(&ThisCpu(self));
+    }
+
+    fn invalidate(&self, debt: Debt) -> Done {
+        let ops = debt.ops(self.setup.features);
+        if self.is(Bug::TlbiBeforeStore) {
+            self.after_tlbi();
+        } else if self.is(Bug::PeerLocalFlush) {
+            self.tlbi("vmalle1", 0);
+            self.after_tlbi();
+        } else {
+            self.before_tlbi();
+            let count = ops.clone().count();
+            for (n, op) in ops.clone().enumerate() {
+                let short = n + 1 == count && count > 1 && self.is(Bug::TlbiShort);
+                let kept = matches!(op, Tlbi::Aside1is(_)) && self.is(Bug::AsidNotFlushed);
+                if !kept && !short {
+                    self.execute(op, debt.frees_tables());
+                }
+            }
+            self.after_tlbi();
+        }
+        for op in ops {
+            self.claim(op, debt.half().is_global());
+        }
+        debt.done()
+    }
+
+    fn free_table(&self, table: Table, _done: &Done) {
+        self.free(table.0);
+    }
+}

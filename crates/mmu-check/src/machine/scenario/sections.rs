@@ -1,0 +1,159 @@
+//! Programs about sections: nested, switched away from, moved, paused, interrupted.
+
+use lazy_mmu::{Call, Policy};
+
+use super::{Outcome, give, map, on, page, range, take, unmap, value, write_and_read};
+use crate::event::What;
+use crate::machine::bug::Bug;
+use crate::machine::kernel::Kernel;
+
+/// An inner user uses what it mapped; the outer section goes on.
+pub(super) fn nest(kernel: &Kernel) -> Outcome {
+    let frames = take(kernel, 4)?;
+    kernel.section(|| {
+        map(kernel, page(0), frames[0])?;
+        kernel.section(|| map(kernel, page(1), frames[1]))?;
+        // Under `reenter` only the allocator's own sections are paid inside another.
+        if kernel.setup.policy != Policy::Reenter {
+            write_and_read(kernel, 1)?;
+            write_and_read(kernel, 0)?;
+        }
+        kernel.reenter(|| {
+            kernel.section(|| map(kernel, page(2), frames[2]))?;
+            write_and_read(kernel, 2)
+        })?;
+        map(kernel, page(3), frames[3])
+    })?;
+    (0..4).try_for_each(|n| write_and_read(kernel, n))?;
+    unmap(kernel, range(page(0), 4)?)?;
+    give(kernel, frames);
+    // The program's task ends. Whoever forgets a section leaves a debt with it.
+    if kernel.is(Bug::SectionLeaked) {
+        let frame = take(kernel, 1)?[0];
+        kernel.call(Call::Enable);
+        map(kernel, page(5), frame)?;
+    }
+    kernel.end_task();
+    Ok(())
+}
+
+/// Two tasks in sections on one core, neither paying for the other.
+pub(super) fn tasks(kernel: &Kernel) -> Outcome {
+    let frames = take(kernel, 3)?;
+    kernel
+        .space()
+        .reserve(range(page(0), 1)?)
+        .map_err(super::text)?;
+    kernel.section(|| {
+        map(kernel, page(0), frames[0])?;
+        kernel.switch_to(1);
+        // It looks around and finds nothing to do.
+        kernel.switch_to(0);
+        Ok::<_, super::Wrong>(())
+    })?;
+    write_and_read(kernel, 0)?;
+    kernel.call(Call::Enable);
+    map(kernel, page(1), frames[1])?;
+    kernel.switch_to(1);
+    kernel.section(|| map(kernel, page(2), frames[2]))?;
+    write_and_read(kernel, 2)?;
+    kernel.switch_to(0);
+    kernel.call(Call::Disable);
+    write_and_read(kernel, 1)?;
+    unmap(kernel, range(page(0), 3)?)?;
+    give(kernel, frames);
+    Ok(())
+}
+
+/// Moves in the middle of a section.
+pub(super) fn migrate(kernel: &Kernel) -> Outcome {
+    let frames = take(kernel, 3)?;
+    kernel.section(|| {
+        map(kernel, page(0), frames[0])?;
+        move_and(kernel, 1);
+        Ok::<_, super::Wrong>(())
+    })?;
+    write_and_read(kernel, 0)?;
+    kernel.section(|| {
+        map(kernel, page(1), frames[1])?;
+        move_and(kernel, 0);
+        map(kernel, page(2), frames[2])
+    })?;
+    (0..3).try_for_each(|n| write_and_read(kernel, n))?;
+    unmap(kernel, range(page(0), 3)?)?;
+    for n in 0..3 {
+        super::gone(kernel, page(n))?;
+    }
+    give(kernel, frames);
+    Ok(())
+}
+
+/// Moves. What was paid on the core that is left, as it is under `eager`, may still fault spuriously on the new one; there the
+/// task begins with an exception return then.
+fn move_and(kernel: &Kernel, core: usize) {
+    kernel.move_to(core);
+    if !kernel.task().mmu.is_pending() {
+        kernel.exception(What::ExceptionReturn);
+    }
+}
+
+/// A pause pays, inside it every store pays at once, and the section goes on after it.
+pub(super) fn pause(kernel: &Kernel) -> Outcome {
+    let frames = take(kernel, 3)?;
+    kernel
+        .space()
+        .reserve(range(page(0), 1)?)
+        .map_err(super::text)?;
+    kernel.section(|| {
+        map(kernel, page(0), frames[0])?;
+        kernel.call(Call::Pause);
+        write_and_read(kernel, 0)?;
+        map(kernel, page(1), frames[1])?;
+        write_and_read(kernel, 1)?;
+        kernel.call(Call::Resume);
+        map(kernel, page(2), frames[2])
+    })?;
+    write_and_read(kernel, 2)?;
+    unmap(kernel, range(page(0), 3)?)?;
+    give(kernel, frames);
+    Ok(())
+}
+
+/// An interrupt inside a section, with the task in debt.
+pub(super) fn irq(kernel: &Kernel) -> Outcome {
+    let frames = take(kernel, 3)?;
+    kernel
+        .space()
+        .reserve(range(page(0), 1)?)
+        .map_err(super::text)?;
+    kernel.section(|| {
+        map(kernel, page(0), frames[0])?;
+        kernel.interrupt()?;
+        map(kernel, page(1), frames[1])
+    })?;
+    (0..2).try_for_each(|n| write_and_read(kernel, n))?;
+    // And outside of any: a section that the handler has left open would defer this.
+    map(kernel, page(2), frames[2])?;
+    write_and_read(kernel, 2)?;
+    unmap(kernel, range(page(0), 3)?)?;
+    give(kernel, frames);
+    Ok(())
+}
+
+/// A store that somebody waits for inside somebody's section goes past the mode.
+pub(super) fn immediate(kernel: &Kernel) -> Outcome {
+    let frames = take(kernel, 2)?;
+    kernel.section(|| {
+        map(kernel, page(0), frames[0])?;
+        map(kernel, page(1), frames[1])?;
+        if !kernel.is(Bug::ImmediateDeferred) {
+            kernel.publish();
+        }
+        write_and_read(kernel, 1)?;
+        on(kernel, 1, || kernel.holds_shared(page(1), value(1)))
+    })?;
+    write_and_read(kernel, 0)?;
+    unmap(kernel, range(page(0), 2)?)?;
+    give(kernel, frames);
+    Ok(())
+}

@@ -1,0 +1,225 @@
+//! TLB invalidations decoded: what an instruction with this operand is *guaranteed* to drop.
+//!
+//! Operand layouts: Arm ARM DDI 0487, C5.5. Decoding goes by what the architecture promises, not by what cores do: a bit that
+//! is reserved, or a hint that is wrong, costs the promise.
+
+use core::fmt;
+
+/// A TLB invalidation instruction of EL1.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Op {
+    scope: Scope,
+    last_level: bool,
+    broadcast: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Scope {
+    All,
+    Asid,
+    Va,
+    VaAllAsids,
+    Range,
+    RangeAllAsids,
+}
+
+/// The names without the suffix that says whether it is broadcast.
+const STEMS: [(&str, Scope, bool); 10] = [
+    ("vmalle1", Scope::All, false),
+    ("aside1", Scope::Asid, false),
+    ("vae1", Scope::Va, false),
+    ("vale1", Scope::Va, true),
+    ("vaae1", Scope::VaAllAsids, false),
+    ("vaale1", Scope::VaAllAsids, true),
+    ("rvae1", Scope::Range, false),
+    ("rvale1", Scope::Range, true),
+    ("rvaae1", Scope::RangeAllAsids, false),
+    ("rvaale1", Scope::RangeAllAsids, true),
+];
+
+impl Op {
+    /// The instruction of this name in lower case, such as `vaae1is`. The outer shareable variants are taken for the
+    /// inner shareable ones, which they include.
+    pub fn named(name: &str) -> Option<Self> {
+        let (stem, broadcast) = match name.strip_suffix("is").or(name.strip_suffix("os")) {
+            Some(stem) => (stem, true),
+            None => (name, false),
+        };
+        let (_, scope, last_level) = STEMS.into_iter().find(|&(known, ..)| known == stem)?;
+        Some(Op {
+            scope,
+            last_level,
+            broadcast,
+        })
+    }
+
+    /// Whether every core of the Inner Shareable domain carries it out.
+    pub const fn is_broadcast(self) -> bool {
+        self.broadcast
+    }
+
+    /// Decodes the operand.
+    pub fn decode(self, operand: u64) -> Decoded {
+        let asid = (operand >> 48) as u16;
+        let mut decoded = Decoded {
+            op: self,
+            asid: matches!(self.scope, Scope::Asid | Scope::Va | Scope::Range).then_some(asid),
+            pages: None,
+            hint: 0,
+            flaw: None,
+        };
+        match self.scope {
+            Scope::All | Scope::Asid => {}
+            Scope::Va | Scope::VaAllAsids => decoded.decode_page(operand),
+            Scope::Range | Scope::RangeAllAsids => decoded.decode_range(operand),
+        }
+        if matches!(self.scope, Scope::VaAllAsids | Scope::RangeAllAsids) && asid != 0 {
+            decoded
+                .flaw
+                .get_or_insert("bits 63..48, reserved here, are not zero: the address spilled");
+        }
+        decoded
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = STEMS
+            .iter()
+            .find(|s| (s.1, s.2) == (self.scope, self.last_level));
+        f.write_str(known.map_or("?", |s| s.0))?;
+        f.write_str(if self.broadcast { "is" } else { "" })
+    }
+}
+
+/// An invalidation with its operand understood.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Decoded {
+    op: Op,
+    /// For one ASID, and for global entries where it is by address.
+    asid: Option<u16>,
+    /// First page number (of the 64-bit address) and count; `None`: every address.
+    pages: Option<(u64, u64)>,
+    /// TTL: the level of the leaf, or 0.
+    hint: u8,
+    /// What is wrong with the operand.
+    flaw: Option<&'static str>,
+}
+
+/// What an invalidation is to drop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Target {
+    /// The first address.
+    pub va: u64,
+    /// The level of the descriptor.
+    pub level: u8,
+    /// It was a table: walk caches may hold it.
+    pub table: bool,
+    /// Entries made of it are for every ASID.
+    pub global: bool,
+    /// Entries made of it are tagged with this ASID; `None` where that is not known.
+    pub asid: Option<u16>,
+}
+
+/// Whether an invalidation drops a target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cover {
+    /// It does.
+    Yes,
+    /// It is about something else.
+    No,
+    /// It is about these addresses, but its level hint or its encoding frees a core from doing so.
+    Flawed,
+}
+
+impl Decoded {
+    /// What is wrong with the operand, whatever it was meant for.
+    pub const fn flaw(&self) -> Option<&'static str> {
+        self.flaw
+    }
+
+    /// Whether every core carries it out.
+    pub(crate) const fn is_broadcast(&self) -> bool {
+        self.op.broadcast
+    }
+
+    /// First address and number of pages; `None` for every address.
+    pub const fn pages(&self) -> Option<(u64, u64)> {
+        match self.pages {
+            Some((first, count)) => Some((first << 12, count)),
+            None => None,
+        }
+    }
+
+    /// The ASID whose non-global entries all go, and global ones stay; `None` for every other operation.
+    pub(crate) fn whole_asid(&self) -> Option<u16> {
+        self.asid.filter(|_| self.pages.is_none())
+    }
+
+    /// Whether everything goes.
+    pub const fn is_everything(&self) -> bool {
+        self.pages.is_none() && self.asid.is_none()
+    }
+
+    fn decode_page(&mut self, operand: u64) {
+        // VA[55:12] in bits 43:0; bit 55 tells the halves apart.
+        let page = ((operand << 20) as i64 >> 20) as u64 & (u64::MAX >> 12);
+        self.pages = Some((page, 1));
+        let top = page >> 36;
+        if top != 0 && top != 0xffff {
+            self.flaw = Some("VA[55:48] are not all equal: no address of either half");
+        }
+        match operand >> 44 & 0xf {
+            0 => {}
+            ttl @ 0b0101..=0b0111 => self.hint = (ttl & 0b11) as u8,
+            _ => self.flaw = Some("TTL is no level of the 4 KiB granule: the address spilled"),
+        }
+    }
+
+    fn decode_range(&mut self, operand: u64) {
+        // BaseADDR, VA[48:12], in bits 36:0; bit 48 tells the halves apart.
+        let first = ((operand << 27) as i64 >> 27) as u64 & (u64::MAX >> 12);
+        let (num, scale) = (operand >> 39 & 0x1f, operand >> 44 & 0b11);
+        self.pages = Some((first, (num + 1) << (5 * scale + 1)));
+        self.hint = (operand >> 37 & 0b11) as u8;
+        if operand >> 46 & 0b11 != 0b01 {
+            self.flaw = Some("TG is not the 4 KiB granule");
+        } else if self.hint != 0 && first & (span_pages(self.hint) - 1) != 0 {
+            self.flaw = Some("BaseADDR is not aligned to the level of its TTL");
+        }
+    }
+
+    /// Whether the architecture promises that a core drops `target`, on the cores that carry it out.
+    pub(crate) fn covers(&self, target: &Target) -> Cover {
+        let size = span_pages(target.level);
+        if let Some((first, count)) = self.pages {
+            let start = target.va >> 12;
+            if first >= start + size || start >= first + count {
+                return Cover::No;
+            }
+        }
+        if let Some(asid) = self.asid {
+            // A walk cache entry of the upper half may be tagged with any ASID; its leaves are global.
+            let upper_table = target.table && target.va >> 63 != 0;
+            let foreign = target.asid.is_some_and(|owner| owner != asid);
+            if (target.global && (self.pages.is_none() || upper_table))
+                || (!target.global && foreign)
+            {
+                return Cover::No;
+            }
+        }
+        if self.op.last_level && target.table {
+            return Cover::No;
+        }
+        let wrong_hint = self.hint != 0 && !target.table && self.hint != target.level;
+        if wrong_hint || self.flaw.is_some() {
+            return Cover::Flawed;
+        }
+        Cover::Yes
+    }
+}
+
+/// Pages that one descriptor of `level` spans.
+pub(crate) const fn span_pages(level: u8) -> u64 {
+    1 << (9 * (3 - if level > 3 { 3 } else { level }) as u32)
+}

@@ -1,0 +1,353 @@
+//! Each rule on a short trace: what breaks it, and the same with what was missing put back.
+
+use mmu_check::{Checker, Event, Rule};
+
+const TABLE3: &str = "
+    0 core=0 task=1 zero frame=0x3000
+    0 core=0 task=1 dmb ishst
+    0 core=0 task=1 store slot=0x2000 va=0xffff000000000000 level=2 old=0x0 new=0x3003
+    0 core=0 task=1 dsb ishst
+    0 core=0 task=1 isb
+    0 core=1 task=2 core-start
+    0 core=1 task=2 isb
+";
+
+/// A page of the upper half at this frame, read-write.
+const MAP: &str = "store slot=0x3008 va=0xffff000000001000 level=3 old=0x0 new=0x40000000009707";
+const UNMAP: &str = "store slot=0x3008 va=0xffff000000001000 level=3 old=0x40000000009707 new=0x0";
+const USE: &str = "access read works va=0xffff000000001008";
+const RETRY: &str = "access read retries va=0xffff000000001008";
+const PROBE: &str = "access read faults va=0xffff000000001008";
+const DONE: &str = "done va=0xffff000000001000 pages=1 asid=0 tables=0";
+const TLBI: &str = "tlbi vaale1is 0xff000000001";
+
+/// The first rule that the lines break, each `[core:]event`, after the tables are made.
+fn first(lines: &[&str]) -> Option<&'static str> {
+    let mut checker = Checker::new();
+    for line in TABLE3.lines().filter(|l| !l.trim().is_empty()) {
+        checker.step(&line.trim().parse().unwrap()).unwrap();
+    }
+    for (n, line) in lines.iter().enumerate() {
+        let (core, what) = match line.split_once(':') {
+            Some((core, what)) => (core.parse().unwrap(), what),
+            None => (0, *line),
+        };
+        let event: Event = format!("{n} core={core} task={} {what}", core + 1)
+            .parse()
+            .unwrap_or_else(|e| panic!("{line}: {e}"));
+        assert_eq!(event.to_string().parse(), Ok(event));
+        if let Err(violation) = checker.step(&event) {
+            println!("{violation}\n");
+            return Some(violation.rule.name());
+        }
+    }
+    None
+}
+
+/// A mapping, published.
+fn mapped<'a>(then: &[&'a str]) -> Vec<&'a str> {
+    let mut lines = vec![MAP, "dsb ishst", "isb", USE];
+    lines.extend(then);
+    lines
+}
+
+#[test]
+fn r1_publish() {
+    assert_eq!(first(&[MAP, USE]), Some("R1"));
+    assert_eq!(first(&[MAP, "isb", USE]), Some("R1"));
+    assert_eq!(first(&[MAP, "dsb ishst", USE]), Some("R1"));
+    assert_eq!(first(&[MAP, "isb", "dsb ishst", USE]), Some("R1"));
+    assert_eq!(first(&[MAP, "dsb ishst", "isb", USE]), None);
+    assert_eq!(first(&[MAP, "dsb ish", "exception-entry", USE]), None);
+    assert_eq!(
+        first(&[MAP, "dsb ishld", "isb", USE]),
+        Some("R1"),
+        "waits for loads"
+    );
+    assert_eq!(
+        first(&[MAP, "dsb nshst", "isb", USE]),
+        Some("R1"),
+        "another core runs"
+    );
+    assert_eq!(
+        first(&[
+            MAP,
+            "1:dsb ishst",
+            "1:isb",
+            "1:access read works va=0xffff000000001000"
+        ]),
+        Some("R1"),
+        "not the core of the store"
+    );
+}
+
+#[test]
+fn r1_on_another_core() {
+    let published = [MAP, "dsb ishst", "isb"];
+    let and = |then: &[&'static str]| first(&[&published[..], then].concat());
+    assert_eq!(
+        and(&["1:access read works va=0xffff000000001000"]),
+        Some("R1")
+    );
+    assert_eq!(
+        and(&["1:isb", "1:access read works va=0xffff000000001000"]),
+        None
+    );
+    assert_eq!(and(&["1:access read retries va=0xffff000000001000"]), None);
+    assert_eq!(
+        first(&[MAP, RETRY]),
+        Some("R1"),
+        "no retry makes up for the DSB"
+    );
+}
+
+#[test]
+fn r1_behind_another_cores_link() {
+    // Core 1 stores behind the link of core 0, so it has read it; its own pair is enough for both.
+    let zero = "zero frame=0x4000";
+    let link = "store slot=0x2008 va=0xffff000000200000 level=2 old=0x0 new=0x4003";
+    let leaf = "1:store slot=0x4000 va=0xffff000000200000 level=3 old=0x0 new=0x40000000009707";
+    let access = "1:access read works va=0xffff000000200000";
+    let lines = [
+        zero,
+        "dmb ishst",
+        link,
+        leaf,
+        "1:dsb ishst",
+        "1:isb",
+        access,
+    ];
+    assert_eq!(first(&lines), None);
+    let lines = [zero, "dmb ishst", link, leaf, "1:isb", access];
+    assert_eq!(first(&lines), Some("R1"));
+}
+
+#[test]
+fn r2_break_before_make() {
+    let other =
+        "store slot=0x3008 va=0xffff000000001000 level=3 old=0x40000000009707 new=0x4000000000a707";
+    let make = "store slot=0x3008 va=0xffff000000001000 level=3 old=0x0 new=0x4000000000a707";
+    let same = "store slot=0x3008 va=0xffff000000001000 level=3 old=0x0 new=0x40000000009707";
+    assert_eq!(first(&mapped(&[other])), Some("R2"));
+    assert_eq!(first(&mapped(&[UNMAP, make])), Some("R2"));
+    assert_eq!(
+        first(&mapped(&[UNMAP, "dsb ishst", TLBI, make])),
+        Some("R2")
+    );
+    assert_eq!(
+        first(&mapped(&[UNMAP, "dsb ishst", TLBI, "dsb ish", make])),
+        None
+    );
+    assert_eq!(first(&mapped(&[UNMAP, same])), None, "mended");
+}
+
+#[test]
+fn r3_done() {
+    let invalidated = [UNMAP, "dsb ishst", TLBI, "dsb ish", "isb", DONE];
+    assert_eq!(first(&mapped(&invalidated)), None);
+    for missing in [2, 3, 4] {
+        let mut lines = invalidated.to_vec();
+        lines.remove(missing);
+        assert_eq!(first(&mapped(&lines)), Some("R3"), "{lines:?}");
+    }
+    assert_eq!(
+        first(&mapped(&[
+            UNMAP,
+            "dsb ishst",
+            TLBI,
+            "dsb ishst",
+            "isb",
+            DONE
+        ])),
+        Some("R3"),
+        "stores alone"
+    );
+    assert_eq!(first(&mapped(&[UNMAP, "dsb ishst", PROBE])), Some("R3"));
+}
+
+#[test]
+fn r3_permissions() {
+    let lose =
+        "store slot=0x3008 va=0xffff000000001000 level=3 old=0x40000000009707 new=0x40000000009787";
+    let probe = "access write faults va=0xffff000000001000";
+    assert_eq!(first(&mapped(&[lose, USE])), None, "reading stays allowed");
+    assert_eq!(
+        first(&mapped(&[lose, "dsb ishst", "isb", probe])),
+        Some("R3")
+    );
+    let gain =
+        "store slot=0x3008 va=0xffff000000001000 level=3 old=0x40000000009787 new=0x40000000009707";
+    let write = "access write works va=0xffff000000001000";
+    assert_eq!(first(&[gain, "dsb ishst", "isb", write]), Some("R3"));
+    let paid = [gain, "dsb ishst", TLBI, "dsb ish", "isb", write];
+    assert_eq!(first(&paid), None);
+}
+
+#[test]
+fn r4_and_r5_reuse() {
+    assert_eq!(first(&mapped(&[UNMAP, "free frame=0x9000"])), Some("R4"));
+    assert_eq!(first(&mapped(&[UNMAP, "alloc frame=0x9000"])), Some("R4"));
+    assert_eq!(first(&mapped(&[UNMAP, "free frame=0xa000"])), None);
+    let unlink = "store slot=0x2000 va=0xffff000000000000 level=2 old=0x3003 new=0x0";
+    let free = "free frame=0x3000";
+    assert_eq!(first(&["free frame=0x3000"]), Some("R5"), "still linked");
+    let leaf_only = [unlink, "dsb ishst", TLBI, "dsb ish", "isb", free];
+    assert_eq!(first(&leaf_only), Some("R5"));
+    let walks = [
+        unlink,
+        "dsb ishst",
+        "tlbi vaae1is 0xff000000001",
+        "dsb ish",
+        "isb",
+        free,
+    ];
+    assert_eq!(first(&walks), None);
+    // What hangs below an unlinked table goes with it: one address is not enough.
+    let live = mapped(&[
+        "store slot=0x3010 va=0xffff000000002000 level=3 old=0x0 new=0x4000000000b707",
+        unlink,
+        "dsb ishst",
+        "tlbi vaae1is 0xff000000001",
+        "dsb ish",
+        "isb",
+        "free frame=0xb000",
+    ]);
+    assert_eq!(first(&live), Some("R4"));
+}
+
+#[test]
+fn r6_operand() {
+    // Shifted and not masked.
+    assert_eq!(first(&["tlbi vaale1is 0xffff000000001"]), Some("R6"));
+    // A hint for level 2 where the leaf is at level 3.
+    let hint = [
+        UNMAP,
+        "dsb ishst",
+        "tlbi vaale1is 0x6ff000000001",
+        "dsb ish",
+        "isb",
+        DONE,
+    ];
+    assert_eq!(first(&mapped(&hint)), Some("R6"));
+    // A range of two pages; the same with another granule.
+    let range = "tlbi rvaale1is 0x400010000000001";
+    let _ = range;
+    assert_eq!(first(&["tlbi rvaale1is 0x1000000000"]), Some("R6"));
+}
+
+#[test]
+fn r7_broadcast() {
+    let local = [
+        UNMAP,
+        "dsb ishst",
+        "tlbi vmalle1 0x0",
+        "dsb ish",
+        "isb",
+        DONE,
+    ];
+    assert_eq!(first(&mapped(&local)), Some("R7"));
+}
+
+#[test]
+fn r8_leftover() {
+    assert_eq!(first(&["call enable", MAP, "call disable"]), Some("R8"));
+    let no_isb = ["call enable", MAP, "dsb ishst", "call disable"];
+    assert_eq!(first(&no_isb), Some("R8"));
+    let paid = ["call enable", MAP, "dsb ishst", "isb", "call disable"];
+    assert_eq!(first(&paid), None);
+    assert_eq!(first(&["call enable", MAP, "switch to=5"]), Some("R8"));
+    assert_eq!(first(&["call enable", MAP, "dsb ish", "switch to=5"]), None);
+    assert_eq!(
+        first(&["call enable", MAP, "dsb ish", "task-end"]),
+        Some("R8")
+    );
+    assert_eq!(first(&["irq-enter", MAP, "irq-exit"]), Some("R8"));
+    let inner = ["call enable", "call enable", MAP, "call disable"];
+    assert_eq!(first(&inner), Some("R8"));
+    let outermost = [&["contract outermost-exit"][..], &inner].concat();
+    assert_eq!(first(&outermost), None);
+    // An interrupt's section is not the task's.
+    let handler = [
+        "call enable",
+        MAP,
+        "irq-enter",
+        "call enable",
+        "call disable",
+        "irq-exit",
+    ];
+    assert_eq!(first(&handler), None);
+}
+
+#[test]
+fn r9_early() {
+    let before_store = ["dsb ishst", TLBI, UNMAP, "dsb ish", "isb", DONE];
+    assert_eq!(first(&mapped(&before_store)), Some("R9"));
+    let before_dsb = [UNMAP, TLBI, "dsb ish", "isb", DONE];
+    assert_eq!(first(&mapped(&before_dsb)), Some("R9"));
+}
+
+#[test]
+fn r10_zeroes() {
+    let link = "store slot=0x2008 va=0xffff000000200000 level=2 old=0x0 new=0x4003";
+    assert_eq!(first(&["zero frame=0x4000", link]), Some("R10"));
+    assert_eq!(first(&[link]), Some("R10"));
+    assert_eq!(first(&["zero frame=0x4000", "dmb ishst", link]), None);
+    let fill = "store slot=0x4000 va=0xffff000000200000 level=3 old=0x0 new=0x40000000009707";
+    let filled = ["zero frame=0x4000", "dmb ishst", fill, link];
+    assert_eq!(first(&filled), Some("R10"), "filled after the barrier");
+    assert_eq!(
+        first(&["zero frame=0x5000", "dmb ishst", "ttbr0 root=0x5000 asid=1"]),
+        Some("R10"),
+        "TTBR0 takes a DSB"
+    );
+    let root = ["zero frame=0x5000", "dsb ishst", "ttbr0 root=0x5000 asid=1"];
+    assert_eq!(first(&root), None);
+}
+
+#[test]
+fn asid_reuse() {
+    let lines = [
+        "ttbr0 root=0x5000 asid=1",
+        "ttbr0 root=0x6000 asid=2",
+        "ttbr0 root=0x7000 asid=1",
+    ];
+    assert_eq!(first(&lines), Some("R3"));
+    let flush = ["tlbi aside1is 0x1000000000000", "dsb ish", "isb"];
+    let lines = [&lines[..2], &flush, &lines[2..]].concat();
+    assert_eq!(first(&lines), None);
+}
+
+#[test]
+fn a_rule_can_be_left_out() {
+    for rule in Rule::ALL {
+        let mut checker = Checker::without(rule);
+        let broken = "0 core=0 task=0 store slot=0x2008 va=0x0 level=2 old=0x0 new=0x4003";
+        let found = checker.step(&broken.parse().unwrap());
+        assert_eq!(found.is_ok(), rule == Rule::Zeroes);
+    }
+}
+
+#[test]
+fn bad_lines_say_what_is_expected() {
+    for (line, text) in [
+        ("", "no event: a sequence number expected at word 1"),
+        (
+            "1 core=0 task=0 dsb",
+            "no event: a barrier expected at word 5",
+        ),
+        (
+            "1 core=0 task=0 dance",
+            "no event: an event's name expected at word 4",
+        ),
+        (
+            "1 core=0 task=0 isb now",
+            "no event: the end of the line expected at word 5",
+        ),
+        (
+            "1 core=900 task=0 isb",
+            "no event: core= expected at word 2",
+        ),
+    ] {
+        assert_eq!(line.parse::<Event>().unwrap_err().to_string(), text);
+    }
+}

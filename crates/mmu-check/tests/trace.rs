@@ -1,0 +1,75 @@
+//! Traces and operands: what is written is read again, and what `stage1-paging` composes is decoded as it was meant.
+#![cfg(feature = "machine")]
+
+use lazy_mmu::Policy;
+use mmu_check::machine::{Bug, Chance, Setup, Site, run, scenario};
+use mmu_check::{Checker, Op, trace};
+use stage1_paging::{Asid, Features, Half, Level, Tlbi, Va};
+
+fn setup(bug: Option<Bug>) -> Setup {
+    Setup {
+        policy: Policy::Seed,
+        features: Features::default(),
+        debug: true,
+        bug,
+        intrusion: None,
+    }
+}
+
+#[test]
+fn a_trace_says_what_the_run_said() {
+    for bug in [None, Some(Bug::Omitted(Site::PublishIsb))] {
+        for scenario in &scenario::ALL {
+            let run = run(scenario, setup(bug), Checker::new(), Chance::seeded(7));
+            let mut file = b"# a trace\n\n".to_vec();
+            trace::write(&mut file, &run.trace).unwrap();
+            let read: Result<Vec<_>, _> = trace::read(&file[..]).collect();
+            assert_eq!(read.unwrap(), run.trace, "{}", scenario.name);
+            let mut checker = Checker::new();
+            let violations = trace::check(&mut checker, &file[..]).unwrap();
+            assert_eq!(violations, run.violations, "{}", scenario.name);
+            assert_eq!(*checker.coverage(), run.coverage, "{}", scenario.name);
+        }
+    }
+}
+
+#[test]
+fn a_bad_line_is_named() {
+    let error = trace::read(&b"0 core=0 task=0 isb\nnonsense\n"[..]).nth(1);
+    let text = error.unwrap().unwrap_err().to_string();
+    assert_eq!(
+        text,
+        "line 2: no event: a sequence number expected at word 1"
+    );
+}
+
+#[test]
+fn composed_operands_are_decoded_as_meant() {
+    let features = Features {
+        range: true,
+        ttl: true,
+    };
+    let upper = (Half::Upper, 0xffff_8765_4321_0000);
+    let lower = (Half::Lower(Asid(0xabcd)), 0x7654_3210_f000);
+    for (half, va) in [upper, lower] {
+        for level in [None, Some(Level::L1), Some(Level::L2), Some(Level::L3)] {
+            for leaf_only in [false, true] {
+                let (name, operand) =
+                    match Tlbi::page(half, Va::new(va), level, leaf_only, features) {
+                        Tlbi::Vae1is(operand) => ("vae1is", operand),
+                        Tlbi::Vale1is(operand) => ("vale1is", operand),
+                        Tlbi::Vaae1is(operand) => ("vaae1is", operand),
+                        Tlbi::Vaale1is(operand) => ("vaale1is", operand),
+                        other => panic!("{other:?} is no page operation"),
+                    };
+                let op = Op::named(name).unwrap();
+                assert_eq!(op.to_string(), name);
+                let decoded = op.decode(operand);
+                assert_eq!(decoded.flaw(), None, "{name} {operand:#x}");
+                assert_eq!(decoded.pages(), Some((va & !0xfff, 1)));
+            }
+        }
+    }
+    assert_eq!(Op::named("vmalle1is").unwrap().decode(0).pages(), None);
+    assert_eq!(Op::named("alle3"), None);
+}

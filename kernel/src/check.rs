@@ -1,0 +1,149 @@
+//! `check=on`: the rules of `mmu-check`, asked at every event.
+//!
+//! QEMU never shows a missing barrier. So the arch primitives, the mode, the allocator and whoever uses a mapping say what they do,
+//! and the rules say whether anybody could have used a mapping before its debt was paid. This is the one place where the kernel knows
+//! the rules.
+//!
+//! What pays or owes is told after it was done, and what relies on a payment before it is: then two cores' events may come in
+//! any order without a rule being wrong about it.
+//!
+//! When it is off, telling costs a load and a test; in the loop over descriptors, once per call.
+
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use mmu_check::event::{AccessKind, Expect};
+use mmu_check::{Checker, Event, Violation, What};
+use stage1_paging::{Frame, Pages, Va};
+
+use crate::exit::Verdict;
+use crate::mem::layout;
+use crate::sync::Lock;
+use crate::{print, println, task};
+
+static ON: AtomicBool = AtomicBool::new(false);
+/// The kernel runs on its own tables: an address is what they say, and its use can be judged.
+static OWN_TABLES: AtomicBool = AtomicBool::new(false);
+static VIOLATIONS: AtomicU64 = AtomicU64::new(0);
+static CHECKER: Lock<Option<Checker>> = Lock::new(None);
+
+/// How many violations are printed: one is enough to know, and a lost barrier breaks a rule at every use.
+const PRINTED: u64 = 4;
+
+/// Starts checking. Before the kernel's tables are built: the rules must see every table from its zeroes on.
+pub fn start() {
+    *CHECKER.lock() = Some(Checker::new());
+    ON.store(true, Relaxed);
+    tell(What::CoreStart);
+}
+
+/// From here on the kernel's own tables are in use; before, addresses were the early tables'.
+pub fn on_own_tables() {
+    OWN_TABLES.store(true, Relaxed);
+}
+
+/// Whether the rules are asked.
+#[inline]
+pub fn is_on() -> bool {
+    ON.load(Relaxed)
+}
+
+/// Tells the rules what happened, in the current task on this core.
+#[inline]
+pub fn tell(what: What) {
+    if is_on() {
+        ask(what);
+    }
+}
+
+/// Tells the rules that a mapped address is about to be used, and must work.
+#[inline]
+pub fn tell_use(va: Va, kind: AccessKind) {
+    tell_access(va, kind, Expect::Works);
+}
+
+#[inline]
+fn tell_access(va: Va, kind: AccessKind, expect: Expect) {
+    if is_on() && OWN_TABLES.load(Relaxed) {
+        ask(What::Access {
+            va: va.raw(),
+            kind,
+            expect,
+        });
+    }
+}
+
+/// Tells the rules that an address is about to be probed, and must fault.
+#[inline]
+pub fn tell_probe(va: Va, kind: AccessKind) {
+    tell_access(va, kind, Expect::Faults);
+}
+
+/// Tells the rules that a whole frame is about to be written through the linear map.
+#[inline]
+pub fn tell_fill(frame: Frame) {
+    tell_use(layout::linear(frame.pa()), AccessKind::Write);
+}
+
+/// Tells the rules that an invalidation is about to be called complete for these pages.
+#[inline]
+pub fn tell_done(pages: Pages, asid: u16, tables: bool) {
+    tell(What::Done {
+        va: pages.start().raw(),
+        pages: pages.count(),
+        asid,
+        tables,
+    });
+}
+
+#[cold]
+fn ask(what: What) {
+    // The lock masks interrupts: the event keeps its core, and its place in the order is its turn at the lock.
+    let mut checker = CHECKER.lock();
+    let Some(checker) = checker.as_mut() else {
+        return;
+    };
+    let event = Event {
+        sequence: 0,
+        core: task::core().index,
+        task: task::current().id,
+        what,
+    };
+    if let Err(violation) = checker.step(&event) {
+        report(&violation);
+    }
+}
+
+fn report(violation: &Box<Violation>) {
+    if VIOLATIONS.fetch_add(1, Relaxed) < PRINTED {
+        println!("VIOLATION {}", violation.to_string());
+    }
+}
+
+/// Ends checking, says what there was to check, and whether all of it was right. Nothing when it was off.
+pub fn finish() -> Verdict {
+    ON.store(false, Relaxed);
+    let Some(checker) = CHECKER.lock().take() else {
+        return Verdict::Good;
+    };
+    print!("check:");
+    for (name, count) in checker
+        .coverage()
+        .counts()
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+    {
+        print!(" {count} {name},");
+    }
+    match VIOLATIONS.load(Relaxed) {
+        0 => {
+            println!(" no violation");
+            Verdict::Good
+        }
+        count => {
+            println!(" {count} VIOLATIONS");
+            Verdict::Failed
+        }
+    }
+}
