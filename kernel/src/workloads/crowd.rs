@@ -146,13 +146,13 @@ fn in_window(
         task::machine_tally(),
         switches(),
     );
-    handler::at_every_tick(true);
+    handler::at_ticks(true);
     sched::set_slice(SLICE);
     joins.iter().for_each(Join::let_go);
     let conducted = conduct(&joins);
     let ends = joins.into_iter().map(Join::join).collect();
     sched::set_slice(0);
-    handler::at_every_tick(false);
+    handler::at_ticks(false);
     let still = quiet();
     let after = (
         boot.counts.tally(),
