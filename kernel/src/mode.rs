@@ -16,10 +16,10 @@ use crate::{check, println, replay, task};
 /// Warnings are no news: see [`expect_warnings`].
 static EXPECTED: AtomicBool = AtomicBool::new(false);
 
-/// Warnings that were said.
+/// How many there were.
 static WARNINGS: AtomicU64 = AtomicU64::new(0);
 
-/// How many warnings were said so far.
+/// How many warnings there were since the start.
 pub fn warnings() -> u64 {
     WARNINGS.load(Relaxed)
 }
@@ -41,8 +41,8 @@ impl Cpu for ThisCpu {
 
     fn misuse(&self, misuse: Misuse) {
         assert!(!misuse.is_bug(), "lazy MMU: {misuse}");
+        WARNINGS.fetch_add(1, Relaxed);
         if !EXPECTED.load(Relaxed) {
-            WARNINGS.fetch_add(1, Relaxed);
             println!("lazy MMU: warning: {misuse}");
         }
     }

@@ -2,6 +2,7 @@
 
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
+use core::sync::atomic::Ordering::Relaxed;
 
 use aarch64_cpu::asm::barrier as cpu;
 
@@ -132,7 +133,6 @@ fn complete(core: &Core) {
 ///
 /// TTBR0 changes only where it differs, which brings the same ISB.
 fn arrive(to: &Task, core: &Core) {
-    use core::sync::atomic::Ordering::Relaxed;
     let moved = to.last_core.load(Relaxed) != core.index;
     if registers::install_ttbr0(to.ttbr0.load(Relaxed)) || moved {
         cpu::isb(cpu::SY);

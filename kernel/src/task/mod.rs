@@ -85,8 +85,6 @@ pub struct Core {
     pub index: u8,
     /// What its interrupt handlers and its switches made the machine do.
     pub interrupt_counts: Counts,
-    /// It runs the kernel's tables and takes part.
-    pub online: AtomicBool,
     /// An interrupt asks for another task to run here.
     pub resched: AtomicBool,
     /// It has stopped for good.
@@ -100,7 +98,6 @@ impl Core {
         Self {
             index,
             interrupt_counts: Counts::new(),
-            online: AtomicBool::new(false),
             resched: AtomicBool::new(false),
             parked: AtomicBool::new(false),
             events: Ring::new(),
@@ -258,5 +255,4 @@ unsafe fn adopt(task: &'static Task, core: &'static Core) {
     // SAFETY: a static, and no other core's by the caller's promise.
     unsafe { registers::set_core_record(&raw const *core as u64) };
     task.last_core.store(core.index, Relaxed);
-    core.online.store(true, Relaxed);
 }
