@@ -19,7 +19,7 @@ pub const MAX_CORES: usize = 8;
 
 /// How many published stores are remembered for cores that have not synchronised since. A core that stays away for longer
 /// (a sleeping one) is given the benefit of the doubt.
-const REMEMBERED: usize = 1 << 14;
+const REMEMBERED: usize = 1 << 12;
 
 /// Who owes: a task, or an interrupt handler on top of it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
