@@ -5,7 +5,8 @@
 //! | makes a valid descriptor where none was | to be *published* | a DSB of its core; then a context synchronisation of the core that uses it |
 //! | changes or clears one that a TLB may hold | an *invalidation* | a DSB of its core; a TLBI that covers it; a DSB of the core of the TLBI, which then synchronises its context |
 //!
-//! Each step takes the entries that wait for it out of a queue of its core, so an event costs as much as it changes.
+//! Each step takes the entries that wait for it out of a queue of its core, so an event costs as
+//! much as it changes.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -17,8 +18,8 @@ use crate::tlbi::{Cover, Decoded, Target, span_pages};
 /// The most cores.
 pub const MAX_CORES: usize = 8;
 
-/// How many published stores are remembered for cores that have not synchronised since. A core that stays away for longer
-/// (a sleeping one) is given the benefit of the doubt.
+/// How many published stores are remembered for cores that have not synchronised since. A core that
+/// stays away for longer (a sleeping one) is given the benefit of the doubt.
 const REMEMBERED: usize = 1 << 12;
 
 /// Who owes: a task, or an interrupt handler on top of it.
@@ -135,8 +136,8 @@ impl Ledger {
         self.online & !(1 << core) == 0
     }
 
-    /// When the core last synchronised its context, or `owner` that of the core it was on then: what moves to another core takes
-    /// along what it has waited for.
+    /// When the core last synchronised its context, or `owner` that of the core it was on then:
+    /// what moves to another core takes along what it has waited for.
     pub fn synced(&self, core: usize, owner: Owner) -> u64 {
         let own = self.synced.get(&owner).copied().unwrap_or(0);
         own.max(self.cores[core].synced)
@@ -245,7 +246,8 @@ impl Ledger {
             })
     }
 
-    /// A visible publication of `owner` after which neither it nor this core has synchronised the context.
+    /// A visible publication of `owner` after which neither it nor this core has synchronised the
+    /// context.
     pub fn unsynchronised(&self, owner: Owner, core: usize) -> Option<&Debt> {
         let synced = self.synced(core, owner);
         self.last_visible.get(&owner).filter(|&&at| at > synced)?;
@@ -331,8 +333,8 @@ impl Ledger {
         }
     }
 
-    /// `core` has read this link of another core's, so a DSB of its own is as good as the other's (stores are other-multi-copy
-    /// atomic: what one observer has seen, none can miss).
+    /// `core` has read this link of another core's, so a DSB of its own is as good as the other's
+    /// (stores are other-multi-copy atomic: what one observer has seen, none can miss).
     pub fn observe(&mut self, key: Key, core: usize) {
         let pending = self
             .debts

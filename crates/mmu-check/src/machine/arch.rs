@@ -1,4 +1,5 @@
-//! The arch layer on the machine: the kernel's primitives, one for one, each with what may be wrong in it.
+//! The arch layer on the machine: the kernel's primitives, one for one, each with what may be wrong
+//! in it.
 
 use alloc::format;
 use alloc::string::String;

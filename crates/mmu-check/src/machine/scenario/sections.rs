@@ -88,8 +88,8 @@ pub(super) fn migrate(kernel: &Kernel) -> Outcome {
     Ok(())
 }
 
-/// Moves. What was paid on the core that is left, as it is under `eager`, may still fault spuriously on the new one; there the
-/// task begins with an exception return then.
+/// Moves. What was paid on the core that is left, as it is under `eager`, may still fault
+/// spuriously on the new one; there the task begins with an exception return then.
 fn move_and(kernel: &Kernel, core: usize) {
     kernel.move_to(core);
     if !kernel.task().mmu.is_pending() {
