@@ -1,4 +1,7 @@
-// The first instruction to Rust. No stack until the upper half; registers only.
+// The first instruction to Rust, on the first core and on every other. No stack until the upper half; registers only.
+//
+// x20 = the device tree, where the loader passes it (first core). x21 = the kernel's root table and the core's number (any
+// other core), or 0: which of the two this is.
 
 .set LOAD_OFFSET, 0xFFFFFFFF80000000 - 0x40000000
 
@@ -6,6 +9,7 @@
 .set SPSR_EL1H_MASKED,  0x3C5           // EL1h, D A I F masked
 // RES1 bits of SCTLR_EL1 without extensions: LSMAOE, nTLSMD, SPAN, EIS, TSCXT, EOS. MMU and caches off.
 .set SCTLR_OFF,         (1 << 29) | (1 << 28) | (1 << 23) | (1 << 22) | (1 << 20) | (1 << 11)
+.set SCTLR_WXN,         1 << 19         // what is writable is not executable
 .set SCTLR_ON,          SCTLR_OFF | (1 << 12) | (1 << 3) | (1 << 2) | (1 << 0)   // I, SA, C, M
 .set MAIR,              0xFF04          // 0: Device-nGnRE, 1: Normal write-back read/write-allocate
 // 48-bit both halves, 4 KiB granule both; walks write-back write-allocate, inner shareable: so that a store ordered by
@@ -27,14 +31,23 @@
 .section .text.boot, "ax"
 .global _start
 _start:
-    mov     x20, x0                     // device tree, where the loader passes it (else 0)
+    mov     x20, x0
+    mov     x21, xzr
 
-    // Only the first core goes on: another one would run through the same early state.
+    // Only the first core goes on: another one would run through the same early state. It comes back through PSCI.
     mrs     x0, mpidr_el1
     ldr     x1, =0xFF00FFFFFF           // Aff3, Aff2, Aff1, Aff0
     tst     x0, x1
     b.ne    park
+    b       at_entry
 
+// What PSCI CPU_ON enters, by its physical address. x0 = the context that `boot::start_core` passed. It is all that this
+// core is told: nothing is read from memory that another core has written before the MMU and the caches are on.
+.global secondary_start
+secondary_start:
+    mov     x21, x0
+
+at_entry:
     mrs     x0, CurrentEL
     cmp     x0, #(1 << 2)
     b.eq    at_el1
@@ -95,9 +108,11 @@ at_el1:
     load_physical x0, early_idmap_l0
     msr     ttbr0_el1, x0
     load_physical x0, early_kernel_l0
+    ands    x1, x21, #~0xFFF            // another core has the kernel's own tables from the start
+    csel    x0, x0, x1, eq
     msr     ttbr1_el1, x0
 
-    // Whatever a TLB holds from before is not ours. Local: no other core runs. The DSB completes it, the ISB
+    // Whatever a TLB holds from before is not ours. Local: what other cores hold is theirs. The DSB completes it, the ISB
     // makes the registers above and the empty TLB count for the next instruction.
     tlbi    vmalle1
     dsb     nsh
@@ -105,7 +120,9 @@ at_el1:
     dsb     nsh
     isb
     ldr     x0, =SCTLR_ON
-    msr     sctlr_el1, x0
+    cbz     x21, 1f
+    orr     x0, x0, #SCTLR_WXN          // the early tables are writable and executable, the kernel's are not
+1:  msr     sctlr_el1, x0
     isb                                 // from here on the identity map translates
     load_address x0, in_upper_half
     br      x0
@@ -116,6 +133,7 @@ in_upper_half:
     msr     sp_el0, xzr                 // no current task yet
     msr     tpidr_el1, xzr              // no core record yet
     isb
+    cbnz    x21, secondary
     load_address x0, __bss_start
     load_address x1, __bss_end
 2:  cmp     x0, x1
@@ -128,6 +146,16 @@ in_upper_half:
     mov     x30, xzr
     mov     x0, x20
     bl      kernel_entry
+    b       park
+
+secondary:
+    and     x0, x21, #0xFFF             // its number
+    load_address x1, secondary_stack_tops
+    ldr     x1, [x1, x0, lsl #3]        // caches are on: what the first core stored is seen
+    mov     sp, x1
+    mov     x29, xzr
+    mov     x30, xzr
+    bl      secondary_entry
     b       park
 
 // The machine is one this kernel cannot run on. There is no console yet: the status says it (semihosting
@@ -155,3 +183,10 @@ replace_ttbr1_in_idmap:
     isb                                 // the return below is fetched through the new tables
     ret
 .ltorg
+
+// Where the stack of each core that is not the first ends: written by `boot::start_core`.
+.section .bss.secondary, "aw", %nobits
+.balign 8
+.global secondary_stack_tops
+secondary_stack_tops:
+    .zero   8 * 8

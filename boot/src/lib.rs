@@ -3,7 +3,7 @@
 //! The loader jumps to `_start` with the MMU off, at EL2 or EL1, and with nothing else promised.
 //! The code here
 //!
-//! 1. parks every core that is not the first (`entry.s`),
+//! 1. parks every core that is not the first and was not asked for (`entry.s`),
 //! 2. drops from EL2 to EL1 where it has to, and says so with status 5 where it cannot,
 //! 3. turns on MMU and caches over tables that the *linker* filled in (`tables.s`): no code builds
 //!    them, so there are no stores that a table walker might miss, and no cache maintenance for
@@ -15,10 +15,18 @@
 //! where the image lies. They are there for the few thousand instructions that build the real ones;
 //! [`replace_ttbr1`] is how the kernel leaves them.
 //!
-//! What the kernel owes this crate: the symbols `kernel_entry` and `exception_vectors`.
+//! Any other core comes in through PSCI ([`secondary_start`]), takes steps 2 and 3 with the kernel's
+//! own tables in TTBR1 and the identity map in TTBR0, takes the stack that [`set_secondary_stack`] gave
+//! it, and calls `secondary_entry(number)`.
+//!
+//! What the kernel owes this crate: the symbols `kernel_entry`, `secondary_entry` and
+//! `exception_vectors`.
 #![no_std]
 
+#[cfg(target_os = "none")]
 use core::arch::{asm, global_asm};
+#[cfg(target_os = "none")]
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Where the image is linked: [`RAM_BASE`] appears here. The same value as in `linker.ld` and
 /// `tables.s`.
@@ -72,4 +80,42 @@ pub unsafe fn replace_ttbr1(root_pa: u64) {
     unsafe {
         asm!("blr {target}", target = in(reg) target, inout("x0") root_pa => _, out("x9") _, out("x30") _);
     }
+}
+
+/// How many cores there are stacks for.
+pub const CORES: usize = 8;
+
+/// Where another core begins: the entry point for PSCI CPU_ON, a physical address.
+#[cfg(target_os = "none")]
+pub fn secondary_start() -> u64 {
+    unsafe extern "C" {
+        #[link_name = "secondary_start"]
+        fn start();
+    }
+    start as *const () as u64 - KERNEL_BASE + RAM_BASE
+}
+
+/// The context for PSCI CPU_ON: the root of the kernel's tables, which core `number` has in TTBR1 when
+/// it turns its MMU on, and its number in the bits that the alignment of a table leaves free.
+pub const fn secondary_context(root_pa: u64, number: usize) -> u64 {
+    root_pa | number as u64
+}
+
+/// Gives core `number` its stack, by the address behind it.
+///
+/// # Panics
+/// If the number is not below [`CORES`].
+///
+/// # Safety
+/// The stack is mapped by the tables that the core is started with, is nobody else's, and stays.
+#[cfg(target_os = "none")]
+pub unsafe fn set_secondary_stack(number: usize, top: u64) {
+    unsafe extern "C" {
+        #[link_name = "secondary_stack_tops"]
+        static TOPS: [AtomicU64; CORES];
+    }
+    // SAFETY: entry.s has eight aligned words there, in memory that is writable; they are only written here, and
+    // read by a core that is started afterwards.
+    let tops = unsafe { &TOPS };
+    tops[number].store(top, Relaxed);
 }

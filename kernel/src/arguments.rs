@@ -9,6 +9,7 @@ use core::str::FromStr;
 
 use lazy_mmu::Policy;
 
+use crate::task::MAX_TASKS;
 use crate::workloads::Run;
 
 /// What a run is to do. The defaults show the nesting: every workload under every policy, with the
@@ -23,6 +24,10 @@ pub struct Arguments {
     pub pages: usize,
     /// `k=`: the frame allocator is called after this many entries.
     pub k: usize,
+    /// `tasks=`: how many tasks the runs of many tasks have.
+    pub tasks: usize,
+    /// `seconds=`: how long `mixed` and `preempt` go on at least, under each policy.
+    pub seconds: u64,
     /// `seed=`: of the pseudo-random order of frames.
     pub seed: u64,
     /// `debug=`: freed frames are unmapped from the linear map.
@@ -40,6 +45,12 @@ pub struct Arguments {
 pub const DEFAULT_PAGES: usize = 512;
 /// The default of `k=`.
 pub const DEFAULT_K: usize = 16;
+/// The default of `tasks=`.
+pub const DEFAULT_TASKS: usize = 16;
+/// The most of `tasks=`: one runs already, and `forced` has one of its own.
+pub const TASKS_MAX: usize = MAX_TASKS - 2;
+/// The most of `seconds=`: a day.
+pub const SECONDS_MAX: usize = 86_400;
 
 impl Default for Arguments {
     fn default() -> Self {
@@ -48,6 +59,8 @@ impl Default for Arguments {
             policies: Policy::ALL.to_vec(),
             pages: DEFAULT_PAGES,
             k: DEFAULT_K,
+            tasks: DEFAULT_TASKS,
+            seconds: 0,
             seed: 1,
             debug: true,
             poison: false,
@@ -75,7 +88,7 @@ impl fmt::Display for ArgumentError {
     }
 }
 
-const KEYS: &str = "run= policy= pages= k= seed= debug= poison= check= trace=";
+const KEYS: &str = "run= policy= pages= k= tasks= seconds= seed= debug= poison= check= trace=";
 
 impl Arguments {
     /// Whether a command line asks for `check=on`: the size of the heap depends on it, and parsing needs a heap.
@@ -104,12 +117,12 @@ impl Arguments {
                 .ok_or_else(|| error("not of the form key=value", KEYS.to_string()))?;
             match key {
                 "run" => {
-                    arguments.runs = list(value, &Run::ALL)
-                        .ok_or_else(|| error("no such run", names(&Run::ALL)))?
+                    arguments.runs = list(value, &Run::ALL, &Run::OF_TASKS)
+                        .ok_or_else(|| error("no such run", names(&Run::ALL, &Run::OF_TASKS)))?
                 }
                 "policy" => {
-                    arguments.policies = list(value, &Policy::ALL)
-                        .ok_or_else(|| error("no such policy", names(&Policy::ALL)))?;
+                    arguments.policies = list(value, &Policy::ALL, &[])
+                        .ok_or_else(|| error("no such policy", names(&Policy::ALL, &[])))?;
                 }
                 "pages" => {
                     arguments.pages = number(value, 1..=pages_max)
@@ -120,6 +133,15 @@ impl Arguments {
                     arguments.k = number(value, 1..=usize::MAX)
                         .map_err(|_| error("not a number in range", k_range(arguments.pages)))?;
                     k_given = true;
+                }
+                "tasks" => {
+                    arguments.tasks = number(value, 1..=TASKS_MAX)
+                        .map_err(|_| error("not a number in range", range(1, TASKS_MAX)))?
+                }
+                "seconds" => {
+                    arguments.seconds = number(value, 0..=SECONDS_MAX)
+                        .map_err(|_| error("not a number in range", range(0, SECONDS_MAX)))?
+                        as u64
                 }
                 "seed" => {
                     arguments.seed = u64::from_str(value)
@@ -161,6 +183,10 @@ fn k_range(pages: usize) -> String {
     alloc::format!("1 to {pages} (pages=)")
 }
 
+fn range(least: usize, most: usize) -> String {
+    alloc::format!("{least} to {most}")
+}
+
 fn number(value: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
     match usize::from_str(value) {
         Ok(number) if range.contains(&number) => Ok(number),
@@ -180,13 +206,20 @@ fn switch(value: &str) -> Option<bool> {
     }
 }
 
-/// Splits `a,b,c`; `all` is everything. A name given twice counts once.
-fn list<T: Copy + PartialEq + fmt::Display>(value: &str, all: &[T]) -> Option<Vec<T>> {
+/// Splits `a,b,c`; `all` is all of `all`, and none of `others`. A name given twice counts once.
+fn list<T: Copy + PartialEq + fmt::Display>(
+    value: &str,
+    all: &[T],
+    others: &[T],
+) -> Option<Vec<T>> {
     let mut chosen: Vec<T> = Vec::new();
     for name in value.split(',') {
         let found: &[T] = match name {
             "all" => all,
-            _ => core::slice::from_ref(all.iter().find(|item| item.to_string() == name)?),
+            _ => {
+                let mut known = all.iter().chain(others);
+                core::slice::from_ref(known.find(|item| item.to_string() == name)?)
+            }
         };
         for &item in found {
             if !chosen.contains(&item) {
@@ -197,9 +230,9 @@ fn list<T: Copy + PartialEq + fmt::Display>(value: &str, all: &[T]) -> Option<Ve
     Some(chosen)
 }
 
-fn names<T: fmt::Display>(all: &[T]) -> String {
+fn names<T: fmt::Display>(all: &[T], others: &[T]) -> String {
     let mut text = String::from("all");
-    for item in all {
+    for item in all.iter().chain(others) {
         text.push(' ');
         text.push_str(&item.to_string());
     }

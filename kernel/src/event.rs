@@ -6,6 +6,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use crate::arch::registers;
 use crate::task;
 
 /// What happened. The comment gives the meaning of the words `a`, `b` and `c`.
@@ -29,11 +30,13 @@ pub enum Kind {
     Ttbr0,       // a: the new value
     WindowStart, // a: tag
     WindowEnd,   // a: tag
+    Switch,      // a: the task that goes on; this event is the last of the one that leaves
+    Interrupt,   // a: 1 a handler begins on top of the task, 0 it ends
 }
 
 impl Kind {
     fn from_u8(value: u8) -> Option<Self> {
-        const ALL: [Kind; 15] = [
+        const ALL: [Kind; 17] = [
             Kind::DsbIshst,
             Kind::DsbIsh,
             Kind::Isb,
@@ -49,6 +52,8 @@ impl Kind {
             Kind::Ttbr0,
             Kind::WindowStart,
             Kind::WindowEnd,
+            Kind::Switch,
+            Kind::Interrupt,
         ];
         ALL.into_iter().find(|&kind| kind as u8 == value)
     }
@@ -152,6 +157,8 @@ pub fn record(kind: Kind, a: u64, b: u64, c: u64) {
 
 #[cold]
 fn record_slow(kind: Kind, a: u64, b: u64, c: u64) {
+    // The core's number and its ring belong together: no move to another core in between.
+    let mask = registers::mask_interrupts();
     let core = task::core();
     let event = Event {
         sequence: SEQUENCE.fetch_add(1, Relaxed),
@@ -163,4 +170,5 @@ fn record_slow(kind: Kind, a: u64, b: u64, c: u64) {
         c,
     };
     core.events.push(event);
+    registers::restore_interrupts(mask);
 }

@@ -11,7 +11,8 @@
 //! | [`workloads`] | vmap, remap, zap, protect: page-table work in sections | creates, checks |
 //! | [`replay`] | what each policy owes for the calls that were made | checks |
 //! | [`check`] | the rules of `mmu-check`, asked at every event | checks |
-//! | [`event`], [`task`] | what happened and how often, per task | |
+//! | [`task`], [`sched`], [`cores`], [`irq`] | tasks, who runs, other cores, interrupts | carries it along |
+//! | [`event`] | what happened, per core | |
 //! | [`traps`] | exceptions: the report, the fix-up of intended faults | |
 //! | [`machine`], [`arguments`], [`report`], [`console`], [`exit`] | device tree and command line in, table and verdict out | |
 //!
@@ -25,13 +26,16 @@ pub mod arch;
 pub mod arguments;
 pub mod check;
 pub mod console;
+pub mod cores;
 pub mod event;
 pub mod exit;
+pub mod irq;
 pub mod machine;
 pub mod mem;
 pub mod mode;
 pub mod replay;
 pub mod report;
+pub mod sched;
 pub mod sync;
 pub mod task;
 pub mod traps;
@@ -65,6 +69,8 @@ pub struct Boot {
     pub machine: Machine,
     /// The command line, parsed.
     pub arguments: Arguments,
+    /// How many cores take part.
+    pub cores: usize,
 }
 
 unsafe extern "Rust" {
@@ -88,6 +94,12 @@ unsafe extern "C" fn kernel_entry(tree: u64) -> ! {
             unsafe { kernel_main(&boot) }
         }
         Err(verdict) => verdict,
+    };
+    // Nobody writes to the console, or to what is reported, from here on.
+    let verdict = if cores::stop() {
+        verdict
+    } else {
+        verdict.and(Verdict::Failed)
     };
     let verdict = verdict.and(check::finish());
     let verdict = match report::write_windows() {
@@ -132,7 +144,12 @@ unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
     // copy.
     unsafe { mem::enter_kernel_tables(&plan, &machine, arguments.debug, arguments.poison) }
         .map_err(|error| cannot_run(format_args!("{error}")))?;
-    Ok(Boot { machine, arguments })
+    let cores = cores::start(&machine).map_err(|error| cannot_run(format_args!("{error}")))?;
+    Ok(Boot {
+        machine,
+        arguments,
+        cores,
+    })
 }
 
 fn registers_promise() -> Result<(), &'static str> {

@@ -75,6 +75,8 @@ pub struct Machine {
     pub uart: Option<Region>,
     /// The interrupt controller.
     pub gic: Option<Gic>,
+    /// The interrupt of each core's own virtual timer.
+    pub timer: Option<u32>,
     /// How to ask for another core.
     pub psci: Option<Conduit>,
     /// Where the tree itself lies.
@@ -133,6 +135,7 @@ impl Machine {
             cores_in_tree,
             uart: console(tree),
             gic: interrupt_controller(tree),
+            timer: virtual_timer(tree),
             psci: conduit(tree),
             tree: Region {
                 start: at,
@@ -218,6 +221,21 @@ fn interrupt_controller(tree: Fdt<'_>) -> Option<Gic> {
             None
         }
     })
+}
+
+/// The third of the timer's interrupts (secure, non-secure, virtual, EL2), each of three cells: kind,
+/// number, flags. Kind 1 is a PPI, whose numbers begin at 16.
+fn virtual_timer(tree: Fdt<'_>) -> Option<u32> {
+    let timer = tree
+        .root()
+        .children()
+        .find(|node| node.is_compatible("arm,armv8-timer"))?;
+    let interrupts = timer.property("interrupts")?;
+    let cell = |index: usize| {
+        let bytes = interrupts.value().get(4 * index..4 * index + 4)?;
+        bytes.try_into().ok().map(u32::from_be_bytes)
+    };
+    (cell(6)? == 1).then_some(cell(7)? + 16)
 }
 
 fn conduit(tree: Fdt<'_>) -> Option<Conduit> {

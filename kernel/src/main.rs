@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use lazy_mmu_kernel::exit::Verdict;
 use lazy_mmu_kernel::mem::frames;
-use lazy_mmu_kernel::workloads::{self, Failure, Row, Run, Size};
+use lazy_mmu_kernel::workloads::{self, Crowd, Failure, Row, Run, Size};
 use lazy_mmu_kernel::{Boot, println, report};
 
 lazy_mmu_kernel::entry!(main);
@@ -44,7 +44,7 @@ fn describe(boot: &Boot) {
         machine.ram.bytes >> 20,
         machine.cores_in_tree,
         if machine.cores_in_tree == 1 { "" } else { "s" },
-        1,
+        boot.cores,
         frames::free_count(),
         if arguments.debug { "on" } else { "off" },
         if arguments.poison { "on" } else { "off" },
@@ -58,6 +58,10 @@ fn run_all(boot: &Boot) -> Result<Vec<Row>, Failure> {
         k: arguments.k,
         seed: arguments.seed,
     };
+    let crowd = Crowd {
+        tasks: arguments.tasks,
+        seconds: arguments.seconds,
+    };
     let mut rows = Vec::new();
     for &run in &arguments.runs {
         let policies = if run == Run::Nesting {
@@ -66,7 +70,12 @@ fn run_all(boot: &Boot) -> Result<Vec<Row>, Failure> {
             &arguments.policies[..]
         };
         for &policy in policies {
-            match workloads::run(run, policy, size) {
+            let row = if run.is_of_tasks() {
+                workloads::run_tasks(run, policy, size, crowd).map(Some)
+            } else {
+                workloads::run(run, policy, size)
+            };
+            match row {
                 Ok(row) => rows.extend(row),
                 Err(failure) => return Err(failure.within(run, policy)),
             }

@@ -76,7 +76,7 @@ pub fn write_json(rows: &[Row]) -> Result<(), &'static str> {
             row.size.pages,
             row.size.k,
             reach(row).map_or_else(|| String::from("null"), |pages| alloc::format!("{pages}")),
-            depth(row),
+            row.depth(),
         );
     }
     json.push_str("\n]}\n");
@@ -91,10 +91,6 @@ fn write_file(name: &CStr, text: &str) -> Result<(), &'static str> {
 /// How many translations the invalidations dropped at most; `None` when one dropped everything.
 fn reach(row: &Row) -> Option<u64> {
     (row.tally.full == 0).then_some(row.tally.reach)
-}
-
-fn depth(row: &Row) -> u32 {
-    row.replay.as_ref().map_or(0, |replay| replay.shape.depth)
 }
 
 /// Prints the table.
@@ -138,7 +134,7 @@ pub fn print_table(rows: &[Row]) {
             row.policy,
             row.size.pages,
             row.size.k,
-            depth(row)
+            row.depth()
         );
     }
     println!();

@@ -1,6 +1,7 @@
 //! System registers that the rest of the kernel asks for by name.
 
 use core::arch::asm;
+use core::sync::atomic::Ordering::Relaxed;
 
 use aarch64_cpu::registers::{
     ID_AA64ISAR0_EL1, ID_AA64MMFR0_EL1, ID_AA64MMFR2_EL1, MAIR_EL1, MPIDR_EL1, SCTLR_EL1, TCR_EL1,
@@ -15,6 +16,7 @@ use mmu_check::What;
 
 use crate::check;
 use crate::event::{self, Kind};
+use crate::task;
 
 /// The current task's address: SP_EL0, which nothing at EL1 uses as a stack.
 ///
@@ -68,6 +70,22 @@ pub unsafe fn set_core_record(record: u64) {
 /// Affinity of this core: MPIDR_EL1 without its flag bits.
 pub fn affinity() -> u64 {
     MPIDR_EL1.get() & 0xFF_00FF_FFFF
+}
+
+/// Lets interrupts in, and debug exceptions: this task can be preempted from here on.
+#[inline(always)]
+pub fn unmask_interrupts() {
+    // SAFETY: what an interrupt may meet in a state of its own is behind locks that mask. Not `nomem`: as below.
+    unsafe { asm!("msr daifclr, #0xB", options(nostack, preserves_flags)) };
+}
+
+/// Sleeps until there is an interrupt, masked or not.
+///
+/// No DSB before it: nothing here is powered down, and what others wait for was made visible by the
+/// lock it was stored under.
+pub fn wait_for_interrupt() {
+    // SAFETY: a hint.
+    unsafe { asm!("wfi", options(nomem, nostack, preserves_flags)) };
 }
 
 /// Masks interrupts and returns what was masked before.
@@ -158,21 +176,29 @@ pub fn check_walk_attributes() -> Result<(), &'static str> {
     Ok(())
 }
 
+/// What this core's translation depends on, besides its tables: SCTLR_EL1 (WXN among it), TCR_EL1,
+/// MAIR_EL1. The same on every core, or one translates what another does not.
+pub fn translation_controls() -> [u64; 3] {
+    [SCTLR_EL1.get(), TCR_EL1.get(), MAIR_EL1.get()]
+}
+
 /// The address space in TTBR0_EL1: ASID and table.
 pub fn ttbr0() -> u64 {
     TTBR0_EL1.get()
 }
 
-/// Makes a task's tables this core's lower half.
+/// Gives the current task a lower half.
 ///
 /// The ISB makes the change count for the next access. No invalidation: the ASID keeps translations
 /// of different tables apart.
 ///
 /// # Safety
 /// `root` belongs to the address space that `asid` was given to, its stores are visible to walkers,
-/// and it lives until another takes its place.
+/// and it lives until the task leaves it by [`clear_ttbr0`].
 pub unsafe fn set_ttbr0(root: Table, asid: Asid) {
     let value = Hardware::root_address(root).raw() | u64::from(asid.0) << 48;
+    // In this order: a switch between the two installs what the task has, on whatever core.
+    task::current().ttbr0.store(value, Relaxed);
     TTBR0_EL1.set(value);
     barrier::isb();
     event::record(Kind::Ttbr0, value, 0, 0);
@@ -182,8 +208,9 @@ pub unsafe fn set_ttbr0(root: Table, asid: Asid) {
     });
 }
 
-/// Leaves the lower half empty, with ASID 0.
+/// Leaves the current task's lower half empty, with ASID 0.
 pub fn clear_ttbr0() {
+    task::current().ttbr0.store(0, Relaxed);
     TTBR0_EL1.set(lazy_mmu_boot::empty_table());
     barrier::isb();
     event::record(Kind::Ttbr0, lazy_mmu_boot::empty_table(), 0, 0);
@@ -191,6 +218,29 @@ pub fn clear_ttbr0() {
         root: lazy_mmu_boot::empty_table(),
         asid: 0,
     });
+}
+
+/// For the switch: makes a task's lower half this core's, where it is not. Says whether it changed,
+/// which owes an ISB.
+///
+/// A core never keeps a lower half that is not its task's: so no core has a space's tables once its
+/// task has left it.
+pub(super) fn install_ttbr0(of_task: u64) -> bool {
+    let value = if of_task == 0 {
+        lazy_mmu_boot::empty_table()
+    } else {
+        of_task
+    };
+    if TTBR0_EL1.get() == value {
+        return false;
+    }
+    TTBR0_EL1.set(value);
+    event::record(Kind::Ttbr0, value, 0, 0);
+    check::tell(What::Ttbr0 {
+        root: value & ((1 << 48) - 1),
+        asid: (value >> 48) as u16,
+    });
+    true
 }
 
 /// From the early tables to the kernel's: TTBR1 gets the new root, TTBR0 nothing, and writable
@@ -203,12 +253,17 @@ pub fn clear_ttbr0() {
 pub unsafe fn leave_early_tables(root: Table) {
     // SAFETY: the two points are the callee's.
     unsafe { lazy_mmu_boot::replace_ttbr1(Hardware::root_address(root).raw()) };
-    clear_ttbr0();
     SCTLR_EL1.modify(SCTLR_EL1::WXN::Enable);
-    // WXN may be held in TLB entries, and those of the identity map are still there: drop them all.
-    // Local, as no other core runs; the ISB makes the bit count and ends what was fetched
-    // before.
-    barrier::isb();
+    leave_identity_map();
+}
+
+/// Empties TTBR0 and drops what the TLB holds of the identity map, which is global; and of
+/// SCTLR_EL1.WXN, which entries may hold as well.
+///
+/// Local: other cores do it for themselves. The ISB of [`clear_ttbr0`] makes both registers count
+/// before the invalidation; the last one ends what was fetched before.
+pub fn leave_identity_map() {
+    clear_ttbr0();
     // SAFETY: see `tlb`: dropping translations is always allowed.
     unsafe {
         asm!(

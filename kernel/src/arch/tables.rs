@@ -53,6 +53,7 @@ impl Hardware {
         let frame = frames::alloc().ok_or(NoFrame)?.into_frame();
         let table = self.child(frame);
         table.zero();
+        COUNT.fetch_add(1, Relaxed);
         Ok(table)
     }
 }
@@ -75,6 +76,14 @@ impl Table {
 /// Serialises the linking of tables. Held for one load and one store; nothing is allocated under
 /// it.
 static LINK: Lock<()> = Lock::new(());
+
+/// How many tables there are.
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
+/// How many frames are tables: roots, and what was linked and not freed.
+pub fn count() -> u64 {
+    COUNT.load(Relaxed)
+}
 
 impl Mmu for Hardware {
     type Table = Table;
@@ -152,6 +161,7 @@ impl Mmu for Hardware {
             tell_store(slot, level, va, there, link);
         }
         drop(lock);
+        COUNT.fetch_add(1, Relaxed);
         task::counts().stores.add(1);
         event::record(
             Kind::Link,
@@ -173,6 +183,7 @@ impl Mmu for Hardware {
 
     fn free_table(&self, table: Table, _done: &Done) {
         let frame = self.frame(table);
+        COUNT.fetch_sub(1, Relaxed);
         // SAFETY: `Done` proves that no walk cache holds the table, the caller that nothing links
         // it; the frame was the table's own, from `into_frame` above.
         frames::free(unsafe { frames::Owned::from_frame(frame) });

@@ -5,6 +5,7 @@ pub mod frames;
 pub mod heap;
 pub mod layout;
 pub mod spaces;
+pub mod stacks;
 
 use core::fmt;
 

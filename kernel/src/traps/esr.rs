@@ -16,6 +16,8 @@ impl Esr {
     pub const INSTRUCTION_ABORT: u8 = 0x21;
     /// EC: misaligned PC.
     pub const PC_ALIGNMENT: u8 = 0x22;
+    /// EC: hardware breakpoint at EL1.
+    pub const BREAKPOINT: u8 = 0x31;
     /// EC: data abort from EL1.
     pub const DATA_ABORT: u8 = 0x25;
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `vectors.s` | the vector table: stack check, save, call `trap`, restore |
 //! | `frame.rs` | [`TrapFrame`], what was saved; [`Vector`], where it came in |
+//! | `spurious.rs` | faults that are over when the MMU is asked |
 //! | `fixup.rs` | instructions that may fault by intent |
 //! | `esr.rs`, `fault.rs` | ESR_EL1 in words, and the [`Fault`] that an access takes |
 //! | `report.rs`, `walk.rs` | the report, and the walk of the address that faulted |
@@ -20,16 +21,23 @@ mod last;
 #[cfg(target_os = "none")]
 mod panic;
 mod report;
+mod spurious;
 mod walk;
 
 pub use esr::Esr;
 pub use fault::{Fault, Kind as FaultKind};
 pub use frame::{TrapFrame, Vector};
+pub use spurious::LastFault;
 
 use core::arch::global_asm;
+use core::sync::atomic::Ordering::Relaxed;
 
+use mmu_check::What;
+
+use crate::arch::registers;
 use crate::mem::layout::STACK_SHIFT;
-use crate::task::MAX_CORES;
+use crate::task::{self, MAX_CORES};
+use crate::{check, irq, sched, workloads};
 
 // vectors.s takes the core from three bits of the affinity.
 const _: () = assert!(MAX_CORES == 8);
@@ -46,17 +54,33 @@ global_asm!(
 /// Every exception, from `vectors.s`, with interrupts masked. Returning goes on where the frame
 /// says.
 extern "C" fn trap(frame: &mut TrapFrame, vector: u64) {
+    // Either synchronises this core. Told only where there is a task: what failed may be that there is none.
+    let told = check::is_on() && task::is_task(registers::current_task());
+    if told {
+        check::tell(What::ExceptionEntry);
+    }
     match Vector::new(vector) {
-        Vector::SYNCHRONOUS if fixup::apply(frame) => {}
+        Vector::SYNCHRONOUS if Esr(frame.esr).class() == Esr::BREAKPOINT => {
+            workloads::stopped(frame);
+        }
+        Vector::SYNCHRONOUS if spurious::is_over(frame) || fixup::apply(frame) => {}
         Vector::IRQ => interrupt(frame),
         vector => report::unexpected(frame, vector),
     }
+    if told {
+        check::tell(What::ExceptionReturn);
+    }
 }
 
-/// An IRQ. This is where an interrupt controller's driver acknowledges it, calls its handler, and
-/// ends it.
-///
-/// Until there is one no source of interrupts is enabled, and an IRQ is as unexpected as anything.
+/// An IRQ. If it asks for another task, the interrupted one goes on when its turn comes, which may be
+/// on another core.
 fn interrupt(frame: &mut TrapFrame) {
-    report::unexpected(frame, Vector::IRQ)
+    if !irq::handle(task::current()) {
+        report::unexpected(frame, Vector::IRQ);
+    }
+    let core = task::core();
+    if core.resched.load(Relaxed) {
+        core.resched.store(false, Relaxed);
+        sched::preempt();
+    }
 }

@@ -27,26 +27,70 @@ pub struct Row {
     pub tally: Tally,
     /// What its calls owe under every policy.
     pub replay: Option<Replay>,
+    /// The deepest nesting, where no replay says it.
+    deepest: u32,
     tables: u64,
     windows: u8,
+    /// Nobody else works meanwhile: there are windows, a replay, and frames to account for.
+    alone: bool,
 }
 
 impl Row {
     pub(super) fn new(run: Run, policy: Policy, size: Size) -> Self {
         replay::start();
         Self {
+            alone: true,
+            ..Self::of_task(run, policy, size)
+        }
+    }
+
+    /// For a workload that is one of many at a time: it is checked, and measured with the others.
+    pub(super) fn of_task(run: Run, policy: Policy, size: Size) -> Self {
+        Self {
             run,
             policy,
             size,
             tally: Tally::default(),
             replay: None,
+            deepest: 0,
             tables: 0,
             windows: 0,
+            alone: false,
         }
+    }
+
+    /// The sum over all tasks and cores of a window.
+    pub(super) fn of_machine(
+        run: Run,
+        policy: Policy,
+        size: Size,
+        tally: Tally,
+        deepest: u32,
+    ) -> Self {
+        Self {
+            tally,
+            deepest,
+            ..Self::of_task(run, policy, size)
+        }
+    }
+
+    /// Nobody else works meanwhile.
+    pub(super) fn is_alone(&self) -> bool {
+        self.alone
+    }
+
+    /// The deepest nesting of sections.
+    pub fn depth(&self) -> u32 {
+        self.replay
+            .as_ref()
+            .map_or(self.deepest, |replay| replay.shape.depth)
     }
 
     /// Runs `work` in a window and adds what it made the machine do to this row.
     pub(super) fn measured<R>(&mut self, work: impl FnOnce() -> R) -> R {
+        if !self.alone {
+            return work();
+        }
         let tag = [self.run as u8, self.policy as u8, self.windows];
         self.windows += 1;
         event::record(Kind::WindowStart, window::tag_value(&tag), 0, 0);
@@ -85,6 +129,9 @@ impl Row {
     /// Ends the recording and compares what was counted with what the policy's table and the closed
     /// form give.
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
+        if !self.alone {
+            return Ok(());
+        }
         let Some(replay) = replay::finish() else {
             return Err(failure!("the recording is gone"));
         };

@@ -11,10 +11,16 @@
 //! tables, by `AT S1E1`, and by real loads and stores.
 
 mod check;
+mod crowd;
+mod forced;
+mod handler;
 mod measure;
+mod mixed;
 mod nesting;
+mod preempt;
 mod protect;
 mod remap;
+mod scenario;
 mod staging;
 mod vmap;
 mod zap;
@@ -29,6 +35,8 @@ use crate::mem::frames;
 use crate::mode;
 use crate::task::Tally;
 
+pub use crowd::Crowd;
+pub(crate) use forced::stopped;
 pub use measure::{Row, check_same_work};
 
 /// Something to run.
@@ -47,10 +55,16 @@ pub enum Run {
     Zap = 4,
     /// A range made read-only, and writable again.
     Protect = 5,
+    /// All of them but the first on many tasks at once.
+    Mixed = 6,
+    /// One shape of nested sections on many tasks, preempted at short intervals.
+    Preempt = 7,
+    /// The same shape, preempted at every instruction of the mode.
+    Forced = 8,
 }
 
 impl Run {
-    /// All, in the order of `run=all`.
+    /// Those of one task, in the order of `run=all`.
     pub const ALL: [Run; 6] = [
         Run::Nesting,
         Run::Vmap,
@@ -59,6 +73,14 @@ impl Run {
         Run::Zap,
         Run::Protect,
     ];
+
+    /// Those of many tasks, each of which is run by its name only.
+    pub const OF_TASKS: [Run; 3] = [Run::Mixed, Run::Preempt, Run::Forced];
+
+    /// It is one of many tasks.
+    pub fn is_of_tasks(self) -> bool {
+        Self::OF_TASKS.contains(&self)
+    }
 
     /// The name on the command line.
     pub const fn name(self) -> &'static str {
@@ -69,6 +91,9 @@ impl Run {
             Run::RemapTask => "remap-task",
             Run::Zap => "zap",
             Run::Protect => "protect",
+            Run::Mixed => "mixed",
+            Run::Preempt => "preempt",
+            Run::Forced => "forced",
         }
     }
 }
@@ -125,16 +150,12 @@ pub(crate) use failure;
 /// The first check that failed.
 pub fn run(run: Run, policy: Policy, size: Size) -> Result<Option<Row>, Failure> {
     mode::set_policy(policy).map_err(|error| failure!("{error}"))?;
+    if run == Run::Nesting {
+        return nesting::run().map(|()| None);
+    }
     let free_before = frames::free_count();
     let mut row = Row::new(run, policy, size);
-    match run {
-        Run::Nesting => return nesting::run().map(|()| None),
-        Run::Vmap => vmap::run(&mut row)?,
-        Run::RemapKernel => remap::run_kernel(&mut row)?,
-        Run::RemapTask => remap::run_task(&mut row)?,
-        Run::Zap => zap::run(&mut row)?,
-        Run::Protect => protect::run(&mut row)?,
-    }
+    run_workload(&mut row)?;
     row.finish()?;
     let lost = free_before.saturating_sub(frames::free_count());
     // Tables of the kernel's half stay for ever: the first run of a size links them.
@@ -145,6 +166,32 @@ pub fn run(run: Run, policy: Policy, size: Size) -> Result<Option<Row>, Failure>
         ));
     }
     Ok(Some(row))
+}
+
+/// Runs one of the workloads that make a row.
+fn run_workload(row: &mut Row) -> Result<(), Failure> {
+    match row.run {
+        Run::Vmap => vmap::run(row),
+        Run::RemapKernel => remap::run_kernel(row),
+        Run::RemapTask => remap::run_task(row),
+        Run::Zap => zap::run(row),
+        Run::Protect => protect::run(row),
+        other => Err(failure!("{other} is not a workload of one task")),
+    }
+}
+
+/// Runs one of [`Run::OF_TASKS`] under one policy, on many tasks and all cores, and returns the row
+/// of the machine once all checks have passed.
+///
+/// # Errors
+/// The first check that failed; or that something which is to be shown has not happened.
+pub fn run_tasks(run: Run, policy: Policy, size: Size, crowd: Crowd) -> Result<Row, Failure> {
+    match run {
+        Run::Mixed => mixed::run(policy, size, crowd),
+        Run::Preempt => preempt::run(policy, size, crowd),
+        Run::Forced => forced::run(policy, size),
+        other => Err(failure!("{other} is not a run of many tasks")),
+    }
 }
 
 /// Frames in an order that the seed decides: what a range of a machine that has run for a while
@@ -175,9 +222,10 @@ fn signature(page: usize, generation: u64) -> u64 {
     (page as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ generation.rotate_left(48)
 }
 
-/// Sums of rows, for the closing line.
+/// Sums of rows, for the closing line. Runs of many tasks go on for a time, not for a number of
+/// calls: they are not to be compared.
 pub fn sum(rows: &[Row], policy: Policy) -> Tally {
     rows.iter()
-        .filter(|row| row.policy == policy)
+        .filter(|row| row.policy == policy && !row.run.is_of_tasks())
         .fold(Tally::default(), |sum, row| sum + row.tally)
 }

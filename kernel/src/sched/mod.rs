@@ -1,0 +1,204 @@
+//! The scheduler: one shared run queue, and every core takes the next task from it.
+//!
+//! No priorities and no queues per core: tasks migrate all the time, which is what the mode has to
+//! survive. A task leaves its core by [`yield_now`], [`sleep`], [`Join::join`] and its end, or
+//! because an interrupt asks for it ([`preempt`]), at any instruction where interrupts are not
+//! masked, inside a lazy-MMU section as anywhere else.
+//!
+//! How a task changes hands without being run twice: it is put into the queue not by itself but by
+//! the task that the core goes on with ([`arrive`]), when its registers lie in its context and the
+//! core is off its stack. All of that happens with interrupts masked.
+//!
+//! | file | what |
+//! |---|---|
+//! | `queue.rs` | states and the queue |
+//! | `spawn.rs` | create, end, join |
+//! | [`crate::arch::switch`] | registers, stack, and the barriers of the switch |
+
+mod queue;
+mod spawn;
+
+pub use spawn::{Ended, Join, SpawnError, spawn, spawn_held};
+
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::arch::{registers, switch, time};
+use crate::sync::Lock;
+use crate::task::{self, Core, Task};
+use crate::{cores, irq};
+use queue::{Queue, Until};
+
+static QUEUE: Lock<Queue> = Lock::new(Queue::new());
+
+/// How long a task may run before the timer asks for the next one, in counts of the timer on
+/// average; 0 for ever.
+static SLICE: AtomicU64 = AtomicU64::new(0);
+
+/// Lets the timer preempt every task after `micros` microseconds, more or less; with 0 never.
+///
+/// On this core at once, on others from the next task on that they run.
+pub fn set_slice(micros: u64) {
+    SLICE.store(time::from_micros(micros), Relaxed);
+    let queue = QUEUE.lock();
+    arm(queue.next_wake());
+}
+
+/// Lets another task run, if one is ready. A section that is open stays open.
+pub fn yield_now() {
+    let mask = registers::mask_interrupts();
+    leave(Until::Ready);
+    registers::restore_interrupts(mask);
+}
+
+/// Lets others run for at least so long.
+pub fn sleep(micros: u64) {
+    let until = time::now() + time::from_micros(micros);
+    let mask = registers::mask_interrupts();
+    leave(Until::Time(until));
+    registers::restore_interrupts(mask);
+}
+
+/// From an interrupt that asks for another task, with interrupts masked and after the mode's
+/// `irq_exit`: lets the next task run. Returns when the interrupted one is to go on; says whether
+/// another ran.
+pub fn preempt() -> bool {
+    let task = task::current();
+    // The idle loop looks for itself.
+    if task.is_idle() {
+        return false;
+    }
+    let switches = task.stats.switches.get();
+    let inside = task.stats.inside();
+    leave(Until::Ready);
+    let left = task.stats.switches.get() != switches;
+    if left {
+        task.stats.preemptions.add(1);
+        task.stats.preemptions_inside.add(inside.into());
+    }
+    left
+}
+
+/// Leaves this core until `until`; interrupts are masked. Returns at once if the task is ready and
+/// no other is.
+#[unsafe(link_section = ".text.forced.switch")]
+#[inline(never)]
+fn leave(until: Until) {
+    let (me, core) = (task::current(), task::core());
+    let (next, wake) = {
+        let mut queue = QUEUE.lock();
+        let next = if until == Until::Ready && !queue.any_ready() {
+            None
+        } else {
+            queue.leaving(me.id, until);
+            Some(queue.pop().map_or(core.idle_task(), task::by_id))
+        };
+        (next, queue.next_wake())
+    };
+    match next {
+        Some(next) => switch_to(me.task(), next, core),
+        None => arm(wake),
+    }
+}
+
+/// From the current task to `next`. Interrupts are masked; returns when somebody goes on with `me`.
+#[unsafe(link_section = ".text.forced.switch")]
+#[inline(never)]
+fn switch_to(me: &'static Task, next: &'static Task, core: &'static Core) {
+    let inside = me.stats.inside();
+    me.stats.switches.add(1);
+    me.stats.carried.add(me.mmu.is_pending().into());
+    // SAFETY: 1. Interrupts are masked by all callers, and `core` was read since.
+    // 2. `next` came from the queue, or is this core's idle task, which only this core runs.
+    // 3. `me` is queued by `arrive`, on the other side.
+    let left = unsafe { switch::switch(me, next, core) };
+    arrive(left);
+    let here = task::core().index;
+    if me.last_core.swap(here, Relaxed) != here {
+        me.stats.migrations.add(1);
+        me.stats.migrations_inside.add(inside.into());
+    }
+}
+
+/// The first thing on the other side of a switch: `left` is off this core, and may run elsewhere.
+#[unsafe(link_section = ".text.forced.switch")]
+#[inline(never)]
+fn arrive(left: &'static Task) {
+    let mut queue = QUEUE.lock();
+    if !left.is_idle() {
+        queue.left(left.id);
+        wake_cores(&mut queue);
+    }
+    arm(queue.next_wake());
+}
+
+/// Sends an interrupt to idle cores, for tasks that are ready.
+fn wake_cores(queue: &mut Queue) {
+    let cores = queue.cores_to_wake();
+    if cores != 0 {
+        irq::send_reschedule(cores);
+    }
+}
+
+/// Sets this core's timer: for the end of its task's slice, or for the next sleeper, who must not
+/// have to wait until some core is idle. Interrupts are masked.
+fn arm(next_wake: Option<u64>) {
+    let slice = SLICE.load(Relaxed);
+    let end = (slice != 0 && !task::current().is_idle()).then(|| {
+        let now = time::now();
+        // Half a slice to one and a half: the low bits of the counter keep the cores, and the points
+        // at which tasks are stopped, from falling into step.
+        now + slice / 2 + now.wrapping_mul(0x9E37_79B9) % slice
+    });
+    match end.into_iter().chain(next_wake).min() {
+        Some(when) => time::interrupt_at(when),
+        None => time::stop(),
+    }
+}
+
+/// From the timer's interrupt: wakes who has slept enough.
+pub(crate) fn tick() {
+    let mut queue = QUEUE.lock();
+    queue.wake_sleepers(time::now());
+    wake_cores(&mut queue);
+}
+
+/// What a core does when there is nothing to do: the end of its start, on its own stack.
+///
+/// Interrupts are masked while it looks and while it goes to sleep, so that one that comes in
+/// between is still pending, and ends the sleep.
+pub(crate) fn idle() -> ! {
+    loop {
+        registers::mask_interrupts();
+        let (me, core) = (task::current(), task::core());
+        let (next, wake) = {
+            let mut queue = QUEUE.lock();
+            queue.wake_sleepers(time::now());
+            (queue.next_or_idle(core.index), queue.next_wake())
+        };
+        match next {
+            Some(id) => switch_to(me.task(), task::by_id(id), core),
+            None => {
+                arm(wake);
+                registers::wait_for_interrupt();
+                registers::unmask_interrupts();
+            }
+        }
+    }
+}
+
+/// Where the first core's idle task begins: the core boots in another.
+pub(crate) extern "C" fn begin_idle(left: &'static Task) -> ! {
+    arrive(left);
+    task::current().last_core.store(task::core().index, Relaxed);
+    idle()
+}
+
+/// Waits, at most a second, until no other core has anything to do or can get it. Says whether it
+/// is so.
+pub fn wait_until_quiet() -> bool {
+    let others = cores::others_online();
+    time::wait_until(1_000_000, || {
+        let queue = QUEUE.lock();
+        !queue.any_ready() && queue.idle() & others == others
+    })
+}

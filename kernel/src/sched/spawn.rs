@@ -1,0 +1,196 @@
+//! Tasks from their creation to their end.
+
+use core::any::Any;
+use core::fmt;
+use core::marker::PhantomData;
+use core::sync::atomic::Ordering::Relaxed;
+
+use alloc::boxed::Box;
+use lazy_mmu::{Leak, Policy};
+use mmu_check::What;
+
+use super::queue::Until;
+use super::{QUEUE, arrive, leave, wake_cores};
+use crate::arch::registers;
+use crate::check;
+use crate::mem::stacks::{Stack, StackError};
+use crate::mode::{self, ThisCpu};
+use crate::sync::Lock;
+use crate::task::{self, Figures, MAX_TASKS, NO_CORE, Tally, Task};
+
+/// Why there is no new task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SpawnError {
+    /// All numbers are in use.
+    TooMany,
+    /// No stack for it.
+    Stack(StackError),
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SpawnError::TooMany => {
+                write!(f, "{MAX_TASKS} tasks are there already: join one first")
+            }
+            SpawnError::Stack(error) => error.fmt(f),
+        }
+    }
+}
+
+/// What a task begins with.
+type Work = Box<dyn FnOnce() -> Value + Send>;
+/// What a task returns; of the type that its [`Join`] says.
+type Value = Box<dyn Any + Send>;
+
+/// The work of each task that has not begun.
+static WORK: [Lock<Option<Work>>; MAX_TASKS] = [const { Lock::new(None) }; MAX_TASKS];
+/// What each task that has ended returned. Not shared with it by an `Arc`: that ends in a DMB, which is no barrier of
+/// this kernel's and would be in somebody's window.
+static VALUES: [Lock<Option<Value>>; MAX_TASKS] = [const { Lock::new(None) }; MAX_TASKS];
+/// What each task that has ended left open.
+static LEAKS: [Lock<Option<Leak>>; MAX_TASKS] = [const { Lock::new(None) }; MAX_TASKS];
+
+/// A task that was created: the right, and the duty, to ask for its end.
+#[must_use = "a task that nobody joins keeps its number and its stack"]
+pub struct Join<T> {
+    id: u16,
+    stack: Stack,
+    before: (Tally, Figures),
+    value: PhantomData<T>,
+}
+
+/// What is left of a task.
+#[derive(Clone, Debug)]
+pub struct Ended<T> {
+    /// Its number. It may be another task's by now.
+    pub id: u16,
+    /// What it returned.
+    pub value: T,
+    /// The section that it left open, or the debt that it left over.
+    pub leak: Option<Leak>,
+    /// What it made the machine do.
+    pub tally: Tally,
+    /// What happened to it.
+    pub figures: Figures,
+}
+
+/// Creates a task that does `work` under `policy`, on a stack of its own, and lets it run.
+///
+/// # Errors
+/// [`SpawnError`].
+pub fn spawn<T: Send + 'static>(
+    policy: Policy,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<Join<T>, SpawnError> {
+    let join = spawn_held(policy, work)?;
+    join.let_go();
+    Ok(join)
+}
+
+/// As [`spawn`], but the task waits for [`Join::let_go`].
+///
+/// # Errors
+/// [`SpawnError`].
+pub fn spawn_held<T: Send + 'static>(
+    policy: Policy,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<Join<T>, SpawnError> {
+    let id = QUEUE.lock().reserve().ok_or(SpawnError::TooMany)?;
+    let stack = Stack::map(usize::from(id)).map_err(|error| {
+        QUEUE.lock().release(id);
+        SpawnError::Stack(error)
+    })?;
+    let task = task::by_id(id);
+    *WORK[usize::from(id)].lock() = Some(Box::new(move || Box::new(work())));
+    let new = task.mmu.set_policy(policy);
+    assert!(
+        new.is_ok(),
+        "the end of task {id} has left its state as new: {new:?}"
+    );
+    task.last_core.store(NO_CORE, Relaxed);
+    task.stats.deepest.sub(task.stats.deepest.get());
+    // SAFETY: 1. The number was just reserved: nobody runs the task or has it in a queue. 2. The stack is its own,
+    // and is unmapped by `join`, after its end.
+    unsafe { task.context.begin(begin, stack.top()) };
+    Ok(Join {
+        id,
+        stack,
+        value: PhantomData,
+        before: (task.counts.tally(), task.stats.figures()),
+    })
+}
+
+/// The first function of every task. Interrupts are masked.
+extern "C" fn begin(left: &'static Task) -> ! {
+    arrive(left);
+    let me = task::current();
+    me.last_core.store(task::core().index, Relaxed);
+    mode::tell_contract();
+    registers::unmask_interrupts();
+    let work = WORK[usize::from(me.id)].lock().take();
+    let value = match work {
+        Some(work) => work(),
+        None => unreachable!("task {} has nothing to do", me.id),
+    };
+    *VALUES[usize::from(me.id)].lock() = Some(value);
+    if me.ttbr0.load(Relaxed) != 0 {
+        registers::clear_ttbr0();
+    }
+    check::tell(What::TaskEnd);
+    let leak = me.mmu.end_of_task(&ThisCpu).err();
+    me.stats.depth.sub(me.stats.depth.get());
+    *LEAKS[usize::from(me.id)].lock() = leak;
+    registers::mask_interrupts();
+    leave(Until::Never);
+    unreachable!("task {} goes on after its end", me.id)
+}
+
+impl<T: 'static> Join<T> {
+    /// The task's number.
+    pub fn id(&self) -> u16 {
+        self.id
+    }
+
+    /// Lets a task run that was created by [`spawn_held`]; once.
+    pub fn let_go(&self) {
+        let mut queue = QUEUE.lock();
+        queue.let_go(self.id);
+        wake_cores(&mut queue);
+    }
+
+    /// What has happened to it so far.
+    pub fn figures(&self) -> Figures {
+        task::by_id(self.id).stats.figures() - self.before.1
+    }
+
+    /// Whether it has ended: [`Join::join`] would not wait.
+    pub fn has_ended(&self) -> bool {
+        QUEUE.lock().has_ended(self.id)
+    }
+
+    /// Waits for the task's end, and returns what is left of it. Stack and number are free then.
+    pub fn join(self) -> Ended<T> {
+        let mask = registers::mask_interrupts();
+        // Once is enough: nothing but the task's end makes this one ready.
+        leave(Until::End(self.id));
+        registers::restore_interrupts(mask);
+        let task = task::by_id(self.id);
+        let value = VALUES[usize::from(self.id)].lock().take();
+        let leak = LEAKS[usize::from(self.id)].lock().take();
+        let (tally, figures) = (task.counts.tally(), task.stats.figures());
+        // SAFETY: the task has ended, and the core that ran it has left its stack: `Queue::left` said so.
+        unsafe { self.stack.unmap() };
+        QUEUE.lock().release(self.id);
+        Ended {
+            id: self.id,
+            value: match value.map(|value| value.downcast()) {
+                Some(Ok(value)) => *value,
+                _ => unreachable!("task {} has ended without its value", self.id),
+            },
+            leak,
+            tally: tally - self.before.0,
+            figures: figures - self.before.1,
+        }
+    }
+}

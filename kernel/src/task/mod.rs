@@ -1,0 +1,259 @@
+//! Tasks, cores, and the counts that belong to each.
+//!
+//! The current task is SP_EL0, on one core or on many: what is "per task" is never a global. Counts
+//! are kept where nobody else writes: a task's own in the task; those of interrupt handlers and of
+//! the switch, which run between any two instructions of a task, in a record of the core. So no
+//! count needs an atomic read-modify-write, and none is lost when a task moves between the load and
+//! the store.
+//!
+//! Which task runs where is [`crate::sched`]'s business.
+
+mod counts;
+mod stats;
+
+pub use counts::{Count, Counts, Tally};
+pub use stats::{Figures, Stats};
+
+use core::marker::PhantomData;
+use core::ops::Deref;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+
+use lazy_mmu::{Policy, TaskMmu};
+
+use crate::arch::registers;
+use crate::arch::switch::Context;
+use crate::event::Ring;
+use crate::traps::LastFault;
+
+/// The most cores that this kernel knows.
+pub const MAX_CORES: usize = 8;
+/// The most tasks at a time, the one that boots among them.
+pub const MAX_TASKS: usize = 64;
+
+const _: () = assert!(MAX_CORES == lazy_mmu_boot::CORES);
+
+/// A kernel task.
+pub struct Task {
+    /// Its number: 0 is the one that boots, from [`MAX_TASKS`] on they are those that cores idle in.
+    pub id: u16,
+    /// Its lazy MMU mode: state, debt and policy.
+    pub mmu: TaskMmu,
+    /// What it made the machine do. Only ever grows, also when the number is given to another task.
+    pub counts: Counts,
+    /// What happened to it. Only ever grows, like the counts.
+    pub stats: Stats,
+    /// The last arch hook that ran for it (0: none since it was cleared; else 1 + the hook's
+    /// number), for `run=nesting`.
+    pub last_hook: AtomicU8,
+    /// What TTBR0_EL1 holds while it runs; 0 if it has no lower half.
+    pub ttbr0: AtomicU64,
+    /// The core that it runs on or ran on last; [`NO_CORE`] before the first time.
+    pub last_core: AtomicU8,
+    /// The last fault of its that was over when the MMU was asked.
+    pub last_fault: LastFault,
+    /// Its registers while it does not run.
+    pub context: Context,
+}
+
+/// In [`Task::last_core`]: none.
+pub const NO_CORE: u8 = u8::MAX;
+
+impl Task {
+    const fn new(id: u16) -> Self {
+        Self {
+            id,
+            mmu: TaskMmu::new(Policy::Seed),
+            counts: Counts::new(),
+            stats: Stats::new(),
+            last_hook: AtomicU8::new(0),
+            ttbr0: AtomicU64::new(0),
+            last_core: AtomicU8::new(NO_CORE),
+            last_fault: LastFault::new(),
+            context: Context::new(),
+        }
+    }
+
+    /// It is what a core runs when nothing else is to run.
+    pub fn is_idle(&self) -> bool {
+        usize::from(self.id) >= MAX_TASKS
+    }
+}
+
+/// A core, and what its interrupt handlers and switches did.
+pub struct Core {
+    /// Its number.
+    pub index: u8,
+    /// What its interrupt handlers and its switches made the machine do.
+    pub interrupt_counts: Counts,
+    /// It runs the kernel's tables and takes part.
+    pub online: AtomicBool,
+    /// An interrupt asks for another task to run here.
+    pub resched: AtomicBool,
+    /// It has stopped for good.
+    pub parked: AtomicBool,
+    /// Its last events.
+    pub events: Ring,
+}
+
+impl Core {
+    const fn new(index: u8) -> Self {
+        Self {
+            index,
+            interrupt_counts: Counts::new(),
+            online: AtomicBool::new(false),
+            resched: AtomicBool::new(false),
+            parked: AtomicBool::new(false),
+            events: Ring::new(),
+        }
+    }
+
+    /// The task that it runs when nothing else is to run.
+    pub fn idle_task(&self) -> &'static Task {
+        &IDLE[usize::from(self.index)]
+    }
+}
+
+static TASKS: [Task; MAX_TASKS] = {
+    let mut tasks = [const { Task::new(0) }; MAX_TASKS];
+    let mut id = 0;
+    while id < MAX_TASKS {
+        tasks[id].id = id as u16;
+        id += 1;
+    }
+    tasks
+};
+
+static IDLE: [Task; MAX_CORES] = {
+    let mut tasks = [const { Task::new(0) }; MAX_CORES];
+    let mut index = 0;
+    while index < MAX_CORES {
+        tasks[index].id = (MAX_TASKS + index) as u16;
+        index += 1;
+    }
+    tasks
+};
+
+static CORES: [Core; MAX_CORES] = {
+    let mut cores = [const { Core::new(0) }; MAX_CORES];
+    let mut index = 0;
+    while index < MAX_CORES {
+        cores[index].index = index as u8;
+        index += 1;
+    }
+    cores
+};
+
+/// All cores that this kernel could have, by number.
+pub fn cores() -> &'static [Core; MAX_CORES] {
+    &CORES
+}
+
+/// The task with this number.
+pub fn by_id(id: u16) -> &'static Task {
+    let id = usize::from(id);
+    TASKS.get(id).unwrap_or_else(|| &IDLE[id - MAX_TASKS])
+}
+
+/// Whether this is the address of a task: asked where SP_EL0 itself is not to be trusted.
+pub fn is_task(address: u64) -> bool {
+    all().any(|task| &raw const *task as u64 == address)
+}
+
+/// Every task there could be, those that cores idle in among them.
+pub fn all() -> impl Iterator<Item = &'static Task> {
+    TASKS.iter().chain(&IDLE)
+}
+
+/// What the machine did since it was started: the sum over all tasks and all cores' records.
+///
+/// Exact only while no other task runs and no core but this one is awake.
+pub fn machine_tally() -> Tally {
+    let tasks = all().map(|task| task.counts.tally());
+    let cores = CORES.iter().map(|core| core.interrupt_counts.tally());
+    tasks
+        .chain(cores)
+        .fold(Tally::default(), |sum, tally| sum + tally)
+}
+
+/// The current task, for as long as the code at hand runs in it: it cannot be sent to another.
+#[derive(Clone, Copy)]
+pub struct Current(&'static Task, PhantomData<*const ()>);
+
+impl Current {
+    /// The task, for the switch that it leaves by.
+    pub(crate) fn task(self) -> &'static Task {
+        self.0
+    }
+}
+
+impl Deref for Current {
+    type Target = Task;
+
+    fn deref(&self) -> &Task {
+        self.0
+    }
+}
+
+/// The current task.
+#[inline(always)]
+pub fn current() -> Current {
+    let task = registers::current_task() as *const Task;
+    // SAFETY: 1. SP_EL0 is set to a live task before any code that asks (`adopt_boot_task`, the
+    // first call of the kernel, and `adopt_idle_task`, the first of another core).
+    // 2. Tasks are statics: they live for ever.
+    // 3. A task is only ever used by shared reference; what changes in it is atomic, or its context.
+    Current(unsafe { &*task }, PhantomData)
+}
+
+/// This core's record. A task that is preempted may find itself on another core afterwards.
+#[inline(always)]
+pub fn core() -> &'static Core {
+    let record = registers::core_record() as *const Core;
+    // SAFETY: TPIDR_EL1 is set with SP_EL0, to a record that lives for ever and is only used by
+    // shared reference.
+    unsafe { &*record }
+}
+
+/// The counts to add to: the current task's, or in an interrupt handler this core's.
+#[inline(always)]
+pub fn counts() -> &'static Counts {
+    let task = current();
+    if task.mmu.in_interrupt() {
+        &core().interrupt_counts
+    } else {
+        &task.0.counts
+    }
+}
+
+/// Makes the code that is booting a task. Must come before anything else in the kernel.
+///
+/// # Safety
+/// Called once, by the first core, before any other function of this module.
+pub unsafe fn adopt_boot_task() {
+    // SAFETY: the caller's promise: nothing was current before.
+    unsafe { adopt(&TASKS[0], &CORES[0]) };
+}
+
+/// Makes the code that a core starts with the task that it idles in. Must come before anything else
+/// there.
+///
+/// # Safety
+/// Called once, by the core `index`, before any other function of this module.
+pub unsafe fn adopt_idle_task(index: usize) {
+    // SAFETY: the caller's promise: nothing was current before.
+    unsafe { adopt(&IDLE[index], &CORES[index]) };
+}
+
+/// Not inlined: the current task counts as unchanging within a function.
+///
+/// # Safety
+/// This core has no current task and no record yet, and both are no other core's.
+#[inline(never)]
+unsafe fn adopt(task: &'static Task, core: &'static Core) {
+    // SAFETY: a static; nothing was current before.
+    unsafe { registers::set_current_task(&raw const *task as u64) };
+    // SAFETY: a static, and no other core's by the caller's promise.
+    unsafe { registers::set_core_record(&raw const *core as u64) };
+    task.last_core.store(core.index, Relaxed);
+    core.online.store(true, Relaxed);
+}

@@ -1,0 +1,347 @@
+//! Many tasks at once, on all cores, with preemption and with handlers that work on page tables
+//! themselves: what `mixed` and `preempt` have in common.
+//!
+//! The window is the machine's. It begins and ends when no other core does anything, and what lies
+//! between must be the sum over the tasks, this one among them, and over the cores' handlers and
+//! switches; the plugin counts it too.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt::Write;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use lazy_mmu::Policy;
+
+use super::{Failure, Row, Run, Size, failure, handler};
+use crate::arch::time;
+use crate::arch::window::{self, Window};
+use crate::event::{self, Kind};
+use crate::sched::{self, Ended, Join};
+use crate::task::{self, Figures, Tally};
+use crate::{cores, println, report};
+
+/// How many tasks, and for how long at least.
+#[derive(Clone, Copy, Debug)]
+pub struct Crowd {
+    /// Tasks beside the one that boots.
+    pub tasks: usize,
+    /// Seconds that they go on for, if what must happen has happened before.
+    pub seconds: u64,
+}
+
+/// A task's slice in microseconds: short enough to end inside sections.
+const SLICE: u64 = 100;
+/// How long it may take until everything that must happen has happened, in microseconds.
+const PATIENCE: u64 = 60_000_000;
+
+/// What one task of the crowd has done, by name, and how often.
+pub(super) type Done = Result<(&'static str, u64), Failure>;
+/// What one task of the crowd does.
+pub(super) type Work = Box<dyn FnOnce(&Enough) -> Done + Send>;
+
+/// Tells the tasks when they have done enough.
+#[derive(Clone, Default)]
+pub(super) struct Enough(Arc<AtomicBool>);
+
+impl Enough {
+    /// Whether a task that has done its part at least once may end.
+    pub(super) fn is_reached(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What came of it.
+struct Outcome {
+    ends: Vec<Ended<Done>>,
+    boot: Tally,
+    cores: Tally,
+    machine: Tally,
+    /// Switches of all tasks, of those that cores idle in too.
+    switches: u64,
+    handlers: handler::Done,
+}
+
+/// Runs `work` of every task to its end, in a window, prints their rows and returns the machine's.
+///
+/// # Errors
+/// The first check that failed; or that something which must happen did not, or does not add up.
+pub(super) fn run(
+    run: Run,
+    policy: Policy,
+    size: Size,
+    crowd: Crowd,
+    work: impl Fn(usize) -> Work,
+) -> Result<Row, Failure> {
+    handler::prepare()?;
+    let enough = Enough::default();
+    let mut joins = Vec::with_capacity(crowd.tasks);
+    for number in 0..crowd.tasks {
+        let (work, enough) = (work(number), enough.clone());
+        let join = sched::spawn_held(policy, move || work(&enough));
+        joins.push(join.map_err(|error| failure!("task {number}: {error}"))?);
+    }
+    let tag = [run as u8, policy as u8, 0];
+    let result = in_window(&tag, joins, |joins| conduct(policy, crowd, joins, &enough))?;
+    print(run, policy, &result);
+    add_up(&result)?;
+    for end in &result.ends {
+        if let Err(failure) = &end.value {
+            return Err(failure!("task {}: {failure}", end.id));
+        }
+        if let Some(leak) = end.leak {
+            return Err(failure!("task {}: {leak}", end.id));
+        }
+    }
+    check_coverage(policy, &result)?;
+    let deepest = result.ends.iter().map(|end| end.figures.deepest).max();
+    Ok(Row::of_machine(
+        run,
+        policy,
+        size,
+        result.machine,
+        deepest.unwrap_or(0) as u32,
+    ))
+}
+
+/// From a quiet machine to a quiet machine.
+fn in_window(
+    tag: &[u8],
+    joins: Vec<Join<Done>>,
+    conduct: impl FnOnce(&[Join<Done>]) -> Result<(), Failure>,
+) -> Result<Outcome, Failure> {
+    quiet()?;
+    let boot = task::current();
+    let cores = || {
+        let records = task::cores().iter();
+        records.fold(Tally::default(), |sum, core| {
+            sum + core.interrupt_counts.tally()
+        })
+    };
+    event::record(Kind::WindowStart, window::tag_value(tag), 0, 0);
+    window::start(Window::Work, tag);
+    let switches = || {
+        task::all()
+            .map(|task| task.stats.switches.get())
+            .sum::<u64>()
+    };
+    let before = (
+        boot.counts.tally(),
+        cores(),
+        task::machine_tally(),
+        switches(),
+    );
+    handler::at_every_tick(true);
+    sched::set_slice(SLICE);
+    joins.iter().for_each(Join::let_go);
+    let conducted = conduct(&joins);
+    let ends = joins.into_iter().map(Join::join).collect();
+    sched::set_slice(0);
+    handler::at_every_tick(false);
+    let still = quiet();
+    let after = (
+        boot.counts.tally(),
+        cores(),
+        task::machine_tally(),
+        switches(),
+    );
+    window::end(Window::Work);
+    event::record(Kind::WindowEnd, window::tag_value(tag), 0, 0);
+    let machine = after.2 - before.2;
+    report::note_window(tag, Window::Work, machine);
+    conducted.and(still)?;
+    Ok(Outcome {
+        ends,
+        boot: after.0 - before.0,
+        cores: after.1 - before.1,
+        machine,
+        switches: after.3 - before.3,
+        handlers: handler::done()?,
+    })
+}
+
+fn quiet() -> Result<(), Failure> {
+    if sched::wait_until_quiet() {
+        Ok(())
+    } else {
+        Err(failure!("a core does not come to rest"))
+    }
+}
+
+/// Waits until enough has happened and enough time has passed, and tells the tasks.
+fn conduct(
+    policy: Policy,
+    crowd: Crowd,
+    joins: &[Join<Done>],
+    enough: &Enough,
+) -> Result<(), Failure> {
+    let start = time::now();
+    let least = crowd.seconds * 1_000_000;
+    let (least, most) = (
+        time::from_micros(least),
+        time::from_micros(least + PATIENCE),
+    );
+    let result = loop {
+        sched::sleep(2_000);
+        let handled = match handler::done() {
+            Ok(done) => done.pages,
+            Err(failure) => break Err(failure),
+        };
+        let joined = joins.iter().map(Join::figures);
+        let figures = joined.fold(Figures::default(), |sum, figures| sum + figures);
+        let covered = missing(policy, figures, handled).is_none();
+        let passed = time::now() - start;
+        // Nobody ends by himself but who has failed.
+        let failed = joins.iter().any(Join::has_ended);
+        if failed || covered && passed >= least || passed >= most {
+            break Ok(());
+        }
+    };
+    enough.0.store(true, Relaxed);
+    result
+}
+
+/// What must have happened at least once, and has not.
+fn missing(policy: Policy, figures: Figures, handled: u64) -> Option<&'static str> {
+    let wanted = [
+        (
+            figures.preemptions_inside > 0,
+            "preemption inside a section",
+        ),
+        (figures.interrupts_inside > 0, "interrupt inside a section"),
+        (
+            figures.migrations_inside > 0 || cores::count() == 1,
+            "migration inside a section",
+        ),
+        (
+            figures.carried > 0 || policy == Policy::Eager,
+            "debt carried across a switch",
+        ),
+        (handled > 0, "page mapped, used and unmapped by a handler"),
+    ];
+    wanted
+        .into_iter()
+        .find(|(seen, _)| !seen)
+        .map(|(_, what)| what)
+}
+
+fn check_coverage(policy: Policy, result: &Outcome) -> Result<(), Failure> {
+    match missing(policy, total(result), result.handlers.pages) {
+        Some(what) => Err(failure!("there was no {what}: nothing is shown about it")),
+        None => Ok(()),
+    }
+}
+
+fn total(result: &Outcome) -> Figures {
+    let ends = result.ends.iter();
+    ends.fold(Figures::default(), |sum, end| sum + end.figures)
+}
+
+/// Tasks, this one among them, and cores are the machine: every barrier belongs to one of them. And
+/// what a core's record has beyond its handlers' work is one DSB for each switch: a handler's pair
+/// has one, and each of its invalidations, of one page, has two and one TLBI.
+fn add_up(result: &Outcome) -> Result<(), Failure> {
+    let ends = result.ends.iter();
+    let tasks = ends.fold(result.boot, |sum, end| sum + end.tally);
+    let sum = tasks + result.cores;
+    if sum != result.machine {
+        return Err(failure!(
+            "tasks and interrupt records make {sum:?}, the machine {:?}",
+            result.machine
+        ));
+    }
+    let Tally {
+        pairs, dsb, tlbi, ..
+    } = result.cores;
+    let of_switches = dsb - (pairs + 2 * tlbi).min(dsb);
+    if of_switches != result.switches {
+        return Err(failure!(
+            "{of_switches} DSBs for {} switches: each owes one for what its task has begun",
+            result.switches
+        ));
+    }
+    Ok(())
+}
+
+fn print(run: Run, policy: Policy, result: &Outcome) {
+    println!();
+    println!("{run} under {policy}, task by task; (..): inside a section");
+    println!(
+        "{:>5} {:<13} {:>6} {:>8} {:>5} {:>7} {:>13} {:>13} {:>13} {:>5} {:>7} {:>7} {:>7} {:>5} {:>6}",
+        "task",
+        "does",
+        "rounds",
+        "sections",
+        "depth",
+        "carried",
+        "preempted",
+        "migrated",
+        "interrupted",
+        "spur",
+        "pairs",
+        "dsb",
+        "isb",
+        "dmb",
+        "tlbi"
+    );
+    for end in &result.ends {
+        let (name, rounds) = end.value.as_ref().map_or(("failed", 0), |value| *value);
+        print_task(
+            &alloc::format!("{}", end.id),
+            name,
+            rounds,
+            end.figures,
+            end.tally,
+        );
+    }
+    let ends = result.ends.iter();
+    let tasks = ends.fold(Tally::default(), |sum, end| sum + end.tally);
+    print_task("all", "", 0, total(result), tasks);
+    print_record("boot", "creates, joins", result.boot);
+    print_record("cores", "handlers, switches", result.cores);
+    print_record("sum", "the machine", result.machine);
+    let handler::Done { pages, in_enable } = result.handlers;
+    println!(
+        "{pages} pages mapped, used and unmapped by handlers; {in_enable} of them inside the first `enable`"
+    );
+}
+
+fn print_task(id: &str, does: &str, rounds: u64, figures: Figures, tally: Tally) {
+    let pair = |all: u64, inside: u64| {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = write!(text, "{all} ({inside})");
+        text
+    };
+    let Figures {
+        sections,
+        deepest,
+        carried,
+        spurious,
+        ..
+    } = figures;
+    println!(
+        "{id:>5} {does:<13} {rounds:>6} {sections:>8} {deepest:>5} {carried:>7} {:>13} {:>13} {:>13} {spurious:>5} {:>7} {:>7} {:>7} {:>5} {:>6}",
+        pair(figures.preemptions, figures.preemptions_inside),
+        pair(figures.migrations, figures.migrations_inside),
+        pair(figures.interrupts, figures.interrupts_inside),
+        tally.pairs,
+        tally.dsb,
+        tally.isb,
+        tally.dmb,
+        tally.tlbi,
+    );
+}
+
+fn print_record(name: &str, what: &str, tally: Tally) {
+    let Tally {
+        pairs,
+        dsb,
+        isb,
+        dmb,
+        tlbi,
+        ..
+    } = tally;
+    println!("{name:>5} {what:<85} {pairs:>7} {dsb:>7} {isb:>7} {dmb:>5} {tlbi:>6}");
+}

@@ -1,0 +1,146 @@
+//! One shape of sections, small enough to be stopped at each of its instructions: two nested
+//! sections, a pause, the page allocator's re-entry, and every mapping used as soon as it may be.
+//!
+//! What it did is a [`Trace`]: made once undisturbed, it is what every disturbed one must equal.
+
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering::Relaxed;
+
+use lazy_mmu::State;
+use stage1_paging::{Pages, Prot};
+
+use super::{Failure, check, failure};
+use crate::mem::areas::Area;
+use crate::mem::{frames, kernel_space};
+use crate::{mode, sched, task};
+
+/// The pages and frames that a task uses.
+pub(super) struct Stage {
+    area: Area,
+    frames: Vec<frames::Owned>,
+}
+
+/// What a run of the scenario left to see, step by step, and what it paid.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Trace {
+    pub states: Vec<State>,
+    pub pairs: u64,
+}
+
+/// Pages that it maps.
+const PAGES: u64 = 4;
+
+impl Stage {
+    /// With tables linked, so that a run is about last-level stores alone.
+    pub(super) fn new() -> Result<Self, Failure> {
+        let area = Area::take(PAGES).ok_or_else(|| failure!("the vmap area is full"))?;
+        kernel_space()
+            .reserve(area.pages())
+            .map_err(|error| failure!("{error}"))?;
+        let frames: Vec<_> = (0..PAGES).map_while(|_| frames::alloc()).collect();
+        if frames.len() as u64 != PAGES {
+            return Err(failure!("no frames for a task's stage"));
+        }
+        Ok(Self { area, frames })
+    }
+
+    /// Gives the frames back.
+    pub(super) fn leave(self) {
+        frames::free_all(self.frames);
+    }
+
+    /// Runs it once; every mapping holds a word with `salt` in it. With `yields` the task leaves its
+    /// core in the middle.
+    pub(super) fn play(&self, salt: u64, yields: bool) -> Result<Trace, Failure> {
+        let task = task::current();
+        let mut trace = Trace {
+            // All of the memory now: no allocation between the calls.
+            states: Vec::with_capacity(16),
+            pairs: 0,
+        };
+        let before = task.counts.tally().pairs;
+        mode::lazy_mmu_mode_enable();
+        trace.look();
+        self.map(0, salt)?;
+        trace.look();
+        if yields {
+            sched::yield_now();
+        }
+        mode::lazy_mmu_mode_enable();
+        trace.look();
+        self.map(1, salt)?;
+        mode::lazy_mmu_mode_disable();
+        trace.look();
+        self.use_if_paid(0..2, salt)?;
+        mode::lazy_mmu_mode_pause();
+        trace.look();
+        self.map(2, salt)?;
+        self.use_if_paid(0..3, salt)?;
+        mode::lazy_mmu_mode_resume();
+        trace.look();
+        self.map(3, salt)?;
+        let frame = frames::alloc().ok_or_else(|| failure!("no frame left inside the section"))?;
+        trace.look();
+        frame.words()[0].store(salt, Relaxed);
+        mode::lazy_mmu_mode_disable();
+        trace.look();
+        if task.mmu.is_pending() {
+            return Err(failure!(
+                "the section has ended, and its debt is still pending"
+            ));
+        }
+        self.use_if_paid(0..4, salt)?;
+        self.unmap()?;
+        frames::free(frame);
+        trace.look();
+        trace.pairs = task.counts.tally().pairs - before;
+        Ok(trace)
+    }
+
+    fn page(&self, index: usize) -> Pages {
+        self.area.pages().skip(index as u64).take(1)
+    }
+
+    fn map(&self, index: usize, salt: u64) -> Result<(), Failure> {
+        let frame = &self.frames[index];
+        frame.words()[0].store(word(index, salt), Relaxed);
+        kernel_space()
+            .map_page(self.page(index).start(), frame.frame(), Prot::RW)
+            .map_err(|error| failure!("{error}"))
+    }
+
+    /// Uses the mappings, unless their barrier is pending: then nobody may (H12).
+    fn use_if_paid(&self, pages: core::ops::Range<usize>, salt: u64) -> Result<(), Failure> {
+        if task::current().mmu.is_pending() {
+            return Ok(());
+        }
+        for index in pages {
+            let va = self.page(index).start();
+            check::touch(va, word(index, salt))?;
+            check::store(va, word(index, salt)).map_err(|fault| failure!("{fault}"))?;
+        }
+        Ok(())
+    }
+
+    fn unmap(&self) -> Result<(), Failure> {
+        let mut gather = kernel_space().gather(());
+        kernel_space()
+            .unmap(self.area.pages(), &mut gather)
+            .map_err(|error| failure!("{error}"))?;
+        let _ = gather.finish();
+        for index in 0..PAGES as usize {
+            check::unreachable(self.page(index).start())?;
+        }
+        Ok(())
+    }
+}
+
+fn word(index: usize, salt: u64) -> u64 {
+    super::signature(index, 0) ^ salt
+}
+
+impl Trace {
+    fn look(&mut self) {
+        self.states.push(task::current().mmu.state());
+    }
+}

@@ -1,0 +1,184 @@
+//! Tasks: create, yield, sleep, join, end with a value; what they leave open; what runs out.
+//!
+//! @boot smp=1,2,4
+//! @boot smp=4 gic=3 icount=on
+//! @boot smp=4 args="debug=off"
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod common;
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use common::ensure;
+use lazy_mmu::Policy;
+use lazy_mmu_kernel::arch::{probe, registers, time};
+use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::mem::{frames, layout};
+use lazy_mmu_kernel::sched::{self, Join, SpawnError};
+use lazy_mmu_kernel::task::MAX_TASKS;
+use lazy_mmu_kernel::{Boot, mode, task};
+use stage1_paging::Va;
+
+lazy_mmu_kernel::entry!(main);
+
+fn main(boot: &Boot) -> Verdict {
+    for check in [values, sleepers, leaks, all_numbers, guards] {
+        let verdict = check(boot);
+        if verdict != Verdict::Good {
+            return verdict;
+        }
+    }
+    ensure!(sched::wait_until_quiet(), "a core is left busy");
+    Verdict::Good
+}
+
+/// Every task yields many times and ends with a value of its own; all of them run under the policy they were given.
+fn values(boot: &Boot) -> Verdict {
+    static TURNS: AtomicU32 = AtomicU32::new(0);
+    let mut joins = Vec::new();
+    for n in 0..20_u64 {
+        let policy = Policy::ALL[n as usize % 5];
+        let join = sched::spawn_held(policy, move || {
+            for _ in 0..1000 {
+                TURNS.fetch_add(1, Relaxed);
+                sched::yield_now();
+                // For a clock that counts instructions, where cores take turns.
+                registers::yield_now();
+            }
+            (n * n, task::current().mmu.policy())
+        });
+        ensure!(join.is_ok(), "task {n}");
+        joins.extend(join.map(|join| (n, policy, join)));
+    }
+    joins.iter().for_each(|(_, _, join)| join.let_go());
+    let mut migrations = 0;
+    for (n, policy, join) in joins {
+        let ended = join.join();
+        ensure!(ended.value == (n * n, policy), "{:?}", ended.value);
+        ensure!(ended.leak.is_none(), "{:?}", ended.leak);
+        migrations += ended.figures.migrations;
+    }
+    ensure!(TURNS.load(Relaxed) == 20_000, "{}", TURNS.load(Relaxed));
+    ensure!(
+        (migrations > 0) == (boot.cores > 1),
+        "{migrations} migrations"
+    );
+    Verdict::Good
+}
+
+/// Sleepers wake in time, in their order, while nobody preempts and others keep the cores busy.
+fn sleepers(_: &Boot) -> Verdict {
+    let start = time::now();
+    let joins = [30, 20, 10].map(|millis| {
+        sched::spawn(Policy::Seed, move || {
+            sched::sleep(millis * 1000);
+            time::now() - start
+        })
+    });
+    let ends: Vec<u64> = joins
+        .into_iter()
+        .flatten()
+        .map(|join| join.join().value)
+        .collect();
+    ensure!(ends.len() == 3, "{ends:?}");
+    for (end, millis) in ends.iter().zip([30, 20, 10]) {
+        ensure!(
+            *end >= time::from_micros(millis * 1000),
+            "woke after {end} counts"
+        );
+        ensure!(
+            *end < time::from_micros(2_000_000),
+            "woke after {end} counts"
+        );
+    }
+    Verdict::Good
+}
+
+/// A section that is left open, and a debt, are reported at the end, and are not the next task's.
+fn leaks(_: &Boot) -> Verdict {
+    for policy in [Policy::Seed, Policy::Linux7] {
+        let before = task::machine_tally();
+        let Ok(join) = sched::spawn(policy, || {
+            mode::lazy_mmu_mode_enable();
+            mode::owe();
+        }) else {
+            ensure!(false, "no task");
+            return Verdict::Failed;
+        };
+        let ended = join.join();
+        let Some(leak) = ended.leak else {
+            ensure!(false, "a section was left open, and nobody says so");
+            return Verdict::Failed;
+        };
+        ensure!(leak.0.count == 1 && leak.0.pending, "{leak}");
+        ensure!(ended.tally.pairs == 1, "the debt was not paid at the end");
+        ensure!((task::machine_tally() - before).pairs >= 1, "nor counted");
+        let next = sched::spawn(policy, || task::current().mmu.state()).map(Join::join);
+        ensure!(
+            next.as_ref()
+                .is_ok_and(|next| next.value.count == 0 && next.leak.is_none()),
+            "{next:?}"
+        );
+    }
+    Verdict::Good
+}
+
+/// All numbers at once; one more is an error; afterwards every frame is back.
+fn all_numbers(_: &Boot) -> Verdict {
+    let round = || {
+        let joins: Result<Vec<_>, _> = (1..MAX_TASKS)
+            .map(|_| sched::spawn_held(Policy::Seed, || task::current().id))
+            .collect();
+        let one_more = sched::spawn(Policy::Seed, || ()).err();
+        let joins = joins.unwrap_or_default();
+        joins.iter().for_each(Join::let_go);
+        let ids: Vec<u16> = joins.into_iter().map(|join| join.join().value).collect();
+        (ids, one_more)
+    };
+    // The first round links the tables of the stack area, which stay.
+    let _ = round();
+    let free = frames::free_count();
+    let (ids, one_more) = round();
+    ensure!(ids.iter().copied().eq(1..MAX_TASKS as u16), "{ids:?}");
+    ensure!(one_more == Some(SpawnError::TooMany), "{one_more:?}");
+    ensure!(
+        frames::free_count() == free,
+        "{} frames, {free} before",
+        frames::free_count()
+    );
+    Verdict::Good
+}
+
+/// A task's stack is where the vectors look for it, above a guard, and is gone after the end.
+fn guards(_: &Boot) -> Verdict {
+    let here = sched::spawn(Policy::Seed, || {
+        let local = 0_u8;
+        let here = &raw const local as u64;
+        let stack = here >> layout::STACK_SHIFT << layout::STACK_SHIFT;
+        let guard = probe::read_u8(Va::new(stack - 1));
+        (
+            stack,
+            guard.is_err(),
+            probe::read_u8(Va::new(stack)).is_ok(),
+        )
+    });
+    let Ok(Some(ended)) = here.map(|join| Some(join.join())) else {
+        ensure!(false, "no task");
+        return Verdict::Failed;
+    };
+    let (stack, guarded, mapped) = ended.value;
+    ensure!(
+        stack > layout::STACKS_BASE && stack >> layout::STACK_SHIFT & 1 == 1,
+        "{stack:#x}"
+    );
+    ensure!(guarded && mapped, "{stack:#x}");
+    ensure!(
+        probe::read_u8(Va::new(stack)).is_err(),
+        "the stack is still mapped"
+    );
+    Verdict::Good
+}

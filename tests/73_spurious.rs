@@ -1,0 +1,99 @@
+//! H14: a core uses a mapping that another core is publishing. A fault that is over when the MMU is asked is retried and
+//! counted; a real one is not.
+//!
+//! QEMU does not translate ahead, so there is nothing stale to fault on: what is raced here is the store itself. The
+//! reader starts when the writer is about to map; the fault comes first, the descriptor second, the question third.
+//!
+//! @boot smp=2,4
+//! @boot smp=2 cpu=cortex-a72 gic=3
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod common;
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+
+use common::ensure;
+use lazy_mmu::Policy;
+use lazy_mmu_kernel::arch::{probe, registers, time};
+use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::mem::areas::Area;
+use lazy_mmu_kernel::mem::{frames, kernel_space};
+use lazy_mmu_kernel::sched;
+use lazy_mmu_kernel::{Boot, println, task};
+use stage1_paging::{Pages, Prot};
+
+lazy_mmu_kernel::entry!(main);
+
+/// Which round it is; odd while the page is mapped or about to be.
+static ROUND: AtomicU64 = AtomicU64::new(0);
+
+/// Maps and unmaps the page until it is told to stop.
+fn write(page: Pages, stop: &AtomicBool) {
+    let Some(frame) = frames::alloc() else { return };
+    frame.words()[0].store(7, SeqCst);
+    while !stop.load(SeqCst) {
+        let round = ROUND.fetch_add(1, SeqCst);
+        // A different moment each time.
+        (0..round / 2 % 64 * 4).for_each(|_| registers::yield_now());
+        if kernel_space()
+            .map_page(page.start(), frame.frame(), Prot::RW)
+            .is_err()
+        {
+            break;
+        }
+        (0..200).for_each(|_| registers::yield_now());
+        ROUND.fetch_add(1, SeqCst);
+        let mut gather = kernel_space().gather(());
+        if kernel_space().unmap(page, &mut gather).is_err() {
+            break;
+        }
+        let _ = gather.finish();
+    }
+    frames::free(frame);
+}
+
+fn main(_: &Boot) -> Verdict {
+    let Some(area) = Area::take(2) else {
+        return Verdict::Failed;
+    };
+    ensure!(kernel_space().reserve(area.pages()).is_ok(), "no table");
+    let (page, never) = (area.pages().take(1), area.pages().skip(1));
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&stop);
+    // Nobody preempts: the writer has a core of its own, and this task has this one.
+    let Ok(writer) = sched::spawn(Policy::Seed, move || write(page, &told)) else {
+        return Verdict::Failed;
+    };
+    let stats = &task::current().stats;
+    let (mut reads, mut faults) = (0_u64, 0_u64);
+    let seen = time::wait_until(20_000_000, || {
+        match probe::read_u64(page.start()) {
+            Ok(7) => reads += 1,
+            Ok(other) => println!("{other:#x} was read"),
+            Err(_) => faults += 1,
+        }
+        stats.spurious.get() >= 3
+    });
+    let spurious = stats.spurious.get();
+    // A page that stays unmapped: as many real faults as accesses, and none is counted or retried.
+    let real = (0..1000)
+        .filter(|_| probe::read_u64(never.start()).is_err())
+        .count();
+    let unchanged = stats.spurious.get() == spurious;
+    stop.store(true, SeqCst);
+    let ended = writer.join();
+    println!(
+        "{reads} reads, {faults} faults, {spurious} of them over when asked; {} rounds",
+        ROUND.load(SeqCst) / 2
+    );
+    ensure!(seen, "{spurious} spurious faults in 20 s");
+    ensure!(reads > 0 && faults > 0, "{reads} reads, {faults} faults");
+    ensure!(real == 1000 && unchanged, "{real} real faults");
+    ensure!(ended.leak.is_none(), "{:?}", ended.leak);
+    Verdict::Good
+}

@@ -1,0 +1,49 @@
+//! The kernel ends while tasks run on other cores, one of them with interrupts of its own to wait for: all of them stop.
+//!
+//! @boot smp=1,4 gic=2,3
+#![no_std]
+#![no_main]
+
+mod common;
+
+use common::ensure;
+use lazy_mmu::Policy;
+use lazy_mmu_kernel::arch::{registers, time};
+use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::{Boot, cores, mode, sched, task};
+
+lazy_mmu_kernel::entry!(main);
+
+fn main(_: &Boot) -> Verdict {
+    let forever: fn() = || {
+        mode::lazy_mmu_mode_enable();
+        loop {
+            registers::yield_now();
+        }
+    };
+    for work in [
+        forever,
+        || loop {
+            sched::sleep(100)
+        },
+        || loop {
+            sched::yield_now()
+        },
+    ] {
+        let spawned = sched::spawn(Policy::Seed, work).map(core::mem::forget);
+        ensure!(spawned.is_ok(), "{spawned:?}");
+    }
+    // No core but this one: the tasks are never run, and must not be in the way either.
+    time::wait_until(10_000, || false);
+    ensure!(cores::stop(), "not every core has stopped");
+    let others = cores::others_online();
+    for core in task::cores() {
+        let parked = core.parked.load(core::sync::atomic::Ordering::Relaxed);
+        ensure!(
+            parked == (others >> core.index & 1 != 0),
+            "core {}",
+            core.index
+        );
+    }
+    Verdict::Good
+}
