@@ -25,6 +25,8 @@ pub enum Site {
     IsbAfterTlbi,
     /// `dsb ish` of the switch.
     SwitchDsb,
+    /// `isb` of the switch, where a task goes on that ran on another core.
+    ArriveIsb,
     /// `dsb ishst` before a root goes into TTBR0.
     RootDsb,
     /// `isb` after TTBR0 was written.
@@ -33,7 +35,7 @@ pub enum Site {
 
 impl Site {
     /// All of them.
-    pub const ALL: [Site; 10] = [
+    pub const ALL: [Site; 11] = [
         Site::PublishDsb,
         Site::PublishIsb,
         Site::LinkDmb,
@@ -42,6 +44,7 @@ impl Site {
         Site::DsbAfterTlbi,
         Site::IsbAfterTlbi,
         Site::SwitchDsb,
+        Site::ArriveIsb,
         Site::RootDsb,
         Site::Ttbr0Isb,
     ];
@@ -55,7 +58,7 @@ impl Site {
             Site::Tlbi | Site::DsbAfterTlbi | Site::IsbAfterTlbi => &[Rule::Done],
             // Zeroed here, linked there: the DMB of the other core orders nothing of this one.
             Site::SwitchDsb => &[Rule::Leftover, Rule::Zeroes],
-            Site::Ttbr0Isb => &[Rule::Publish],
+            Site::ArriveIsb | Site::Ttbr0Isb => &[Rule::Publish],
         }
     }
 
@@ -69,6 +72,7 @@ impl Site {
             Site::DsbAfterTlbi => "dsb ish after tlbi",
             Site::IsbAfterTlbi => "isb after tlbi",
             Site::SwitchDsb => "dsb ish of switch",
+            Site::ArriveIsb => "isb of switch",
             Site::RootDsb => "dsb ishst before ttbr0",
             Site::Ttbr0Isb => "isb after ttbr0",
         }
@@ -293,7 +297,7 @@ impl Bug {
     pub const fn stands_for(self) -> &'static str {
         match self {
             Bug::Omitted(Site::PublishIsb) => "H13",
-            Bug::Omitted(Site::SwitchDsb) | Bug::DebtStaysOnCore => "H7",
+            Bug::Omitted(Site::SwitchDsb | Site::ArriveIsb) | Bug::DebtStaysOnCore => "H7",
             Bug::Omitted(Site::DsbBeforeTlbi | Site::RootDsb)
             | Bug::PeerUnmasked
             | Bug::PeerAsidZero

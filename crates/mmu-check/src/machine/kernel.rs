@@ -431,6 +431,8 @@ impl Kernel {
         if let Some((root, asid)) = self.lower.get() {
             self.set_ttbr0(root, asid);
         }
+        // What the task has published, this core may have translated ahead from before.
+        self.isb(Site::ArriveIsb);
     }
 
     /// Makes a table this core's lower half.

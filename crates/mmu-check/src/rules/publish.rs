@@ -7,6 +7,9 @@
 //! may take a fault it speculated from the old descriptor (D8, what a TLB may hold; Linux
 //! `emit_pte_barriers`). This is the pair `dsb ishst; isb` that the lazy mode defers.
 //!
+//! The synchronisation is the using core's own: a task that has paid on one core and moves to
+//! another needs one on arrival, an `isb` of the switch or an exception return.
+//!
 //! Another address space is published to the core that writes TTBR0 by an ISB alone (D8, ordering
 //! of table walks: a system register counts from the next context synchronisation on).
 //!
@@ -37,7 +40,7 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     if expect == Expect::Faults {
         return None;
     }
-    let synced = state.ledger.synced(core, state.owner(event.task));
+    let synced = state.ledger.core_synced(core);
     let mut on_the_way = state.ledger.on_the_way(va);
     let (why, store) = on_the_way.find_map(|debt| {
         let publish = debt.publish?;
