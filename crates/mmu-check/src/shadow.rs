@@ -193,6 +193,12 @@ impl Shadow {
         key.va >> 63 != 0 || !known || self.ttbr0[core].is_none_or(|current| current == root)
     }
 
+    /// Whether the core is known to run with another ASID.
+    pub fn runs_other_than(&self, asid: u16, core: usize) -> bool {
+        let current = self.ttbr0[core].and_then(|root| self.asid_of_root(root));
+        current.is_some_and(|current| current != asid)
+    }
+
     /// The frame is zeroed by this core.
     pub fn zero(&mut self, frame: u64, core: usize) {
         self.tables.remove(&frame);

@@ -83,7 +83,11 @@ fn relies(state: &State, core: usize, debt: &Debt, kind: AccessKind, expect: Exp
             Expect::Works => !stale,
             Expect::Retries => false,
         };
-        shows && state.shadow.translates_for(debt.key, core)
+        // A table that hangs nowhere any more still has the ASID of the space it was taken from.
+        let elsewhere = owed
+            .asid
+            .is_some_and(|asid| state.shadow.runs_other_than(asid, core));
+        shows && !elsewhere && state.shadow.translates_for(debt.key, core)
     })
 }
 
