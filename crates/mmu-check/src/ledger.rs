@@ -73,8 +73,9 @@ pub(crate) enum Progress {
     Stored,
     /// No walker can; TLBs may hold it.
     Visible,
-    /// A TLBI that covers it was executed by this core.
-    Issued(usize),
+    /// TLBIs that cover it were executed by these cores, a bit each; the first whose DSB follows
+    /// completes it.
+    Issued(u8),
     /// And completed, at this time; what that core had begun before may still use it.
     Complete(usize, u64),
 }
@@ -153,7 +154,7 @@ impl Ledger {
         let issued = self.cores[core].issued.iter();
         issued.filter_map(|key| self.debts.get(key)).find(|debt| {
             debt.invalidation
-                .is_some_and(|i| i.progress == Progress::Issued(core))
+                .is_some_and(|i| i.progress.is_issued_by(core))
         })
     }
 
@@ -389,8 +390,8 @@ impl Ledger {
                 Cover::Yes if owed.progress == Progress::Stored => Missed::Early,
                 Cover::Yes if !decoded.is_broadcast() && !local_is_enough => Missed::Local,
                 Cover::Yes => {
-                    if owed.progress == Progress::Visible {
-                        owed.progress = Progress::Issued(core);
+                    if let Some(progress) = owed.progress.issued_by(core) {
+                        owed.progress = progress;
                         self.cores[core].issued.push(key);
                     }
                     useful = true;
@@ -413,7 +414,7 @@ impl Ledger {
                 .debts
                 .get_mut(&key)
                 .and_then(|d| d.invalidation.as_mut());
-            if let Some(owed) = owed.filter(|i| i.progress == Progress::Issued(core)) {
+            if let Some(owed) = owed.filter(|i| i.progress.is_issued_by(core)) {
                 owed.progress = Progress::Complete(core, now);
                 queues.complete.push(key);
             }
@@ -456,6 +457,23 @@ impl Ledger {
             if self.debts.get(&key).is_some_and(same) {
                 self.drop_publish(key);
             }
+        }
+    }
+}
+
+impl Progress {
+    fn is_issued_by(self, core: usize) -> bool {
+        matches!(self, Progress::Issued(cores) if cores & 1 << core != 0)
+    }
+
+    /// After a TLBI of `core`, if that is one more.
+    fn issued_by(self, core: usize) -> Option<Self> {
+        match self {
+            Progress::Visible => Some(Progress::Issued(1 << core)),
+            Progress::Issued(cores) if cores & 1 << core == 0 => {
+                Some(Progress::Issued(cores | 1 << core))
+            }
+            _ => None,
         }
     }
 }
