@@ -1,8 +1,10 @@
-//! A small kernel on the machine: cores, tasks with their mode, accesses that are judged, and what may come in between.
+//! A small kernel on the machine: cores, tasks with their mode, accesses that are judged, and what
+//! may come in between.
 //!
-//! The tables are `stage1-paging`'s and the mode is `lazy-mmu`'s, as they are. One program runs at a time; other cores misbehave
-//! by themselves inside of every primitive, and at one chosen primitive something else comes in: an interrupt, a move to another core,
-//! or a program of another core.
+//! The tables are `stage1-paging`'s and the mode is `lazy-mmu`'s, as they are. One program runs at
+//! a time; other cores misbehave by themselves inside of every primitive, and at one chosen
+//! primitive something else comes in: an interrupt, a move to another core, or a program of another
+//! core.
 
 use alloc::format;
 use alloc::string::String;
@@ -52,7 +54,8 @@ pub struct Setup {
     pub policy: Policy,
     /// What TLBI can do.
     pub features: Features,
-    /// Whether freed frames are unmapped from the linear map, so that the allocator re-enters the mode.
+    /// Whether freed frames are unmapped from the linear map, so that the allocator re-enters the
+    /// mode.
     pub debug: bool,
     /// What is wrong.
     pub bug: Option<Bug>,
@@ -372,8 +375,9 @@ impl Kernel {
                 let here = self.core.get();
                 self.move_to(1 - here);
                 self.exception(What::ExceptionReturn);
-                // The core that is left goes on with another task, by an exception return too. It needs that: the switch's DSB may have
-                // completed a TLBI of this core, and what this core had begun before has not been discarded yet.
+                // The core that is left goes on with another task, by an exception return too. It
+                // needs that: the switch's DSB may have completed a TLBI of this core, and what
+                // this core had begun before has not been discarded yet.
                 let there = self.core.replace(here);
                 self.exception(What::ExceptionReturn);
                 self.core.set(there);
@@ -427,6 +431,8 @@ impl Kernel {
         if let Some((root, asid)) = self.lower.get() {
             self.set_ttbr0(root, asid);
         }
+        // What the task has published, this core may have translated ahead from before.
+        self.isb(Site::ArriveIsb);
     }
 
     /// Makes a table this core's lower half.
@@ -469,7 +475,8 @@ impl Cpu for ThisCpu<'_> {
     }
 
     fn misuse(&self, misuse: Misuse) {
-        // A handler that opens a section inside a paused stretch breaks the exclusive contract, not the implementation.
+        // A handler that opens a section inside a paused stretch breaks the exclusive contract, not
+        // the implementation.
         if self.0.setup.bug.is_none() && !self.0.task().mmu.in_interrupt() {
             self.0.note(format!("{misuse}"));
         }
