@@ -8,6 +8,8 @@ use core::str::FromStr;
 
 use lazy_mmu::Policy;
 
+#[cfg(feature = "planted")]
+use crate::planted;
 use crate::task::MAX_TASKS;
 use crate::workloads::Run;
 
@@ -36,6 +38,9 @@ pub struct Arguments {
     pub poison: bool,
     /// `check=`: the rules of page-table maintenance are asked at every event.
     pub check: bool,
+    /// `plant=`: the mistake that is made on purpose.
+    #[cfg(feature = "planted")]
+    pub plant: planted::Bug,
     /// `trace=`: the arch primitives record events, and the last ones are printed when something fails.
     pub trace: bool,
 }
@@ -65,6 +70,8 @@ impl Default for Arguments {
             poison: false,
             check: false,
             trace: false,
+            #[cfg(feature = "planted")]
+            plant: planted::Bug::None,
         }
     }
 }
@@ -156,6 +163,13 @@ impl Arguments {
             "poison" => self.poison = switch(value)?,
             "check" => self.check = switch(value)?,
             "trace" => self.trace = switch(value)?,
+            #[cfg(feature = "planted")]
+            "plant" => {
+                let named = planted::NAMES.iter().find(|(name, _)| *name == value);
+                let (_, bug) =
+                    named.ok_or_else(|| Wrong("no such mistake", "see planted.rs".to_string()))?;
+                self.plant = *bug;
+            }
             _ => return Err(Wrong("no such key", KEYS.to_string())),
         }
         Ok(())

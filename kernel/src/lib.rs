@@ -33,6 +33,7 @@ pub mod irq;
 pub mod machine;
 pub mod mem;
 pub mod mode;
+pub mod planted;
 pub mod replay;
 pub mod report;
 pub mod sched;

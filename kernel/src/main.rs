@@ -16,6 +16,8 @@ lazy_mmu_kernel::entry!(main);
 
 fn main(boot: &Boot) -> Verdict {
     describe(boot);
+    #[cfg(feature = "planted")]
+    lazy_mmu_kernel::planted::plant(boot.arguments.plant);
     match run_all(boot) {
         Ok(rows) => {
             if !rows.is_empty() {

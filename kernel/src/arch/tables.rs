@@ -16,6 +16,7 @@ use mmu_check::What;
 
 use crate::event::{self, Kind};
 use crate::mem::{frames, layout};
+use crate::planted::{self, Bug};
 use crate::sync::Lock;
 use crate::{check, mode, task};
 
@@ -144,8 +145,12 @@ impl Mmu for Hardware {
         // Before the lock: the allocator may work on page tables itself.
         let frame = frames::alloc().ok_or(NoFrame)?;
         let new = self.child(frame.frame());
-        new.zero();
-        barrier::dmb_ishst();
+        if !planted::is(Bug::LinkNoZero) {
+            new.zero();
+        }
+        if !planted::is(Bug::LinkNoDmb) {
+            barrier::dmb_ishst();
+        }
         let slot = &table.0[index];
         let lock = LINK.lock();
         let there = Desc::from_bits(slot.load(Relaxed));

@@ -11,6 +11,7 @@ use mmu_check::{Op, What};
 
 use super::barrier;
 use crate::event::{self, Kind};
+use crate::planted::{self, Bug};
 use crate::{check, task};
 
 /// Carries out what `debt` asks for, and returns the proof.
@@ -21,12 +22,21 @@ use crate::{check, task};
 /// translated ahead, under the old entry; unlike a return to EL0, nothing else follows here that
 /// would discard it.
 pub fn invalidate(debt: Debt, features: Features) -> Done {
-    barrier::dsb_ishst();
-    for batch in debt.batches(features) {
-        execute(batch);
+    if planted::is(Bug::TlbiFirst) {
+        debt.batches(features).for_each(execute);
     }
-    barrier::dsb_ish();
-    barrier::isb();
+    if !planted::is(Bug::TlbiNoDsbBefore) {
+        barrier::dsb_ishst();
+    }
+    if !planted::is(Bug::TlbiFirst) {
+        debt.batches(features).for_each(execute);
+    }
+    if !planted::is(Bug::TlbiNoDsbAfter) {
+        barrier::dsb_ish();
+    }
+    if !planted::is(Bug::TlbiNoIsb) {
+        barrier::isb();
+    }
     if check::is_on() {
         let asid = match debt.half() {
             Half::Lower(asid) => asid.0,
@@ -58,21 +68,19 @@ macro_rules! tlbi {
 }
 
 fn execute(batch: Batch) {
-    match batch.first {
-        Tlbi::Vae1is(operand) => tlbi!("vae1is", batch, operand),
-        Tlbi::Vale1is(operand) => tlbi!("vale1is", batch, operand),
-        Tlbi::Vaae1is(operand) => tlbi!("vaae1is", batch, operand),
-        Tlbi::Vaale1is(operand) => tlbi!("vaale1is", batch, operand),
-        Tlbi::Rvae1is(operand) => tlbi!("rvae1is", batch, operand),
-        Tlbi::Rvale1is(operand) => tlbi!("rvale1is", batch, operand),
-        Tlbi::Rvaae1is(operand) => tlbi!("rvaae1is", batch, operand),
-        Tlbi::Rvaale1is(operand) => tlbi!("rvaale1is", batch, operand),
-        Tlbi::Aside1is(operand) => tlbi!("aside1is", batch, operand),
-        // SAFETY: as above.
-        Tlbi::Vmalle1is => unsafe { asm!("tlbi vmalle1is", options(nostack, preserves_flags)) },
+    if planted::is(Bug::TlbiNone) {
+        return;
+    }
+    if planted::is(Bug::TlbiLocal) {
+        return execute_local();
+    }
+    if !planted::is(Bug::TlbiOnlyRecorded) {
+        issue(batch);
     }
     let counts = task::counts();
-    counts.tlbi.add(batch.count);
+    counts
+        .tlbi
+        .add(batch.count * u64::from(!planted::is(Bug::TlbiNotCounted)));
     match batch.first.reach() {
         Some(pages) => counts.reach.add(pages * batch.count),
         None => counts.full.add(1),
@@ -86,6 +94,34 @@ fn execute(batch: Batch) {
     );
     if check::is_on() {
         tell(batch);
+    }
+}
+
+fn issue(batch: Batch) {
+    match batch.first {
+        Tlbi::Vae1is(operand) => tlbi!("vae1is", batch, operand),
+        Tlbi::Vale1is(operand) => tlbi!("vale1is", batch, operand),
+        Tlbi::Vaae1is(operand) => tlbi!("vaae1is", batch, operand),
+        Tlbi::Vaale1is(operand) => tlbi!("vaale1is", batch, operand),
+        Tlbi::Rvae1is(operand) => tlbi!("rvae1is", batch, operand),
+        Tlbi::Rvale1is(operand) => tlbi!("rvale1is", batch, operand),
+        Tlbi::Rvaae1is(operand) => tlbi!("rvaae1is", batch, operand),
+        Tlbi::Rvaale1is(operand) => tlbi!("rvaale1is", batch, operand),
+        Tlbi::Aside1is(operand) => tlbi!("aside1is", batch, operand),
+        // SAFETY: as above.
+        Tlbi::Vmalle1is => unsafe { asm!("tlbi vmalle1is", options(nostack, preserves_flags)) },
+    }
+}
+
+/// The mistake of other page-table crates: everything goes, but on this core alone.
+#[cold]
+fn execute_local() {
+    // SAFETY: as in `tlbi!`.
+    unsafe { asm!("tlbi vmalle1", options(nostack, preserves_flags)) };
+    task::counts().tlbi.add(1);
+    task::counts().full.add(1);
+    if let Some(op) = Op::named("vmalle1") {
+        check::tell(What::Tlbi { op, operand: 0 });
     }
 }
 

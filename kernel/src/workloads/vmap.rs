@@ -8,6 +8,7 @@ use super::{Failure, Row, check, failure, release, scattered_frames, signature};
 use crate::mem::areas::Area;
 use crate::mem::{kernel_space, layout};
 use crate::mode;
+use crate::planted::{self, Bug};
 
 /// Maps, checks, unmaps, checks.
 pub(super) fn run(row: &mut Row) -> Result<(), Failure> {
@@ -27,6 +28,8 @@ pub(super) fn run(row: &mut Row) -> Result<(), Failure> {
     row.measured(|| {
         mode::section(|| -> Result<(), Failure> {
             for (index, (page, frame)) in pages.iter().zip(&frames).enumerate() {
+                let wrong = index > 0 && planted::is(Bug::WrongFrame);
+                let frame = if wrong { &frames[index - 1] } else { frame };
                 space
                     .map_page(page.start(), *frame, Prot::RW)
                     .map_err(|error| failure!("{error}"))?;
