@@ -32,7 +32,6 @@ pub enum Bug {
     RootUnpublished,
     SwitchNoDsb,
     FreeBeforeInvalidation,
-    FreeNoSection,
     WrongFrame,
     FrameLost,
     FrameOverwritten,
@@ -42,7 +41,7 @@ pub enum Bug {
 }
 
 /// The names of the mistakes, as `plant=` takes them.
-pub const NAMES: [(&str, Bug); 29] = [
+pub const NAMES: [(&str, Bug); 28] = [
     ("publish-no-dsb", Bug::PublishNoDsb),
     ("publish-no-isb", Bug::PublishNoIsb),
     ("publish-swapped", Bug::PublishSwapped),
@@ -65,7 +64,6 @@ pub const NAMES: [(&str, Bug); 29] = [
     ("root-unpublished", Bug::RootUnpublished),
     ("switch-no-dsb", Bug::SwitchNoDsb),
     ("free-before-invalidation", Bug::FreeBeforeInvalidation),
-    ("free-no-section", Bug::FreeNoSection),
     ("wrong-frame", Bug::WrongFrame),
     ("frame-lost", Bug::FrameLost),
     ("frame-overwritten", Bug::FrameOverwritten),

@@ -214,19 +214,8 @@ pub fn free_all(frames: impl IntoIterator<Item = Owned>) {
             });
         }
     }
-    if planted::is(Bug::FreeBeforeInvalidation) {
-        frames.iter().for_each(|frame| {
-            check::tell(What::Free {
-                frame: frame.0.pa().raw(),
-            })
-        });
-    }
     if DEBUG.load(Relaxed) {
-        if planted::is(Bug::FreeNoSection) {
-            unmap_linear(&frames);
-        } else {
-            mode::reenter(|| mode::section(|| unmap_linear(&frames)));
-        }
+        mode::reenter(|| mode::section(|| unmap_linear(&frames)));
     }
     for frame in frames {
         event::record(Kind::FrameFree, frame.0.pa().raw(), 0, 0);
@@ -250,10 +239,14 @@ fn take_unseen() -> Option<Frame> {
     stage1_paging::Pa::new(number as u64 * layout::PAGE_SIZE).and_then(Frame::new)
 }
 
-fn give_back(frame: Frame) {
+fn tell_free(frame: Frame) {
     check::tell(What::Free {
         frame: frame.pa().raw(),
     });
+}
+
+fn give_back(frame: Frame) {
+    tell_free(frame);
     LISTS.lock().dealloc(number(frame), 1);
     FREE.fetch_add(1, Relaxed);
 }
@@ -282,6 +275,9 @@ fn unmap_linear(frames: &[Owned]) {
                 frame.0
             ),
         }
+    }
+    if planted::is(Bug::FreeBeforeInvalidation) {
+        frames.iter().for_each(|frame| tell_free(frame.0));
     }
     let _ = gather.finish();
 }
