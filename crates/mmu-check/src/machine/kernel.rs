@@ -46,7 +46,7 @@ pub enum Intrusion {
     Migration,
     /// A program of core 2 that links and uses pages beside the program's, and uses what all share.
     Neighbour,
-    /// Core 2 invalidates everything, for reasons of its own: its TLBI comes here, and its DSB two
+    /// Core 2 invalidates everything, for reasons of its own: its TLBI comes here, and its DSB five
     /// primitives later.
     Invalidation,
 }
@@ -208,7 +208,7 @@ impl Kernel {
                 k.barrier(Barrier::Ishst);
                 k.tlbi_everything();
             }),
-            Some((at, Intrusion::Invalidation)) if at + 2 == step => self.on_core_2(|k| {
+            Some((at, Intrusion::Invalidation)) if at + 5 == step => self.on_core_2(|k| {
                 k.barrier(Barrier::Ish);
                 k.exception(What::Isb);
             }),
