@@ -3,7 +3,7 @@
 //! `lazy-mmu` has the contract; here is the processor it runs on. Every call is recorded, as an
 //! event for the trace and, while a workload is measured, for [`crate::replay`].
 
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use lazy_mmu::{Call, Cpu, Hook, Misuse, Policy, PolicyInUse};
 use mmu_check::What;
@@ -11,10 +11,19 @@ use mmu_check::event::Contract;
 
 use crate::arch::barrier;
 use crate::event::{self, Kind};
+use crate::planted::{self, Bug};
 use crate::{check, println, replay, task};
 
 /// Warnings are no news: see [`expect_warnings`].
 static EXPECTED: AtomicBool = AtomicBool::new(false);
+
+/// How many there were.
+static WARNINGS: AtomicU64 = AtomicU64::new(0);
+
+/// How many warnings there were since the start.
+pub fn warnings() -> u64 {
+    WARNINGS.load(Relaxed)
+}
 
 /// Leaves warnings unsaid, while what is done must lead to them.
 pub fn expect_warnings(on: bool) {
@@ -28,11 +37,15 @@ impl Cpu for ThisCpu {
     #[unsafe(link_section = ".text.forced.calls")]
     #[inline(never)]
     fn publish(&self) {
+        if planted::is(Bug::InnerExitPaysNothing) && in_lazy_mmu_mode() {
+            return;
+        }
         barrier::publish();
     }
 
     fn misuse(&self, misuse: Misuse) {
         assert!(!misuse.is_bug(), "lazy MMU: {misuse}");
+        WARNINGS.fetch_add(1, Relaxed);
         if !EXPECTED.load(Relaxed) {
             println!("lazy MMU: warning: {misuse}");
         }
@@ -45,7 +58,10 @@ impl Cpu for ThisCpu {
             Hook::Flush => 2,
         };
         event::record(Kind::Hook, number.into(), 0, 0);
-        task::current().last_hook.store(1 + number, Relaxed);
+        let wrong = u8::from(planted::is(Bug::HookWrong));
+        task::current()
+            .last_hook
+            .store(1 + (number ^ wrong), Relaxed);
     }
 }
 
@@ -144,5 +160,7 @@ pub fn reenter<R>(work: impl FnOnce() -> R) -> R {
 pub fn owe() {
     event::record(Kind::Owe, 0, 0, 0);
     replay::record(replay::Step::Owe);
-    task::current().mmu.owe(&ThisCpu);
+    if !planted::is(Bug::OweLost) {
+        task::current().mmu.owe(&ThisCpu);
+    }
 }

@@ -2,6 +2,7 @@
 
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
+use core::sync::atomic::Ordering::Relaxed;
 
 use aarch64_cpu::asm::barrier as cpu;
 
@@ -11,6 +12,7 @@ use mmu_check::event::Barrier;
 use super::registers;
 use crate::check;
 use crate::event::{self, Kind};
+use crate::planted::{self, Bug};
 use crate::task::{Core, Task};
 
 /// What a task leaves behind when it does not run: the registers that a function call preserves, in
@@ -89,7 +91,9 @@ pub unsafe fn switch(from: &'static Task, to: &'static Task, core: &'static Core
     unsafe extern "C" {
         fn switch_context(from: *mut Registers, to: *mut Registers, task: u64, left: u64) -> u64;
     }
-    complete(core);
+    if !planted::is(Bug::SwitchNoDsb) {
+        complete(core);
+    }
     arrive(to, core);
     check::tell(What::Switch { to: to.id });
     event::record(Kind::Switch, to.id.into(), 0, 0);
@@ -132,7 +136,6 @@ fn complete(core: &Core) {
 ///
 /// TTBR0 changes only where it differs, which brings the same ISB.
 fn arrive(to: &Task, core: &Core) {
-    use core::sync::atomic::Ordering::Relaxed;
     let moved = to.last_core.load(Relaxed) != core.index;
     if registers::install_ttbr0(to.ttbr0.load(Relaxed)) || moved {
         cpu::isb(cpu::SY);

@@ -145,6 +145,9 @@ pub(crate) fn handle(task: Current) -> bool {
     event::record(Kind::Interrupt, 1, 0, 0);
     task.stats.interrupts.add(1);
     task.stats.interrupts_inside.add(task.stats.inside().into());
+    if task.is_idle() {
+        sched::awake();
+    }
     let known = match CONTROLLER.get() {
         Some(Controller::V2(gic)) => serve(|| gic.acknowledge(), |word| gic.end(word)),
         Some(Controller::V3(gic)) => serve(|| gic.acknowledge(), |word| gic.end(word)),

@@ -25,6 +25,7 @@ use crate::check;
 use crate::event::{self, Kind};
 use crate::machine::Region;
 use crate::mode;
+use crate::planted::{self, Bug};
 use crate::sync::Lock;
 
 /// A set per order, up to 2^20 frames at once.
@@ -213,8 +214,19 @@ pub fn free_all(frames: impl IntoIterator<Item = Owned>) {
             });
         }
     }
+    if planted::is(Bug::FreeBeforeInvalidation) {
+        frames.iter().for_each(|frame| {
+            check::tell(What::Free {
+                frame: frame.0.pa().raw(),
+            })
+        });
+    }
     if DEBUG.load(Relaxed) {
-        mode::reenter(|| mode::section(|| unmap_linear(&frames)));
+        if planted::is(Bug::FreeNoSection) {
+            unmap_linear(&frames);
+        } else {
+            mode::reenter(|| mode::section(|| unmap_linear(&frames)));
+        }
     }
     for frame in frames {
         event::record(Kind::FrameFree, frame.0.pa().raw(), 0, 0);

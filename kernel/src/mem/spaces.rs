@@ -1,5 +1,7 @@
 //! Lower-half address spaces: one for each task that asks for it.
 
+use core::marker::PhantomData;
+
 use stage1_paging::{Asid, Half, NoFrame, Pages, Space, Va};
 
 use super::layout::PAGE_SIZE;
@@ -24,6 +26,9 @@ pub enum SpaceError {
 pub struct TaskSpace {
     space: Space<'static, Hardware>,
     asid: Asid,
+    /// It stays with the task that made it: only that one enters it, so that no core has it in TTBR0
+    /// once that one has left it.
+    of_task: PhantomData<*const ()>,
 }
 
 impl TaskSpace {
@@ -38,6 +43,7 @@ impl TaskSpace {
             Ok(root) => Ok(Self {
                 space: Space::new(hardware, root, Half::Lower(asid)),
                 asid,
+                of_task: PhantomData,
             }),
             Err(NoFrame) => {
                 give_asid(asid);

@@ -6,7 +6,7 @@
 //! masked, inside a lazy-MMU section as anywhere else.
 //!
 //! How a task changes hands without being run twice: it is put into the queue not by itself but by
-//! the task that the core goes on with ([`arrive`]), when its registers lie in its context and the
+//! the task that the core goes on with (`arrive`), when its registers lie in its context and the
 //! core is off its stack. All of that happens with interrupts masked.
 //!
 //! | file | what |
@@ -160,6 +160,11 @@ pub(crate) fn tick() {
     let mut queue = QUEUE.lock();
     queue.wake_sleepers(time::now());
     wake_cores(&mut queue);
+}
+
+/// From an interrupt on top of the idle loop: the core is not at rest until it has looked again.
+pub(crate) fn awake() {
+    QUEUE.lock().awake(task::core().index);
 }
 
 /// What a core does when there is nothing to do: the end of its start, on its own stack.

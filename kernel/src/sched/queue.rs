@@ -90,6 +90,11 @@ impl Queue {
         next
     }
 
+    /// The core is not idle, and looks for itself.
+    pub fn awake(&mut self, core: u8) {
+        self.idle &= !(1 << core);
+    }
+
     /// The current task is about to leave its core.
     pub fn leaving(&mut self, id: u16, until: Until) {
         self.states[usize::from(id)] = State::Leaving(until);

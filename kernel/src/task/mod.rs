@@ -85,8 +85,6 @@ pub struct Core {
     pub index: u8,
     /// What its interrupt handlers and its switches made the machine do.
     pub interrupt_counts: Counts,
-    /// It runs the kernel's tables and takes part.
-    pub online: AtomicBool,
     /// An interrupt asks for another task to run here.
     pub resched: AtomicBool,
     /// It has stopped for good.
@@ -100,7 +98,6 @@ impl Core {
         Self {
             index,
             interrupt_counts: Counts::new(),
-            online: AtomicBool::new(false),
             resched: AtomicBool::new(false),
             parked: AtomicBool::new(false),
             events: Ring::new(),
@@ -229,6 +226,8 @@ pub fn counts() -> &'static Counts {
 ///
 /// # Safety
 /// Called once, by the first core, before any other function of this module.
+// Not inlined: reading SP_EL0 is declared pure, and must not be moved ahead of the write in here.
+#[inline(never)]
 pub unsafe fn adopt_boot_task() {
     // SAFETY: the caller's promise: nothing was current before.
     unsafe { adopt(&TASKS[0], &CORES[0]) };
@@ -239,6 +238,7 @@ pub unsafe fn adopt_boot_task() {
 ///
 /// # Safety
 /// Called once, by the core `index`, before any other function of this module.
+#[inline(never)]
 pub unsafe fn adopt_idle_task(index: usize) {
     // SAFETY: the caller's promise: nothing was current before.
     unsafe { adopt(&IDLE[index], &CORES[index]) };
@@ -255,5 +255,4 @@ unsafe fn adopt(task: &'static Task, core: &'static Core) {
     // SAFETY: a static, and no other core's by the caller's promise.
     unsafe { registers::set_core_record(&raw const *core as u64) };
     task.last_core.store(core.index, Relaxed);
-    core.online.store(true, Relaxed);
 }

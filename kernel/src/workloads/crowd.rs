@@ -20,7 +20,7 @@ use crate::arch::window::{self, Window};
 use crate::event::{self, Kind};
 use crate::sched::{self, Ended, Join};
 use crate::task::{self, Figures, Tally};
-use crate::{cores, println, report};
+use crate::{cores, mode, println, report};
 
 /// How many tasks, and for how long at least.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,9 @@ pub struct Crowd {
 const SLICE: u64 = 100;
 /// How long it may take until everything that must happen has happened, in microseconds.
 const PATIENCE: u64 = 60_000_000;
+
+/// How often each thing that must happen must have happened.
+const WANTED: u64 = 20;
 
 /// What one task of the crowd has done, by name, and how often.
 pub(super) type Done = Result<(&'static str, u64), Failure>;
@@ -83,9 +86,20 @@ pub(super) fn run(
         joins.push(join.map_err(|error| failure!("task {number}: {error}"))?);
     }
     let tag = [run as u8, policy as u8, 0];
-    let result = in_window(&tag, joins, |joins| conduct(policy, crowd, joins, &enough))?;
-    print(run, policy, &result);
+    // The seed warns when a handler opens a section while the task's is paused, or just being opened.
+    mode::expect_warnings(policy == Policy::Seed);
+    let warnings = mode::warnings();
+    let result = in_window(&tag, joins, |joins| conduct(policy, crowd, joins, &enough));
+    mode::expect_warnings(false);
+    let result = result?;
+    let warnings = mode::warnings() - warnings;
+    print(run, policy, &result, warnings);
     add_up(&result)?;
+    if warnings > 0 && policy != Policy::Seed {
+        return Err(failure!(
+            "{warnings} warnings, where {policy} has nothing to warn of"
+        ));
+    }
     for end in &result.ends {
         if let Err(failure) = &end.value {
             return Err(failure!("task {}: {failure}", end.id));
@@ -132,13 +146,13 @@ fn in_window(
         task::machine_tally(),
         switches(),
     );
-    handler::at_every_tick(true);
+    handler::at_ticks(true);
     sched::set_slice(SLICE);
     joins.iter().for_each(Join::let_go);
     let conducted = conduct(&joins);
     let ends = joins.into_iter().map(Join::join).collect();
     sched::set_slice(0);
-    handler::at_every_tick(false);
+    handler::at_ticks(false);
     let still = quiet();
     let after = (
         boot.counts.tally(),
@@ -202,23 +216,29 @@ fn conduct(
     result
 }
 
-/// What must have happened at least once, and has not.
+/// What must have happened often enough, and has not.
 fn missing(policy: Policy, figures: Figures, handled: u64) -> Option<&'static str> {
     let wanted = [
         (
-            figures.preemptions_inside > 0,
+            figures.preemptions_inside >= WANTED,
             "preemption inside a section",
         ),
-        (figures.interrupts_inside > 0, "interrupt inside a section"),
         (
-            figures.migrations_inside > 0 || cores::count() == 1,
+            figures.interrupts_inside >= WANTED,
+            "interrupt inside a section",
+        ),
+        (
+            figures.migrations_inside >= WANTED || cores::count() == 1,
             "migration inside a section",
         ),
         (
-            figures.carried > 0 || policy == Policy::Eager,
+            figures.carried >= WANTED || policy == Policy::Eager,
             "debt carried across a switch",
         ),
-        (handled > 0, "page mapped, used and unmapped by a handler"),
+        (
+            handled >= WANTED,
+            "page mapped, used and unmapped by a handler",
+        ),
     ];
     wanted
         .into_iter()
@@ -228,7 +248,9 @@ fn missing(policy: Policy, figures: Figures, handled: u64) -> Option<&'static st
 
 fn check_coverage(policy: Policy, result: &Outcome) -> Result<(), Failure> {
     match missing(policy, total(result), result.handlers.pages) {
-        Some(what) => Err(failure!("there was no {what}: nothing is shown about it")),
+        Some(what) => Err(failure!(
+            "fewer than {WANTED} times a {what}: too little is shown about it"
+        )),
         None => Ok(()),
     }
 }
@@ -264,7 +286,7 @@ fn add_up(result: &Outcome) -> Result<(), Failure> {
     Ok(())
 }
 
-fn print(run: Run, policy: Policy, result: &Outcome) {
+fn print(run: Run, policy: Policy, result: &Outcome, warnings: u64) {
     println!();
     println!("{run} under {policy}, task by task; (..): inside a section");
     println!(
@@ -303,7 +325,7 @@ fn print(run: Run, policy: Policy, result: &Outcome) {
     print_record("sum", "the machine", result.machine);
     let handler::Done { pages, in_enable } = result.handlers;
     println!(
-        "{pages} pages mapped, used and unmapped by handlers; {in_enable} of them inside the first `enable`"
+        "{pages} pages mapped, used and unmapped by handlers; {in_enable} of them inside the first `enable`; {warnings} warnings"
     );
 }
 

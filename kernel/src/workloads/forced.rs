@@ -15,10 +15,12 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use lazy_mmu::Policy;
+use mmu_check::What;
 
 use super::scenario::{Stage, Trace};
 use super::{Failure, Row, Run, Size, failure, handler, preempt};
 use crate::arch::{debug, registers, time};
+use crate::check::tell;
 use crate::sched::{self, Join};
 use crate::task::{self, Figures};
 use crate::traps::TrapFrame;
@@ -103,7 +105,9 @@ pub(crate) fn stopped(frame: &TrapFrame) {
     let task = task::current();
     if WORKS.load(Relaxed) {
         task.mmu.irq_enter();
+        tell(What::IrqEnter);
         handler::work();
+        tell(What::IrqExit);
         task.mmu.irq_exit();
     }
     // Now and then all other tasks are on other cores; one of them yields soon.

@@ -21,6 +21,8 @@ static AREAS: [Lock<Option<Area>>; MAX_CORES] = [const { Lock::new(None) }; MAX_
 /// How often it was done, and how often it closed a section that `enable` was about to count.
 static DONE: AtomicU64 = AtomicU64::new(0);
 static IN_ENABLE: AtomicU64 = AtomicU64::new(0);
+/// Ticks so far.
+static TICKS: AtomicU64 = AtomicU64::new(0);
 /// The first check that failed in a handler.
 static FAILED: Lock<Option<Failure>> = Lock::new(None);
 
@@ -52,9 +54,16 @@ pub(super) fn prepare() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Lets every tick of the timer do it, or none.
-pub(super) fn at_every_tick(on: bool) {
-    irq::set_tick_work(on.then_some(work));
+/// Lets every other tick of the timer do it, or none.
+///
+/// Not every tick: a handler's barriers are barriers of its core, and would hide that the switch
+/// after it had none.
+pub(super) fn at_ticks(on: bool) {
+    irq::set_tick_work(on.then_some(|| {
+        if TICKS.fetch_add(1, Relaxed) % 2 == 1 {
+            work();
+        }
+    }));
 }
 
 /// What was done since [`prepare`].

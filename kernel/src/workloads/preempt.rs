@@ -19,14 +19,10 @@ pub(super) fn run(policy: Policy, size: Size, crowd: Crowd) -> Result<Row, Failu
     let stage = Stage::new()?;
     let undisturbed = Arc::new(stage.play(0, false)?);
     stage.leave();
-    // Under the seed a handler may meet a paused stretch, and warns; `Disturbed` says what else.
-    mode::expect_warnings(policy == Policy::Seed);
-    let row = crowd::run(Run::Preempt, policy, size, crowd, |number| {
+    crowd::run(Run::Preempt, policy, size, crowd, |number| {
         let undisturbed = Arc::clone(&undisturbed);
         Box::new(move |enough| again_and_again(policy, &undisturbed, number, enough))
-    });
-    mode::expect_warnings(false);
-    row
+    })
 }
 
 fn again_and_again(policy: Policy, undisturbed: &Trace, number: usize, enough: &Enough) -> Done {
