@@ -66,6 +66,7 @@ fn whatever_comes_in_between() {
         Intrusion::Interrupt,
         Intrusion::Migration,
         Intrusion::Neighbour,
+        Intrusion::Invalidation,
     ];
     for scenario in &scenario::ALL {
         for policy in Policy::ALL {

@@ -19,6 +19,7 @@ use super::frames::Frames;
 use super::{Chance, Fault, Machine};
 use crate::checker::Checker;
 use crate::event::{self, AccessKind, Barrier, Contract, Event, Expect, What};
+use crate::tlbi::Op;
 use crate::violation::Violation;
 
 /// Cores of the machine. The program runs on 0 and may move to 1; 2 has a program of its own.
@@ -45,6 +46,9 @@ pub enum Intrusion {
     Migration,
     /// A program of core 2 that links and uses pages beside the program's, and uses what all share.
     Neighbour,
+    /// Core 2 invalidates everything, for reasons of its own: its TLBI comes here, and its DSB five
+    /// primitives later.
+    Invalidation,
 }
 
 /// How a run is set up.
@@ -200,6 +204,14 @@ impl Kernel {
         let step = self.steps.get();
         self.steps.set(step + 1);
         match self.setup.intrusion {
+            Some((at, Intrusion::Invalidation)) if at == step => self.on_core_2(|k| {
+                k.barrier(Barrier::Ishst);
+                k.tlbi_everything();
+            }),
+            Some((at, Intrusion::Invalidation)) if at + 5 == step => self.on_core_2(|k| {
+                k.barrier(Barrier::Ish);
+                k.exception(What::Isb);
+            }),
             Some((at, intrusion)) if at == step => self.intrude(intrusion),
             _ => {}
         }
@@ -361,6 +373,25 @@ impl Kernel {
         self.record(what);
     }
 
+    fn on_core_2(&self, work: impl FnOnce(&Kernel)) {
+        let core = self.core.replace(2);
+        work(self);
+        self.core.set(core);
+    }
+
+    /// A DSB that no bug is planted in.
+    fn barrier(&self, kind: Barrier) {
+        self.machine.dsb(self.core.get(), kind);
+        self.record(What::Dsb(kind));
+    }
+
+    fn tlbi_everything(&self) {
+        if let Some(op) = Op::named("vmalle1is") {
+            self.machine.tlbi(self.core.get(), op, 0);
+            self.record(What::Tlbi { op, operand: 0 });
+        }
+    }
+
     fn intrude(&self, intrusion: Intrusion) {
         // Once.
         self.masked.set(self.masked.get() + 1);
@@ -382,13 +413,13 @@ impl Kernel {
                 self.exception(What::ExceptionReturn);
                 self.core.set(there);
             }
-            Intrusion::Neighbour => {
-                let core = self.core.replace(2);
-                if let Err(wrong) = super::scenario::neighbour(self) {
-                    self.note(wrong);
+            Intrusion::Neighbour => self.on_core_2(|kernel| {
+                if let Err(wrong) = super::scenario::neighbour(kernel) {
+                    kernel.note(wrong);
                 }
-                self.core.set(core);
-            }
+            }),
+            // In `tick`: it has two parts.
+            Intrusion::Invalidation => {}
         }
         self.masked.set(self.masked.get() - 1);
     }
