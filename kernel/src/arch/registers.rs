@@ -199,37 +199,31 @@ pub fn ttbr0() -> u64 {
     TTBR0_EL1.get()
 }
 
-/// Gives the current task a lower half.
-///
-/// The ISB makes the change count for the next access. No invalidation: the ASID keeps translations
-/// of different tables apart.
+/// Gives the current task a lower half. No invalidation: the ASID keeps translations of different
+/// tables apart.
 ///
 /// # Safety
 /// `root` belongs to the address space that `asid` was given to, its stores are visible to walkers,
 /// and it lives until the task leaves it by [`clear_ttbr0`].
 pub unsafe fn set_ttbr0(root: Table, asid: Asid) {
-    let value = Hardware::root_address(root).raw() | u64::from(asid.0) << 48;
-    // In this order: a switch between the two installs what the task has, on whatever core.
-    task::current().ttbr0.store(value, Relaxed);
-    TTBR0_EL1.set(value);
-    barrier::isb();
-    event::record(Kind::Ttbr0, value, 0, 0);
-    check::tell(What::Ttbr0 {
-        root: Hardware::root_address(root).raw(),
-        asid: asid.0,
-    });
+    change_ttbr0(Hardware::root_address(root).raw() | u64::from(asid.0) << 48);
 }
 
 /// Leaves the current task's lower half empty, with ASID 0.
 pub fn clear_ttbr0() {
-    task::current().ttbr0.store(0, Relaxed);
-    TTBR0_EL1.set(lazy_mmu_boot::empty_table());
+    change_ttbr0(0);
+}
+
+/// The task's word and this core's register, with interrupts masked: a switch in between would install
+/// the one on another core, and what is told of the other would be told of the wrong core.
+///
+/// The ISB makes the change count for the next access.
+fn change_ttbr0(of_task: u64) {
+    let mask = mask_interrupts();
+    task::current().ttbr0.store(of_task, Relaxed);
+    install_ttbr0(of_task);
     barrier::isb();
-    event::record(Kind::Ttbr0, lazy_mmu_boot::empty_table(), 0, 0);
-    check::tell(What::Ttbr0 {
-        root: lazy_mmu_boot::empty_table(),
-        asid: 0,
-    });
+    restore_interrupts(mask);
 }
 
 /// For the switch: makes a task's lower half this core's, where it is not. Says whether it changed,
