@@ -226,19 +226,18 @@ fn change_ttbr0(of_task: u64) {
     restore_interrupts(mask);
 }
 
-/// For the switch: makes a task's lower half this core's, where it is not. Says whether it changed,
-/// which owes an ISB.
+/// For the switch: makes a task's lower half this core's, where it is not. The caller owes an ISB.
 ///
 /// A core never keeps a lower half that is not its task's: so no core has a space's tables once its
 /// task has left it.
-pub(super) fn install_ttbr0(of_task: u64) -> bool {
+pub(super) fn install_ttbr0(of_task: u64) {
     let value = if of_task == 0 {
         lazy_mmu_boot::empty_table()
     } else {
         of_task
     };
     if TTBR0_EL1.get() == value {
-        return false;
+        return;
     }
     TTBR0_EL1.set(value);
     event::record(Kind::Ttbr0, value, 0, 0);
@@ -246,7 +245,6 @@ pub(super) fn install_ttbr0(of_task: u64) -> bool {
         root: value & ((1 << 48) - 1),
         asid: (value >> 48) as u16,
     });
-    true
 }
 
 /// From the early tables to the kernel's: TTBR1 gets the new root, TTBR0 nothing, and writable

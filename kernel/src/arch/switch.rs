@@ -126,21 +126,23 @@ fn complete(core: &Core) {
     check::tell(What::Dsb(Barrier::Ish));
 }
 
-/// Makes this core see what `to` relies on: its lower half, and what it published elsewhere.
+/// Makes this core see what `to` relies on: its lower half, what it published elsewhere, and the end
+/// of what `from` had begun.
 ///
-/// `isb`, where `to` ran on another core last, or nowhere. For this core: the pair by which `to` (or
-/// for a new stack, its creator) published a mapping ended in an ISB *there*. This core may have
-/// translated ahead from before, and unlike a preempted task, which returns by `eret`, one that
-/// yielded comes back by `ret`, which synchronises nothing. It comes before the stack pointer
-/// changes: a fault on the new stack would have nowhere to be reported.
+/// `isb`, for this core, and always:
+/// 1. The pair by which `to` (or for a new stack, its creator) published a mapping may have ended in
+///    an ISB on another core. This one may have translated ahead from before.
+/// 2. If `from` is stopped between a TLBI and the barriers behind it, [`complete`] has just completed
+///    the TLBI *here*; the ISB that `from` still owes it will execute elsewhere.
+/// 3. TTBR0 may have changed.
 ///
-/// TTBR0 changes only where it differs, which brings the same ISB.
+/// A preempted task returns by `eret`, which would do for it; one that yielded comes back by `ret`,
+/// which synchronises nothing. It comes before the stack pointer changes: a fault on the new stack
+/// would have nowhere to be reported.
 fn arrive(to: &Task, core: &Core) {
-    let moved = to.last_core.load(Relaxed) != core.index;
-    if registers::install_ttbr0(to.ttbr0.load(Relaxed)) || moved {
-        cpu::isb(cpu::SY);
-        core.interrupt_counts.isb.add(1);
-        event::record(Kind::Isb, 0, 0, 0);
-        check::tell(What::Isb);
-    }
+    registers::install_ttbr0(to.ttbr0.load(Relaxed));
+    cpu::isb(cpu::SY);
+    core.interrupt_counts.isb.add(1);
+    event::record(Kind::Isb, 0, 0, 0);
+    check::tell(What::Isb);
 }

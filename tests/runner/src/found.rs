@@ -188,6 +188,7 @@ mod tests {
                 "product.boots",
                 "# comment\n\n@boot verdict=2 args=\"pages=banana\"\n@boot args=run=zap\n",
             ),
+            ("planted.boots", "@boot verdict=1 args=plant=tlbi-none\n"),
         ]);
         assert_eq!(
             names(&tests),
@@ -197,7 +198,8 @@ mod tests {
                 "20_traps::max",
                 "20_traps::max,smp=2",
                 "product::max,pages=banana",
-                "product::max,run=zap"
+                "product::max,run=zap",
+                "planted::max,plant=tlbi-none"
             ]
         );
         let kernel = |i: usize| {

@@ -1,0 +1,189 @@
+//! Page tables on every core: what one core changes, all others see at once, and no longer see what was before.
+//!
+//! A task on every core, none of them preempted. Each page is touched on every core before a change and probed on every core after it,
+//! and no TTBR0 changes between. A local invalidation where a broadcast is needed, a table freed to a walker, a mapping that was not published:
+//! each would show on some core.
+//!
+//! @boot smp=1,2,4 cpu=max,cortex-a72
+//! @boot smp=8 gic=3
+//! @boot smp=4 args="debug=off"
+//! @boot smp=4 args="check=on" expect="no violation"
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod common;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+use common::ensure;
+use lazy_mmu::Policy;
+use lazy_mmu_kernel::arch::{probe, time};
+use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::mem::areas::Area;
+use lazy_mmu_kernel::mem::{frames, kernel_space};
+use lazy_mmu_kernel::{Boot, mode, sched};
+use stage1_paging::{Access, Error, Frame, Pages, Prot, Va};
+
+lazy_mmu_kernel::entry!(main);
+
+const PAGES: u64 = 64;
+/// Arrivals at the meeting points, all of them counted through.
+static ARRIVED: AtomicU32 = AtomicU32::new(0);
+
+/// Where all cores wait for each other. Without yielding: a task keeps its core.
+struct Meeting {
+    cores: u32,
+    round: u32,
+}
+
+impl Meeting {
+    fn meet(&mut self) -> Result<(), String> {
+        self.round += 1;
+        ARRIVED.fetch_add(1, SeqCst);
+        let all = self.round * self.cores;
+        if time::wait_until(10_000_000, || ARRIVED.load(SeqCst) >= all) {
+            Ok(())
+        } else {
+            Err(alloc::format!("meeting {}: not everybody came", self.round))
+        }
+    }
+}
+
+/// What every core must find at a page.
+#[derive(Clone, Copy, Debug)]
+enum Expected {
+    Gone,
+    ReadOnly(u64),
+    Writable(u64),
+}
+
+fn look(pages: Pages, expected: impl Fn(u64) -> Expected, step: &str) -> Result<(), String> {
+    for (index, page) in (0..).zip(pages.chunks(1)) {
+        let (va, expected) = (page.start(), expected(index));
+        let (loaded, word) = match expected {
+            Expected::Gone => (probe::read_u64(va), None),
+            Expected::ReadOnly(word) | Expected::Writable(word) => {
+                (probe::read_u64(va), Some(word))
+            }
+        };
+        let loads = loaded.ok() == word;
+        // SAFETY: the area is the test's; where the store works, it stores what is there.
+        let stored = unsafe { probe::write_u64(va, word.unwrap_or_default()) };
+        let stores = stored.is_ok() == matches!(expected, Expected::Writable(_));
+        if !loads || !stores {
+            return Err(alloc::format!(
+                "{step}: {va}: load {loaded:x?}, store {stored:?}, expected {expected:x?}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn word(frame: usize) -> u64 {
+    0xC0DE_0000 + frame as u64
+}
+
+/// The steps: an operation by the leader alone, and what everybody must see afterwards.
+fn steps(
+    meeting: &mut Meeting,
+    from: Pages,
+    to: Pages,
+    mut lead: impl FnMut(usize) -> Result<(), Error>,
+) -> Result<(), String> {
+    let half = |index: u64| index < PAGES / 2;
+    let mut step =
+        |number: usize, name: &str, a: &dyn Fn(u64) -> Expected, b: &dyn Fn(u64) -> Expected| {
+            meeting.meet()?;
+            lead(number).map_err(|error| alloc::format!("{name}: {error}"))?;
+            meeting.meet()?;
+            look(from, a, name)?;
+            look(to, b, name)
+        };
+    let gone = |_| Expected::Gone;
+    let first = |index| Expected::Writable(word(index as usize));
+    step(0, "before", &gone, &gone)?;
+    step(1, "map", &first, &gone)?;
+    step(
+        2,
+        "protect",
+        &|index| Expected::ReadOnly(word(index as usize)),
+        &gone,
+    )?;
+    step(3, "unprotect", &first, &gone)?;
+    step(4, "move", &gone, &first)?;
+    step(5, "replace", &gone, &|index| {
+        Expected::Writable(word((index + PAGES) as usize))
+    })?;
+    let rest = |index| {
+        if half(index) {
+            Expected::Gone
+        } else {
+            Expected::Writable(word((index + PAGES) as usize))
+        }
+    };
+    step(6, "unmap half", &gone, &rest)?;
+    step(7, "unmap all", &gone, &gone)?;
+    // New mappings where old ones were: nothing of those is left anywhere.
+    step(8, "map again", &first, &gone)?;
+    step(9, "unmap again", &gone, &gone)
+}
+
+fn operate(number: usize, from: Pages, to: Pages, frames: &[Frame]) -> Result<(), Error> {
+    let space = kernel_space();
+    let (old, new) = frames.split_at(PAGES as usize);
+    let mut gather = space.gather(());
+    mode::section(|| {
+        match number {
+            1 | 8 => space.map_frames(from, old.iter().copied(), Prot::RW)?,
+            2 => drop(space.protect(from, Access::ReadOnly, &mut gather)?),
+            3 => drop(space.protect(from, Access::ReadWrite, &mut gather)?),
+            4 => drop(space.move_pages(from, to.start(), &mut gather)?),
+            5 => space.replace(to.start(), new, Prot::RW, &mut gather)?,
+            6 => drop(space.unmap(to.take(PAGES / 2), &mut gather)?),
+            7 => drop(space.unmap(to, &mut gather)?),
+            9 => drop(space.unmap(from, &mut gather)?),
+            _ => {}
+        }
+        let _ = gather.finish();
+        Ok(())
+    })
+}
+
+fn main(boot: &Boot) -> Verdict {
+    let cores = boot.cores as u32;
+    let (Some(from), Some(to)) = (Area::take(PAGES), Area::take(PAGES)) else {
+        return Verdict::Failed;
+    };
+    let (from, to) = (from.pages(), to.pages());
+    let owned: Vec<_> = (0..2 * PAGES).filter_map(|_| frames::alloc()).collect();
+    ensure!(owned.len() as u64 == 2 * PAGES, "{} frames", owned.len());
+    for (index, frame) in owned.iter().enumerate() {
+        frame.words()[0].store(word(index), SeqCst);
+    }
+    let frames: Vec<Frame> = owned.iter().map(frames::Owned::frame).collect();
+    let followers: Result<Vec<_>, _> = (1..cores)
+        .map(|_| {
+            sched::spawn(Policy::Seed, move || {
+                steps(&mut Meeting { cores, round: 0 }, from, to, |_| Ok(()))
+            })
+        })
+        .collect();
+    let Ok(followers) = followers else {
+        return Verdict::Failed;
+    };
+    let led = steps(&mut Meeting { cores, round: 0 }, from, to, |number| {
+        operate(number, from, to, &frames)
+    });
+    for follower in followers {
+        let seen = follower.join().value;
+        ensure!(seen.is_ok(), "another core: {seen:?}");
+    }
+    ensure!(led.is_ok(), "the leader: {led:?}");
+    ensure!(Va::new(0) < from.start(), "areas are in the upper half");
+    frames::free_all(owned);
+    Verdict::Good
+}
