@@ -47,6 +47,7 @@ test: test-host test-qemu
 # The host's tests come after the bare build: those of tools/ boot a kernel too.
 test-host: build
 	@$(CARGO) test --release $(ON_HOST) --exclude lazy-mmu-tests -- --show-output
+	@$(CARGO) test --quiet --release --package lazy-mmu --no-default-features --test api --test misuse
 
 test-qemu: build test-host
 	@$(CARGO) test --release --package lazy-mmu-tests -- $(TESTS)
