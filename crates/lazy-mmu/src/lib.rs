@@ -129,8 +129,10 @@
 //!    forgotten.
 //! 5. *Bugs are checked always*, warnings unless the crate is built without its default feature `warnings`.
 //!
-//! Every state, call and moment of an interrupt has been compared with the contracts' tables, and every
-//! schedule of two tasks on two cores has been explored, on this code; see `src/tests`.
+//! Every state, call and moment of one interrupt has been compared with the contracts' tables. Of a dozen
+//! programs that nest, pause, store and use, every schedule of two tasks on two cores with one interrupt has
+//! been explored, on this code. What `src/tests` says it does not visit: longer programs, more interrupts in one
+//! run, more cores.
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(clippy::cast_possible_truncation)]
