@@ -16,7 +16,8 @@ ENV := set -a; . "$(TARGET_DIR)/setup.env"; set +a;
 CARGO := $(ENV) cargo
 
 DOC := --quiet --release --no-deps --document-private-items
-ON_HOST := --workspace $(BARE:%=--exclude %)
+# The tests of stage1-paging run on its model.
+ON_HOST := --workspace $(BARE:%=--exclude %) --features stage1-paging/model
 ON_BARE := --target $(BARE_TARGET) $(BARE:%=--package %)
 
 .PHONY: help run test test-host test-qemu build debug check clean setup

@@ -161,6 +161,16 @@ use core::marker::PhantomData;
 /// });
 /// # }
 /// ```
+/// Passed off as a shorter-lived section's, for `'id` is a name and not a lifetime:
+/// ```compile_fail
+/// # use lazy_mmu::Unpublished;
+/// fn shorter<'b, 'id: 'b>(page: Unpublished<'id, u8>) -> Unpublished<'b, u8> { page }
+/// ```
+/// This compiles:
+/// ```
+/// # use lazy_mmu::Unpublished;
+/// fn same<'b, 'id: 'b>(page: Unpublished<'id, u8>) -> Unpublished<'id, u8> { page }
+/// ```
 /// Collected before the end, by code that would see the plain values:
 /// ```compile_fail,E0277
 /// # use lazy_mmu::*;
