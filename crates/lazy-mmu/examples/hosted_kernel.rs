@@ -1,4 +1,4 @@
-//! A kernel of a hundred lines that is not ours: its page table is an array, its walker lags behind until a
+//! A kernel of about a hundred lines of code that is not ours: its page table is an array, its walker lags behind until a
 //! barrier pair, and its allocator is a debugging one that re-enters the mode.
 //!
 //! ```text
@@ -84,16 +84,15 @@ impl Kernel {
 
     /// Maps fresh frames, one allocation for every `k` pages, in one section.
     fn vmap(&self, k: usize) -> Vec<Page> {
-        self.current.publish(self, |s| {
-            let mut frame = 0;
-            (0..PAGES)
-                .map(|page| {
-                    if page % k == 0 {
-                        frame = self.allocate();
-                    }
-                    self.map(s, page, frame)
-                })
-                .collect()
+        self.current.section(self, |s| {
+            let (mut frame, mut pages) = (0, Vec::new());
+            for page in 0..PAGES {
+                if page % k == 0 {
+                    frame = self.allocate();
+                }
+                pages.push(self.map(s, page, frame));
+            }
+            s.collect(pages)
         })
     }
 

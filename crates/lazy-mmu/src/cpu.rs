@@ -17,7 +17,11 @@ pub trait Cpu {
     ///
     /// A warning is reported and returns; the call goes on as the contract says. A bug
     /// ([`Misuse::is_bug`]) must stop the kernel and not return. If it returns all the same, the call ends
-    /// there and leaves the state as it was.
+    /// there and leaves the state as it was; a [`section`](crate::TaskMmu::section) whose `enable` it was runs
+    /// without a level of its own, and its end takes none away.
+    ///
+    /// A handler that ends on the wrong task is not reported here: [`irq_enter`](crate::TaskMmu::irq_enter)
+    /// and [`irq_exit`](crate::TaskMmu::irq_exit) panic.
     fn misuse(&self, misuse: Misuse);
 
     /// Runs where the generic code calls the arch hook, in the contract's order relative to the changes of
@@ -29,6 +33,11 @@ pub trait Cpu {
     /// It runs before the built-in layer pays, so that what it stores is paid with the rest. It also runs
     /// in interrupt context where the contract does not return before its hooks; only the built-in layer
     /// stands still there. It must not make any of the four calls.
+    ///
+    /// Two things are paid without a hook: a store outside of the mode, and what is still pending when
+    /// [`publish`](crate::TaskMmu::publish) or [`settle`](crate::Section::settle) has ended its section, under
+    /// [`Reenter`](crate::Policy::Reenter) for one. [`end_of_task`](crate::TaskMmu::end_of_task) runs leave
+    /// if the mode was on, and is then off under every policy.
     ///
     /// The default does nothing, and costs nothing.
     #[inline]

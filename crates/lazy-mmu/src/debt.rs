@@ -1,14 +1,13 @@
 //! Debt as a type.
 
 use core::fmt;
-use core::iter;
 use core::marker::PhantomData;
 
 /// Something that depends on stores whose barrier is pending, such as a mapping made inside a section.
 ///
-/// There is no way to the value but the end of the section that made it: return it from the closure of
+/// The way to the value is the end of the section that made it: return it from the closure of
 /// [`TaskMmu::publish`](crate::TaskMmu::publish) or [`Section::publish`](crate::Section::publish), or have
-/// it [settled](crate::Section::settle) early. So the access that runs ahead of its barrier does not
+/// it [settled](crate::Section::settle) early, alone or [with others](crate::Section::collect). So the access that runs ahead of its barrier does not
 /// compile:
 ///
 /// ```
@@ -28,7 +27,10 @@ use core::marker::PhantomData;
 /// let page = task.publish(&cpu, |s| map(s, 0x1000));
 /// assert_eq!(page.read(), 0x1000);
 ///
-/// let many: Vec<Page> = task.publish(&cpu, |s| (0..4).map(|i| map(s, i * 0x1000)).collect());
+/// let many: Vec<Page> = task.section(&cpu, |s| {
+///     let held: Vec<_> = (0..4).map(|i| map(s, i * 0x1000)).collect();
+///     s.collect(held)
+/// });
 /// assert_eq!(many[3].read(), 0x3000);
 /// ```
 ///
@@ -57,15 +59,176 @@ use core::marker::PhantomData;
 /// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
 /// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
 /// a.section(cpu, |s| {
-///     let page = map(s);
-///     let page = b.publish(cpu, |_| page);
+///     let outer = map(s);
+///     let page = b.publish(cpu, |inner| outer);
 /// });
+/// # }
+/// ```
+/// This compiles:
+/// ```
+/// # use lazy_mmu::*;
+/// # struct Page;
+/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
+/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
+/// a.section(cpu, |s| {
+///     let outer = map(s);
+///     let page = b.publish(cpu, |inner| map(inner));
+///     let page = s.settle(outer);
+/// });
+/// # }
+/// ```
+/// Settled by another section:
+/// ```compile_fail
+/// # use lazy_mmu::*;
+/// # struct Page;
+/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
+/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
+/// a.section(cpu, |s| {
+///     let outer = map(s);
+///     b.section(cpu, |inner| inner.settle(outer));
+/// });
+/// # }
+/// ```
+/// This compiles:
+/// ```
+/// # use lazy_mmu::*;
+/// # struct Page;
+/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
+/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
+/// a.section(cpu, |s| {
+///     let outer = map(s);
+///     b.section(cpu, |inner| { let page = map(inner); inner.settle(page) });
+/// });
+/// # }
+/// ```
+/// Collected by another section:
+/// ```compile_fail
+/// # use lazy_mmu::*;
+/// # struct Page;
+/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
+/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
+/// a.section(cpu, |s| {
+///     let outer = map(s);
+///     b.section(cpu, |inner| inner.collect::<_, Vec<_>>([outer]));
+/// });
+/// # }
+/// ```
+/// This compiles:
+/// ```
+/// # use lazy_mmu::*;
+/// # struct Page;
+/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
+/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
+/// a.section(cpu, |s| {
+///     let outer = map(s);
+///     b.section(cpu, |inner| { let held = [map(inner)]; inner.collect::<_, Vec<_>>(held) });
+/// });
+/// # }
+/// ```
+/// Zipped with another section's, or put into an array with it:
+/// ```compile_fail
+/// # use lazy_mmu::*;
+/// # struct Page;
+/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
+/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
+/// a.section(cpu, |s| {
+///     let outer = map(s);
+///     b.publish(cpu, |inner| map(inner).zip(outer));
+/// });
+/// # }
+/// ```
+/// This compiles:
+/// ```
+/// # use lazy_mmu::*;
+/// # struct Page;
+/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
+/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
+/// a.section(cpu, |s| {
+///     let outer = map(s);
+///     b.publish(cpu, |inner| map(inner).zip(map(inner)));
+///     b.publish(cpu, |inner| [map(inner), map(inner)].into());
+/// });
+/// # }
+/// ```
+/// ```compile_fail
+/// # use lazy_mmu::*;
+/// # struct Page;
+/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
+/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
+/// a.section(cpu, |s| {
+///     let outer = map(s);
+///     b.publish(cpu, |inner| [map(inner), outer].into());
+/// });
+/// # }
+/// ```
+/// Passed off as a shorter-lived section's, for `'id` is a name and not a lifetime:
+/// ```compile_fail
+/// # use lazy_mmu::Unpublished;
+/// fn shorter<'b, 'id: 'b>(page: Unpublished<'id, u8>) -> Unpublished<'b, u8> { page }
+/// ```
+/// This compiles:
+/// ```
+/// # use lazy_mmu::Unpublished;
+/// fn same<'b, 'id: 'b>(page: Unpublished<'id, u8>) -> Unpublished<'id, u8> { page }
+/// ```
+/// Collected before the end, by code that would see the plain values:
+/// ```compile_fail,E0277
+/// # use lazy_mmu::*;
+/// # struct Page;
+/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
+/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
+/// a.publish(cpu, |s| [map(s), map(s)].into_iter().collect::<Unpublished<Vec<Page>>>());
+/// # }
+/// ```
+/// Sent to another thread, as the section that it belongs to:
+/// ```compile_fail,E0277
+/// # use lazy_mmu::*;
+/// # struct Page;
+/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
+/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
+/// fn sent<T: Send>(_: T) {}
+/// a.section(cpu, |s| { map(s); sent(s.unpublished(1)) });
+/// # }
+/// ```
+/// This compiles:
+/// ```
+/// # use lazy_mmu::*;
+/// # struct Page;
+/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
+/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
+/// fn sent<T: Send>(_: T) {}
+/// a.section(cpu, |s| { map(s); sent(1) });
+/// # }
+/// ```
+/// ```compile_fail,E0277
+/// # use lazy_mmu::*;
+/// fn sent<T: Send>(_: T) {}
+/// # struct Core;
+/// # impl Cpu for Core { fn publish(&self) {} fn misuse(&self, m: Misuse) {} }
+/// # fn f(task: &TaskMmu, cpu: &Core) {
+/// sent((task, cpu)); // Both are Sync, and
+/// task.section(cpu, |s| sent(s));
+/// # }
+/// ```
+/// ```
+/// # use lazy_mmu::*;
+/// fn sent<T: Send>(_: T) {}
+/// # struct Core;
+/// # impl Cpu for Core { fn publish(&self) {} fn misuse(&self, m: Misuse) {} }
+/// # fn f(task: &TaskMmu, cpu: &Core) {
+/// sent((task, cpu));
+/// task.section(cpu, |s| sent(1));
 /// # }
 /// ```
 ///
 /// # What the type cannot promise
 /// - It is a lock on the ordinary path, not on every path. Who made the mapping knows its address, and a
 ///   pointer that was copied before the value was wrapped is not held back.
+/// - It holds back the value, not the value's destructor: an `Unpublished` that is dropped drops what is in
+///   it, there and then, with the debt still pending. A `Drop` that uses its mapping must not be wrapped.
+/// - It takes the kernel's word for whose handler and whose thread this is. Only the task itself, and handlers
+///   on top of it, may call on a [`TaskMmu`](crate::TaskMmu); two threads that share one settle each other's
+///   debts on the wrong core.
 /// - It may hold back longer than needed. An inner section's end, a flush deep in a callee, a pause: each
 ///   pays for the whole task, outer debt included. The types do not see it; only
 ///   [`settle`](crate::Section::settle) makes use of it.
@@ -102,12 +265,11 @@ impl<'id, T> Unpublished<'id, T> {
     }
 }
 
-/// `collect` for what one section has made: into whatever the plain values could be collected into.
-impl<'id, T, B: iter::FromIterator<T>> iter::FromIterator<Unpublished<'id, T>>
-    for Unpublished<'id, B>
-{
-    fn from_iter<I: IntoIterator<Item = Unpublished<'id, T>>>(values: I) -> Self {
-        Unpublished::new(values.into_iter().map(|u| u.value).collect())
+/// An array of what one section has made, as one value. What cannot be an array goes through
+/// [`Section::collect`](crate::Section::collect).
+impl<'id, T, const N: usize> From<[Unpublished<'id, T>; N]> for Unpublished<'id, [T; N]> {
+    fn from(values: [Unpublished<'id, T>; N]) -> Self {
+        Unpublished::new(values.map(|u| u.value))
     }
 }
 

@@ -90,7 +90,11 @@
 //! freeing a page inside a paused stretch calls `enable`. The exclusive contract has to report it, for it
 //! says that whoever pauses knows what runs until the resume; the nesting one must not. The price of
 //! ignoring is that ignored calls are not counted, so `pause; enable; resume; disable` takes one section
-//! too many away. No barrier is lost under either: stores in a paused stretch pay at once.
+//! too many away. No debt is forgotten under either, only noted where it could have been paid. Under the nesting
+//! contract stores in a paused stretch pay at once. Under the exclusive one they do as long as the stretch
+//! makes none of the four calls; a callee there that opens a section *and pauses it* ends with a resume,
+//! so that after its warnings the mode is on for the rest of the stretch: what is stored there is noted, and
+//! must not be used before the next exit or pause of the task, which pays it.
 //!
 //! One thing the exclusive contract lets happen follows from its not asking about interrupts. A handler that
 //! opens and closes a section between `enabled = true` and `++count` of an outermost `enable` leaves the
@@ -112,7 +116,7 @@
 //!    and the ISB comes when the task pays, on the core where it will use the mapping.
 //! 7. Call [`end_of_task`](TaskMmu::end_of_task) last. It reports a section that was leaked.
 //!
-//! `examples/hosted_kernel.rs` is a kernel of a hundred lines that does all of it.
+//! `examples/hosted_kernel.rs` is a kernel of about a hundred lines of code that does all of it.
 //!
 //! # What it rests on
 //!
@@ -125,8 +129,10 @@
 //!    forgotten.
 //! 5. *Bugs are checked always*, warnings unless the crate is built without its default feature `warnings`.
 //!
-//! Every state, call and moment of an interrupt has been compared with the contracts' tables, and every
-//! schedule of two tasks on two cores has been explored, on this code; see `src/tests`.
+//! Every state, call and moment of one interrupt has been compared with the contracts' tables. Of a dozen
+//! programs that nest, pause, store and use, every schedule of two tasks on two cores with one interrupt has
+//! been explored, on this code. What `src/tests` says it does not visit: longer programs, more interrupts in one
+//! run, more cores.
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(clippy::cast_possible_truncation)]

@@ -22,11 +22,15 @@ pub struct Section<'a, 'id, S: Slot, C: Cpu> {
 pub struct Entered<'a, S: Slot, C: Cpu> {
     task: &'a TaskMmu<S>,
     cpu: &'a C,
+    /// Not after a bug whose report returned: then there is nothing to end.
+    begun: bool,
 }
 
 impl<S: Slot, C: Cpu> Drop for Entered<'_, S, C> {
     fn drop(&mut self) {
-        self.task.lazy_mmu_mode_disable(self.cpu);
+        if self.begun {
+            self.task.lazy_mmu_mode_disable(self.cpu);
+        }
     }
 }
 
@@ -78,15 +82,20 @@ impl<S: Slot> TaskMmu<S> {
     /// Runs `f` inside a section and gives out what `f` made there, which is published by then.
     ///
     /// Warns and stops as [`section`](Self::section) does. If something is still pending when the section
-    /// has ended, it is paid, so that the value is usable under every policy and after any misuse; under
-    /// the two contracts, used correctly, nothing ever is.
+    /// has ended, it is paid without a hook, so that the value is usable under every policy and after any
+    /// misuse. That happens
+    /// - under [`Reenter`](crate::Policy::Reenter), whose inner exits pay nothing;
+    /// - in an interrupt, where what is pending is the debt of the task beneath: the pair is executed and the
+    ///   debt stays noted. A handler's own stores are paid by then, so this pair is one too many, except if
+    ///   the section began before the handler did, which is misuse;
+    /// - after misuse such as a section that a callee has ended once too often.
     pub fn publish<C: Cpu, T>(
         &self,
         cpu: &C,
         f: impl for<'id> FnOnce(&mut Section<'_, 'id, S, C>) -> Unpublished<'id, T>,
     ) -> T {
         let value = self.section(cpu, |s| f(s).into_inner());
-        self.pay(cpu);
+        self.make_usable(cpu);
         value
     }
 
@@ -95,8 +104,12 @@ impl<S: Slot> TaskMmu<S> {
     /// A guard can be forgotten, which leaves the task in the section: reported by
     /// [`end_of_task`](Self::end_of_task). Warns and stops as [`section`](Self::section) does.
     pub fn enter<'a, C: Cpu>(&'a self, cpu: &'a C) -> Entered<'a, S, C> {
-        self.lazy_mmu_mode_enable(cpu);
-        Entered { task: self, cpu }
+        let begun = self.enable(cpu);
+        Entered {
+            task: self,
+            cpu,
+            begun,
+        }
     }
 }
 
@@ -115,8 +128,8 @@ impl<'id, S: Slot, C: Cpu> Section<'_, 'id, S, C> {
         self.task.publish(self.cpu, f)
     }
 
-    /// Runs `f` with the mode paused: what is pending is paid first, and stores inside `f` pay at once. The
-    /// mode is entered again on every path out of `f`.
+    /// Runs `f` with the mode paused: what is pending is paid first, and stores inside `f` pay at once, with
+    /// the exception at the end. The mode is entered again on every path out of `f`.
     ///
     /// ```
     /// # use lazy_mmu::{Cpu, Slot, TaskMmu};
@@ -143,6 +156,13 @@ impl<'id, S: Slot, C: Cpu> Section<'_, 'id, S, C> {
     /// [`Misuse::EnableWhilePaused`](crate::Misuse::EnableWhilePaused) is reported at run time; under
     /// [`Linux7`](crate::Policy::Linux7) that is allowed, and ignored.
     ///
+    /// The exception: if that callee's section pauses in turn, its resume turns the mode on under
+    /// [`Seed`](crate::Policy::Seed) and [`Reenter`](crate::Policy::Reenter), and the rest of `f` runs with it
+    /// on. The former has warned twice by then ([`EnableWhilePaused`](crate::Misuse::EnableWhilePaused),
+    /// [`PauseOutside`](crate::Misuse::PauseOutside)). Stores there are noted, and paid by the task's next exit
+    /// (under the latter its outermost) or pause. Under [`Flat`](crate::Policy::Flat) a callee's section
+    /// defers its own stores inside `f`, and its exit pays them.
+    ///
     /// Warns as [`lazy_mmu_mode_pause`](TaskMmu::lazy_mmu_mode_pause) and
     /// [`lazy_mmu_mode_resume`](TaskMmu::lazy_mmu_mode_resume) do.
     pub fn pause<R>(&mut self, f: impl FnOnce() -> R) -> R {
@@ -167,10 +187,44 @@ impl<'id, S: Slot, C: Cpu> Section<'_, 'id, S, C> {
     }
 
     /// Pays now, with an empty nested section, and gives the value out: for the one mapping among many that
-    /// is needed before the end. Under [`Flat`](crate::Policy::Flat) this ends the batch.
+    /// is needed before the end. Under [`Flat`](crate::Policy::Flat) this ends the batch; under
+    /// [`Reenter`](crate::Policy::Reenter), whose inner exits pay nothing, and in an interrupt, it pays as
+    /// [`TaskMmu::publish`] does, without a hook.
+    ///
+    /// Warns and stops as [`TaskMmu::section`] does, which it calls: under [`Seed`](crate::Policy::Seed)
+    /// it warns if the task is paused, and with 255 sections open it is a bug.
     pub fn settle<T>(&mut self, value: Unpublished<'id, T>) -> T {
-        self.section(|_| ());
-        self.task.pay(self.cpu);
+        self.settle_all();
         value.into_inner()
+    }
+
+    /// [`settle`](Self::settle) for many at once: pays, and collects what was held back into anything that
+    /// the plain values can be collected into. The collection's code runs only after the payment.
+    ///
+    /// ```
+    /// # use lazy_mmu::*;
+    /// # fn f<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
+    /// let pages: Vec<usize> = task.section(cpu, |s| {
+    ///     let mut held = Vec::new();
+    ///     for page in 0..4 {
+    ///         // ...store the entry, then
+    ///         s.owe();
+    ///         held.push(s.unpublished(page));
+    ///     }
+    ///     s.collect(held)
+    /// });
+    /// # }
+    /// ```
+    pub fn collect<T, B: FromIterator<T>>(
+        &mut self,
+        values: impl IntoIterator<Item = Unpublished<'id, T>>,
+    ) -> B {
+        self.settle_all();
+        values.into_iter().map(Unpublished::into_inner).collect()
+    }
+
+    fn settle_all(&mut self) {
+        self.section(|_| ());
+        self.task.make_usable(self.cpu);
     }
 }

@@ -21,14 +21,21 @@ pub struct State {
     pub in_interrupt: bool,
 }
 
-/// The notation of the seed's table: `count=2 enabled=0`, with `pause_count` where the contract has one.
+/// The notation of the seed's table: `count=2 enabled=0`, with `pause_count` where the contract has one, and
+/// with `pending` and `in_interrupt` where they are so.
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "count={}", self.count)?;
         if self.policy == Policy::Linux7 {
             write!(f, " pause_count={}", self.pause_count)?;
         }
-        write!(f, " enabled={}", u8::from(self.enabled))
+        write!(f, " enabled={}", u8::from(self.enabled))?;
+        f.write_str(if self.pending { " pending" } else { "" })?;
+        f.write_str(if self.in_interrupt {
+            " in_interrupt"
+        } else {
+            ""
+        })
     }
 }
 
@@ -49,25 +56,32 @@ impl fmt::Display for PolicyInUse {
 
 impl core::error::Error for PolicyInUse {}
 
-/// A task has ended inside a section, or with a debt that no section would have paid. Carries the state it
-/// ended in.
+/// A task has ended inside a section, a pause or an interrupt handler, or with a debt that no section would
+/// have paid. Carries the state it ended in; its text says which of them it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leak(pub State);
 
 impl fmt::Display for Leak {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let State {
-            policy, pending, ..
-        } = self.0;
-        let debt = if pending {
-            ", with a barrier pending"
+        let State { policy, .. } = self.0;
+        let (place, look_for) = if self.0.in_interrupt {
+            ("in an interrupt handler", "a handler without its irq_exit")
+        } else if self.0.count > 0 || self.0.enabled {
+            (
+                "inside a lazy MMU section",
+                "a guard that was forgotten, or an exit taken inside the section",
+            )
+        } else if self.0.pause_count > 0 {
+            ("inside a pause", "a pause without its resume")
         } else {
-            ""
+            (
+                "outside of a section with a barrier pending",
+                "sections that do not balance, a handler's included",
+            )
         };
         write!(
             f,
-            "the task ended inside a lazy MMU section ({policy}, {}{debt}): look for a guard that was \
-             forgotten, or an exit taken inside the section",
+            "the task ended {place} ({policy}, {}): look for {look_for}",
             self.0
         )
     }

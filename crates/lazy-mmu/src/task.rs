@@ -16,7 +16,11 @@ const IRQ: u8 = 2;
 /// the stores of the task that leaves visible before it runs elsewhere; the ISB comes when the task pays,
 /// on the core where it will use the mapping.
 ///
-/// Five bytes, and none of them is shared with another task or core.
+/// Five bytes, and none of them is shared with another task or core. *Only its own task, and interrupt
+/// handlers on top of it, may call* what changes it: it is `Sync` so that it can lie in a `static` or in a
+/// structure that other cores look at, but its bytes are loaded and stored without ordering between cores. Two
+/// threads that run sections on one `TaskMmu` are no data race and are still wrong: one's exit ends the
+/// other's section, and clears a debt that its own barriers do not pay. The types do not see that.
 #[derive(Debug)]
 pub struct TaskMmu<S: Slot = AtomicU8> {
     /// [`ENABLED`], plus [`IRQ`] for each interrupt on top of the task. One byte, so that a store asks one
@@ -104,13 +108,21 @@ impl<S: Slot> TaskMmu<S> {
     /// Stops: seed and reenter, if 255 are open.
     /// Ignored: linux7, in an interrupt or while paused; flat and reenter, in an interrupt.
     pub fn lazy_mmu_mode_enable(&self, cpu: &impl Cpu) {
+        self.enable(cpu);
+    }
+
+    /// As [`lazy_mmu_mode_enable`](Self::lazy_mmu_mode_enable). Whether an exit belongs to it: not if it was a
+    /// bug, and the kernel has not stopped.
+    #[inline]
+    pub(crate) fn enable(&self, cpu: &impl Cpu) -> bool {
         match self.policy() {
             Policy::Eager => {}
             Policy::Flat => flat::on(self, cpu),
-            Policy::Reenter => reenter::enable(self, cpu),
-            Policy::Seed => seed::enable(self, cpu),
+            Policy::Reenter => return reenter::enable(self, cpu),
+            Policy::Seed => return seed::enable(self, cpu),
             Policy::Linux7 => linux7::enable(self, cpu),
         }
+        true
     }
 
     /// Ends a section. After it, under both contracts, every store made before it is published, also when
@@ -172,7 +184,14 @@ impl<S: Slot> TaskMmu<S> {
     /// Runs `f`, which opens sections of its own beneath its caller's: an allocator.
     ///
     /// Under [`Reenter`](Policy::Reenter) the task leaves the mode before and enters it again afterwards,
-    /// at the depth it had; that is what the policy is. Under every other policy this is `f()`.
+    /// at the depth it had; that is what the policy is. Under every other policy, outside of a section, and
+    /// in an interrupt, this is `f()`.
+    ///
+    /// What `f` has opened and not closed stays open, on top of what was open before: such a leak is reported
+    /// by [`end_of_task`](Self::end_of_task). The mode is what it was, on or paused.
+    ///
+    /// Warns: never.
+    /// Stops: reenter, if the sections that `f` has left open and those around it are more than 255.
     pub fn reenter<R>(&self, cpu: &impl Cpu, f: impl FnOnce() -> R) -> R {
         match self.policy() {
             Policy::Reenter => reenter::around(self, cpu, f),
@@ -184,7 +203,8 @@ impl<S: Slot> TaskMmu<S> {
     /// page table or the mode. Nests.
     ///
     /// # Panics
-    /// If 127 are on top of each other already: some handler lacks its [`irq_exit`](Self::irq_exit).
+    /// If 127 are on top of each other already: some handler lacks its [`irq_exit`](Self::irq_exit). It is
+    /// a Rust panic and not [`Cpu::misuse`], which hears of the contracts' calls only.
     pub fn irq_enter(&self) {
         // A handler between the load and the store leaves the depth as it found it.
         let live = self.live.get().checked_add(IRQ);
@@ -195,10 +215,17 @@ impl<S: Slot> TaskMmu<S> {
     /// [`irq_enter`](Self::irq_enter) was called on, also if the handler ends in a switch to another.
     ///
     /// # Panics
-    /// If none was running: it was called on another task than the one that was interrupted.
+    /// If none was running: it was called on another task than the one that was interrupted. A Rust panic,
+    /// as in [`irq_enter`](Self::irq_enter).
     pub fn irq_exit(&self) {
         let live = self.live.get().checked_sub(IRQ);
         self.live.set(live.expect("irq_exit without irq_enter"));
+    }
+
+    /// Whether an interrupt handler runs on top of the task.
+    #[inline]
+    pub fn in_interrupt(&self) -> bool {
+        self.live.get() >= IRQ
     }
 
     /// Whether a store is waiting for its barrier. A mapping made since the last flush must not be used.
@@ -239,8 +266,12 @@ impl<S: Slot> TaskMmu<S> {
 
     /// The task ends. To be called once, by the task itself, as the last thing it does with the mode.
     ///
-    /// What is pending is paid in any case and the state is as new afterwards, so that the structure can be
-    /// used for another task.
+    /// The state is as new afterwards, so that the structure can be used for another task, and nothing is
+    /// left pending: if the mode was on, [`Hook::Leave`] runs first, after the state has been reset and so
+    /// with the mode off under every policy, and then what is pending is paid, in an interrupt too.
+    ///
+    /// Warns: never; a leak is no breach that [`Cpu::misuse`] hears of, but the error.
+    /// Stops: never.
     ///
     /// # Errors
     /// [`Leak`], with the state the task ended in, if a section or a pause is still open or a debt was left
@@ -250,10 +281,16 @@ impl<S: Slot> TaskMmu<S> {
             return Ok(());
         }
         let leak = Leak(self.state());
+        let on = self.enabled();
         self.count.set(0);
         self.pause_count.set(0);
+        // Before anything is paid: in an interrupt nothing would be.
         self.live.set(0);
-        self.pay(cpu);
+        if on {
+            self.arch_leave(cpu);
+        } else {
+            self.pay(cpu);
+        }
         Err(leak)
     }
 
@@ -282,13 +319,6 @@ impl<S: Slot> TaskMmu<S> {
     #[inline]
     pub(crate) fn set_pause_count(&self, count: u8) {
         self.pause_count.set(count);
-    }
-
-    /// Whether an interrupt handler runs on top of the task.
-    /// Whether an interrupt handler runs on top of the task.
-    #[inline]
-    pub fn in_interrupt(&self) -> bool {
-        self.live.get() >= IRQ
     }
 
     #[inline]
@@ -329,6 +359,16 @@ impl<S: Slot> TaskMmu<S> {
     pub(crate) fn pay(&self, cpu: &impl Cpu) {
         if self.is_pending() && !self.in_interrupt() {
             self.pending.set(0);
+            cpu.publish();
+        }
+    }
+
+    /// For who is about to give out what depends on it: whatever is still pending is made visible, and a
+    /// handler that finds something pending does so without touching the debt of the task beneath it.
+    pub(crate) fn make_usable(&self, cpu: &impl Cpu) {
+        self.pay(cpu);
+        // Still: so this is an interrupt.
+        if self.is_pending() {
             cpu.publish();
         }
     }

@@ -1,7 +1,7 @@
 //! The life of a mapping on the host model, with every store, barrier and invalidation it takes:
 //! mapped in a lazy section, write-protected, moved, replaced, unmapped, its tables freed.
 //!
-//! `cargo run --example life_of_a_mapping`
+//! `cargo run --features model --example life_of_a_mapping`
 
 use stage1_paging::model::{Event, Model};
 use stage1_paging::{Access, Asid, Error, Features, Fit, Frame, Half, Pa, Pages, Prot, Va};

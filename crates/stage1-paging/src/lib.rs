@@ -20,7 +20,8 @@
 //! the invalidation is. The operations of a [`Space`] do the stores, in runs, and settle the rest
 //! once.
 //!
-//! ```
+#![cfg_attr(feature = "model", doc = "```")]
+#![cfg_attr(not(feature = "model"), doc = "```ignore")]
 //! use stage1_paging::model::{Model, Seen};
 //! use stage1_paging::{Asid, Features, Fit, Frame, Half, Pa, Pages, Prot, Va};
 //!

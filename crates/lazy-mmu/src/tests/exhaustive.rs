@@ -20,6 +20,19 @@ const ACTS: [Act; 5] = [
     Act::Store,
 ];
 
+/// What else is done under [`Policy::Reenter`]: an allocator's section, one that leaks, and one that leaves the
+/// task paused or takes an exit too many.
+const REENTER_ACTS: [Act; 4] = [
+    Act::Reenter(&[
+        Act::Call(Call::Enable),
+        Act::Store,
+        Act::Call(Call::Disable),
+    ]),
+    Act::Reenter(&[Act::Call(Call::Enable), Act::Store]),
+    Act::Reenter(&[Act::Call(Call::Enable), Act::Call(Call::Pause), Act::Store]),
+    Act::Reenter(&[Act::Call(Call::Disable)]),
+];
+
 /// What an interrupt handler does: any one act, and the two balanced stretches.
 const HANDLERS: [&[Act]; 7] = [
     &[Act::Call(Call::Enable)],
@@ -74,9 +87,7 @@ impl Cpu for World<'_> {
     }
 
     fn hook(&self, hook: Hook) {
-        self.step();
-        let seen = self.seen();
-        self.push(Event::Hook(hook, seen));
+        self.event(Event::Hook(hook));
     }
 }
 
@@ -90,6 +101,9 @@ impl World<'_> {
         match act {
             Act::Call(call) => self.task().call(call, self),
             Act::Store => self.task().owe(self),
+            Act::Reenter(acts) => self
+                .task()
+                .reenter(self, || acts.iter().for_each(|&act| self.act(act))),
         }
         self.step();
     }
@@ -115,7 +129,7 @@ impl World<'_> {
 
     fn push(&self, event: Event) {
         let mut log = self.log.get();
-        log.push(self.in_handler.get(), event);
+        log.push(self.in_handler.get(), event, self.seen());
         self.log.set(log);
     }
 
@@ -200,7 +214,11 @@ struct Visited {
 /// One state: every act alone, then with every handler at every step.
 fn check(task: &tables::Task, visited: &Visited) {
     let (mut transitions, mut interrupted) = (0, 0);
-    for act in ACTS {
+    let more: &[Act] = match task.policy {
+        Policy::Reenter => &REENTER_ACTS,
+        _ => &[],
+    };
+    for &act in ACTS.iter().chain(more) {
         let (ours, steps) = crate_run(task, act, 0, &[]);
         let (theirs, points) = table_run(task, act, 0, &[]);
         assert_eq!(ours, theirs, "{task:?} {act:?}");

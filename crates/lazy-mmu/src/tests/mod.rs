@@ -2,7 +2,7 @@
 //!
 //! - [`exhaustive`]: each call from each state, with an interrupt at each step inside it, against
 //!   [`tables`], which is written from the contracts' tables and shares nothing with the code.
-//! - [`interleave`]: two tasks on two cores, every schedule, the crate's own code.
+//! - [`interleave`]: two tasks on two cores, every schedule of the programs there, the crate's own code.
 //! - [`pairs`]: what whole programs cost under each policy.
 
 use crate::{Hook, Misuse};
@@ -17,8 +17,7 @@ mod tables;
 enum Event {
     Publish,
     Misuse(Misuse),
-    /// A hook, and what one sees inside: the mode, the two counts, the pending flag.
-    Hook(Hook, Seen),
+    Hook(Hook),
 }
 
 /// What can be asked about a task.
@@ -31,10 +30,11 @@ struct Seen {
     irqs: u8,
 }
 
-/// Events in order, each with whether an interrupt handler was the cause. No heap: there are many millions.
+/// Events in order, each with whether an interrupt handler was the cause and what one sees at that moment.
+/// No heap: there are many millions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Log {
-    events: [Option<(bool, Event)>; 12],
+    events: [Option<(bool, Event, Seen)>; 12],
     len: usize,
 }
 
@@ -44,8 +44,8 @@ impl Log {
         len: 0,
     };
 
-    fn push(&mut self, in_handler: bool, event: Event) {
-        self.events[self.len] = Some((in_handler, event));
+    fn push(&mut self, in_handler: bool, event: Event, seen: Seen) {
+        self.events[self.len] = Some((in_handler, event, seen));
         self.len += 1;
     }
 }
@@ -56,4 +56,6 @@ enum Act {
     Call(crate::Call),
     /// A store that owes.
     Store,
+    /// These, beneath a caller that may be in a section.
+    Reenter(&'static [Act]),
 }

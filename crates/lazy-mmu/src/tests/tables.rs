@@ -18,6 +18,9 @@ pub(super) struct Task {
 
 #[derive(Clone, Copy)]
 enum Effect {
+    /// `count += 1` and `count -= 1` of the task's memory, as it is by then: read, then written.
+    Up,
+    Down,
     Count(u8),
     PauseCount(u8),
     Enabled(bool),
@@ -72,6 +75,7 @@ impl<'a> Run<'a> {
         match act {
             Act::Call(call) => self.call(call),
             Act::Store => self.store(),
+            Act::Reenter(acts) => self.beneath(acts),
         }
         self.point();
     }
@@ -95,7 +99,7 @@ impl<'a> Run<'a> {
 
     fn event(&mut self, event: Event) {
         self.point();
-        self.log.push(self.in_handler, event);
+        self.log.push(self.in_handler, event, self.task.seen());
     }
 
     fn store(&mut self) {
@@ -141,18 +145,21 @@ impl<'a> Run<'a> {
                 (count == 0 || enabled).then_some(Misuse::ResumeUnpaused),
             ),
         };
-        use Effect::{Count, Enabled, Hook as H};
+        use Effect::{Down, Enabled, Hook as H, Up};
         match call {
             Call::Enable if count == 0 => {
-                self.row(bug, warning, &[H(Hook::Enter), Enabled(true), Count(1)]);
+                self.row(bug, warning, &[H(Hook::Enter), Enabled(true), Up]);
             }
-            Call::Enable => self.row(bug, warning, &[Count(count.saturating_add(1))]),
-            Call::Disable if count == 1 => {
-                self.row(bug, warning, &[Count(0), Enabled(false), H(Hook::Leave)]);
-            }
+            Call::Enable => self.row(bug, warning, &[Up]),
             Call::Disable => {
-                let count = Count(count.saturating_sub(1));
-                self.row(bug, warning, &[count, H(Hook::Flush)]);
+                self.row(bug, warning, &[Down]);
+                if bug.is_none() {
+                    self.point();
+                    match self.task.count {
+                        0 => self.row(None, None, &[Enabled(false), H(Hook::Leave)]),
+                        _ => self.row(None, None, &[H(Hook::Flush)]),
+                    }
+                }
             }
             Call::Pause => self.row(bug, warning, &[Enabled(false), H(Hook::Leave)]),
             Call::Resume => self.row(bug, warning, &[H(Hook::Enter), Enabled(true)]),
@@ -245,6 +252,32 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// The allocator under `reenter`: out of the mode, its own acts, and back. What it leaves open stays open.
+    fn beneath(&mut self, acts: &[Act]) {
+        let Task { count, enabled, .. } = self.task;
+        let away = self.task.policy == Policy::Reenter && self.task.irqs == 0 && count > 0;
+        let off = [Effect::Hook(Hook::Leave), Effect::Enabled(false)];
+        let on = [Effect::Hook(Hook::Enter), Effect::Enabled(true)];
+        if away {
+            self.row(None, None, &[Effect::Count(0)]);
+            self.row(None, None, if enabled { &off } else { &[] });
+        }
+        acts.iter().for_each(|&act| self.act(act));
+        if away {
+            let open = u16::from(self.task.count) + u16::from(count);
+            if open > 255 {
+                self.event(Event::Misuse(Misuse::TooDeep));
+            }
+            let open = u8::try_from(open).unwrap_or(255);
+            self.row(None, None, &[Effect::Count(open)]);
+            match (self.task.enabled, enabled) {
+                (false, true) => self.row(None, None, &on),
+                (true, false) => self.row(None, None, &off),
+                _ => {}
+            }
+        }
+    }
+
     /// One row of a table: the bug stops, the warning goes on, the effects follow in order.
     fn row(&mut self, bug: Option<Misuse>, warning: Option<Misuse>, effects: &[Effect]) {
         if let Some(misuse) = bug {
@@ -256,6 +289,14 @@ impl<'a> Run<'a> {
         for &effect in effects {
             self.point();
             match effect {
+                Effect::Up | Effect::Down => {
+                    let count = self.task.count;
+                    self.point();
+                    self.task.count = match effect {
+                        Effect::Up => count.wrapping_add(1),
+                        _ => count.wrapping_sub(1),
+                    };
+                }
                 Effect::Count(to) => self.task.count = to,
                 Effect::PauseCount(to) => self.task.pause_count = to,
                 Effect::Enabled(to) => self.task.enabled = to,
@@ -267,8 +308,7 @@ impl<'a> Run<'a> {
     /// The hook, then arm64's part of it: nothing in enter, test-and-clear and a pair in the others, and
     /// nothing at all in an interrupt.
     fn hook(&mut self, hook: Hook) {
-        self.log
-            .push(self.in_handler, Event::Hook(hook, self.task.seen()));
+        self.event(Event::Hook(hook));
         self.point();
         if hook != Hook::Enter && self.task.irqs == 0 && self.task.pending {
             self.point();

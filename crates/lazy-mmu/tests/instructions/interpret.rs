@@ -13,6 +13,10 @@ pub struct Count {
     pub calls: u32,
 }
 
+/// What a run did that an interrupt handler can see, in order: `r3` reads the task's byte 3, `w3` writes it,
+/// `p` is a pair. Bytes from 5 on are a table's entries.
+pub type Trace = Vec<String>;
+
 /// Assembly, by function.
 pub struct Program {
     lines: Vec<String>,
@@ -25,6 +29,7 @@ struct Cpu<'m> {
     /// The last result that set flags, as (left, right) of a subtraction or (result, 0) of an `ands`.
     flags: (u64, u64),
     count: Count,
+    trace: Trace,
 }
 
 impl Program {
@@ -42,14 +47,17 @@ impl Program {
         Program { lines, labels }
     }
 
-    /// Calls a function of one argument, a pointer to `memory`.
-    pub fn call(&self, function: &str, memory: &mut [u8]) -> Count {
+    /// Calls a function of one argument, a pointer to `memory`; if it has a second, that points behind the
+    /// five bytes of a task.
+    pub fn call(&self, function: &str, memory: &mut [u8]) -> (Count, Trace) {
         let mut cpu = Cpu {
             memory,
             registers: [0; 32],
             flags: (0, 0),
             count: Count::default(),
+            trace: Trace::new(),
         };
+        cpu.registers[1] = 5;
         let mut at = self.label(function);
         for _ in 0..1000 {
             let line = &self.lines[at];
@@ -57,7 +65,7 @@ impl Program {
             let operands: Vec<&str> = operands.split(',').map(str::trim).collect();
             cpu.count.instructions += 1;
             match name {
-                "ret" => return cpu.count,
+                "ret" => return (cpu.count, cpu.trace),
                 _ => match cpu.execute(name, &operands) {
                     Some(target) => at = self.label(target),
                     None => at += 1,
@@ -110,19 +118,25 @@ impl Cpu<'_> {
             ),
             "ldrb" => {
                 self.count.loads += 1;
-                let byte = self.memory[self.address(&operands[1..])];
+                let address = self.address(&operands[1..]);
+                self.trace.push(format!("r{address}"));
+                let byte = self.memory[address];
                 self.set(operands[0], u64::from(byte));
             }
             "strb" => {
                 let byte = u8::try_from(value(0) & 0xff).expect("masked");
                 self.count.stores += 1;
                 let address = self.address(&operands[1..]);
+                self.trace.push(format!("w{address}"));
                 self.memory[address] = byte;
             }
             // A frame is pushed and popped; nothing that is counted depends on what is in it.
             "str" | "ldr" | "stp" | "ldp" if operands.iter().any(|o| o.contains("sp")) => {}
             "dsb" => {}
-            "isb" => self.count.pairs += 1,
+            "isb" => {
+                self.count.pairs += 1;
+                self.trace.push("p".into());
+            }
             "bl" => self.count.calls += 1,
             _ => {
                 let condition = name.strip_prefix("b.").unwrap_or_else(|| {

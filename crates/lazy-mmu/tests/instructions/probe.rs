@@ -24,6 +24,16 @@ fn probe_owe(task: &TaskMmu) {
     task.owe(&Core);
 }
 
+/// As a page-table code does: entries, each followed by its debt.
+#[unsafe(no_mangle)]
+fn probe_store(task: &TaskMmu, entries: &mut [u8; 3]) {
+    entries[0] = 1;
+    entries[1] = 2;
+    task.owe(&Core);
+    entries[2] = entries[0];
+    task.owe(&Core);
+}
+
 #[unsafe(no_mangle)]
 fn probe_enable(task: &TaskMmu) {
     task.lazy_mmu_mode_enable(&Core);

@@ -1,5 +1,10 @@
 //! Every schedule of two tasks on two cores, preempted, migrated and interrupted at every step of the
 //! crate's own code; and the policies that are known to be wrong, each with the schedule that shows it.
+//!
+//! That is every schedule of the programs below, and of one interrupt in each run, which may strike either
+//! task: in most setups the second task is a plain section, in one both are more, and in one the handler is
+//! interrupted in turn. A step of a task has no way to another task's bytes, so "nobody else's state is touched"
+//! is a question to the switch alone.
 
 mod replay;
 mod world;
@@ -7,7 +12,7 @@ mod world;
 use crate::{Call, Policy};
 use stateright::{Checker, HasDiscoveries, Model, Property};
 use std::format;
-use std::string::String;
+use std::string::{String, ToString};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::vec::Vec;
@@ -62,6 +67,40 @@ const NESTED_IN_PAUSE: &[Op] = &[
     Op::Use(2),
 ];
 
+/// An allocator beneath a section leaves the mode, uses its mapping at once, and goes back.
+const REENTRY: &[Op] = &[
+    ENABLE,
+    Op::Store(0),
+    Op::Leave,
+    Op::Use(0),
+    ENABLE,
+    Op::Store(1),
+    DISABLE,
+    Op::Use(1),
+    Op::Back,
+    Op::Store(0),
+    DISABLE,
+    Op::Use(0),
+];
+
+/// The same beneath a paused section: it stays paused.
+const REENTRY_IN_PAUSE: &[Op] = &[
+    ENABLE,
+    PAUSE,
+    Op::Leave,
+    ENABLE,
+    Op::Store(1),
+    DISABLE,
+    Op::Use(1),
+    Op::Back,
+    Op::Store(0),
+    Op::Use(0),
+    RESUME,
+    Op::Store(2),
+    DISABLE,
+    Op::Use(2),
+];
+
 /// A section and no more.
 const PLAIN: &[Op] = &[ENABLE, Op::Store(0), DISABLE, Op::Use(0)];
 
@@ -78,7 +117,24 @@ const SECTION: &[Op] = &[
     Op::IrqExit,
 ];
 
-fn never(wrong: u8) -> fn(&Setup, &World) -> bool {
+/// A handler that is interrupted by another.
+const NESTED_HANDLER: &[Op] = &[
+    Op::IrqEnter,
+    Op::Store(3),
+    Op::IrqEnter,
+    Op::Store(3),
+    Op::Use(3),
+    Op::IrqExit,
+    Op::Store(3),
+    Op::Use(3),
+    Op::IrqExit,
+];
+
+/// The shortest that nests, and the shortest that pauses.
+const SHORT_NESTED: &[Op] = &[ENABLE, ENABLE, Op::Store(1), DISABLE, Op::Use(1), DISABLE];
+const SHORT_PAUSED: &[Op] = &[ENABLE, Op::Store(0), PAUSE, Op::Use(0), RESUME, DISABLE];
+
+fn never(wrong: u16) -> fn(&Setup, &World) -> bool {
     match wrong {
         wrong::USED_BEFORE_BARRIER => |_, w| w.wrong & wrong::USED_BEFORE_BARRIER == 0,
         wrong::DEBT_LOST => |_, w| w.wrong & wrong::DEBT_LOST == 0,
@@ -87,6 +143,7 @@ fn never(wrong: u8) -> fn(&Setup, &World) -> bool {
         wrong::HOOKS_UNBALANCED => |_, w| w.wrong & wrong::HOOKS_UNBALANCED == 0,
         wrong::EXIT_WITHOUT_PAYING => |_, w| w.wrong & wrong::EXIT_WITHOUT_PAYING == 0,
         wrong::MODE_LOST => |_, w| w.wrong & wrong::MODE_LOST == 0,
+        wrong::STOPPED => |_, w| w.wrong & wrong::STOPPED == 0,
         _ => |_, w| w.wrong & wrong::MISUSE == 0,
     }
 }
@@ -98,6 +155,7 @@ const OTHERS: &str = "nobody else's state is touched";
 const HOOKS: &str = "hooks are balanced";
 const EXIT: &str = "an exit always pays";
 const LAZY: &str = "the mode is on exactly where the program asked for it";
+const STOPS: &str = "no interrupt ends on a task that was not interrupted";
 const SILENT: &str = "nothing is reported";
 const ENDS: &str = "both tasks can finish";
 
@@ -126,6 +184,7 @@ impl Model for Setup {
             Property::always(HOOKS, never(wrong::HOOKS_UNBALANCED)),
             Property::always(EXIT, never(wrong::EXIT_WITHOUT_PAYING)),
             Property::always(LAZY, never(wrong::MODE_LOST)),
+            Property::always(STOPS, never(wrong::STOPPED)),
             Property::always(SILENT, never(wrong::MISUSE)),
             Property::sometimes(ENDS, |setup: &Setup, w| setup.finished(w)),
         ])
@@ -202,12 +261,13 @@ fn holds(setup: &Setup, name: &str) {
         "{name}: {} properties fail",
         failed.len()
     );
-    let inside = |counters: &[core::sync::atomic::AtomicU64; 4]| {
-        core::array::from_fn::<u64, 4, _>(|i| counters[i].load(Ordering::Relaxed))
+    let inside = |counters: &[core::sync::atomic::AtomicU64; 5]| {
+        core::array::from_fn::<u64, 5, _>(|i| counters[i].load(Ordering::Relaxed))
     };
     let coverage = &setup.coverage;
-    for (i, call) in Call::ALL.into_iter().enumerate() {
-        let made = setup.programs.iter().any(|p| p.contains(&Op::Call(call)));
+    let places = Call::ALL.into_iter().map(Op::Call).chain([Op::Leave]);
+    for (i, call) in places.enumerate() {
+        let made = setup.programs.iter().any(|p| p.contains(&call));
         if !made || setup.policy == Policy::Eager {
             continue;
         }
@@ -217,8 +277,11 @@ fn holds(setup: &Setup, name: &str) {
             inside(&coverage.migrations)[i],
         ];
         println!(
-            "  inside {call:21} {:>8} interrupts {:>8} preemptions {:>8} migrations",
-            counts[0], counts[1], counts[2]
+            "  inside {:21} {:>8} interrupts {:>8} preemptions {:>8} migrations",
+            call.to_string(),
+            counts[0],
+            counts[1],
+            counts[2]
         );
         assert!(!counts.contains(&0), "{name}: {call} was not disturbed");
     }
@@ -267,10 +330,27 @@ fn linux7_holds_with_sections_in_handlers() {
 }
 
 #[test]
+fn handlers_interrupted_in_turn_hold() {
+    for policy in [Policy::Seed, Policy::Linux7] {
+        let setup = setup(policy, [SHORT_PAUSED, PLAIN], NESTED_HANDLER);
+        holds(&setup, &format!("{policy}, nested interrupts"));
+    }
+}
+
+#[test]
+fn two_tasks_that_nest_and_pause_hold() {
+    for policy in [Policy::Seed, Policy::Linux7] {
+        let setup = setup(policy, [SHORT_NESTED, SHORT_PAUSED], STORES);
+        holds(&setup, &format!("{policy}, nesting and pausing"));
+    }
+}
+
+#[test]
 fn baselines_hold() {
     policy_holds(Policy::Eager, &[NESTED, PAUSED], SECTION);
     policy_holds(Policy::Flat, &[NESTED, PAUSED], SECTION);
-    policy_holds(Policy::Reenter, &[PAUSED], SECTION);
+    let reenter = [PAUSED, REENTRY, REENTRY_IN_PAUSE];
+    policy_holds(Policy::Reenter, &reenter, SECTION);
 }
 
 /// What the exclusive contract itself lets happen: a handler's section between `enabled = true` and the
@@ -332,5 +412,10 @@ fn a_switch_without_its_dsb_is_refuted() {
 #[test]
 fn a_switch_hook_that_works_on_current_is_refuted() {
     let rest = setup(Policy::Seed, [PLAIN, PLAIN], STORES);
-    mutant_is_refuted("H6", Mutant::SwitchHookOnCurrent, rest, &[OTHERS, LAZY]);
+    mutant_is_refuted(
+        "H6",
+        Mutant::SwitchHookOnCurrent,
+        rest,
+        &[OTHERS, STOPS, LAZY],
+    );
 }

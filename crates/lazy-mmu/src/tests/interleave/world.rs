@@ -2,6 +2,7 @@
 //! store when they must and not before.
 
 use super::replay::{self, Byte, Bytes, Effect, Frame, Replay};
+use crate::contract::reenter::{self, Left};
 use crate::{Call, Hook, Policy, TaskMmu};
 use core::fmt;
 use std::format;
@@ -18,6 +19,9 @@ pub(super) enum Op {
     Store(u8),
     /// Access through the mapping.
     Use(u8),
+    /// The two halves of a re-entry: the mode is left before an allocator's own sections, and entered after.
+    Leave,
+    Back,
     IrqEnter,
     IrqExit,
 }
@@ -28,6 +32,8 @@ impl fmt::Display for Op {
             Op::Call(call) => write!(f, "{call}"),
             Op::Store(entry) => write!(f, "store {entry}, owe"),
             Op::Use(entry) => write!(f, "use {entry}"),
+            Op::Leave => f.write_str("reenter begins"),
+            Op::Back => f.write_str("reenter ends"),
             Op::IrqEnter => f.write_str("irq_enter"),
             Op::IrqExit => f.write_str("irq_exit"),
         }
@@ -54,14 +60,16 @@ pub(super) enum Mutant {
 
 /// What has gone wrong, as bits.
 pub(super) mod wrong {
-    pub(crate) const USED_BEFORE_BARRIER: u8 = 1 << 0;
-    pub(crate) const DEBT_LOST: u8 = 1 << 1;
-    pub(crate) const PAID_TWICE: u8 = 1 << 2;
-    pub(crate) const OTHERS_STATE: u8 = 1 << 3;
-    pub(crate) const HOOKS_UNBALANCED: u8 = 1 << 4;
-    pub(crate) const EXIT_WITHOUT_PAYING: u8 = 1 << 5;
-    pub(crate) const MODE_LOST: u8 = 1 << 6;
-    pub(crate) const MISUSE: u8 = 1 << 7;
+    pub(crate) const USED_BEFORE_BARRIER: u16 = 1 << 0;
+    pub(crate) const DEBT_LOST: u16 = 1 << 1;
+    pub(crate) const PAID_TWICE: u16 = 1 << 2;
+    pub(crate) const OTHERS_STATE: u16 = 1 << 3;
+    pub(crate) const HOOKS_UNBALANCED: u16 = 1 << 4;
+    pub(crate) const EXIT_WITHOUT_PAYING: u16 = 1 << 5;
+    pub(crate) const MODE_LOST: u16 = 1 << 6;
+    pub(crate) const MISUSE: u16 = 1 << 7;
+    /// An interrupt's end on a task that was not interrupted.
+    pub(crate) const STOPPED: u16 = 1 << 8;
 }
 
 /// An entry of a page table and who can see it.
@@ -96,6 +104,8 @@ pub(super) struct Task {
     /// What the program has asked for so far, for the question whether the mode is as lazy as it should be.
     depth: u8,
     pauses: u8,
+    /// What a re-entry under way has left, in the crate and in the program.
+    left: Option<(Left, u8, u8)>,
     hooks_on: bool,
     pairs_in_op: u8,
     ignored: u8,
@@ -109,7 +119,7 @@ pub(super) struct World {
     /// Only where a mutant keeps state there.
     pub cores: [Bytes; 2],
     pub interrupts_left: u8,
-    pub wrong: u8,
+    pub wrong: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -127,16 +137,15 @@ pub(super) enum Action {
     },
 }
 
-/// How often something happened *inside* a call, by call, and elsewhere.
+/// How often something happened *inside* a call, by call, the last being the halves of a re-entry.
 #[derive(Debug, Default)]
 pub(super) struct Coverage {
-    pub interrupts: [AtomicU64; 4],
-    pub preemptions: [AtomicU64; 4],
-    pub migrations: [AtomicU64; 4],
+    pub interrupts: [AtomicU64; 5],
+    pub preemptions: [AtomicU64; 5],
+    pub migrations: [AtomicU64; 5],
     /// A mapping, duly paid, was used on a core that had not discarded its speculation: a spurious fault
     /// that is retried (H14).
     pub spurious: AtomicU64,
-    pub transitions: AtomicU64,
 }
 
 /// What is checked.
@@ -164,6 +173,7 @@ impl Setup {
             irq: None,
             depth: 0,
             pauses: 0,
+            left: None,
             hooks_on: false,
             pairs_in_op: 0,
             ignored: 0,
@@ -226,7 +236,6 @@ impl Setup {
 
     pub(super) fn next(&self, last: &World, action: Action) -> World {
         let mut world = *last;
-        self.coverage.transitions.fetch_add(1, Ordering::Relaxed);
         match action {
             Action::Step { core } => self.step(&mut world, core),
             Action::Interrupt { core } => {
@@ -241,15 +250,14 @@ impl Setup {
     }
 
     /// Counts, if the task is inside one of the four calls: some step made, some to come.
-    fn cover(&self, counters: &[AtomicU64; 4], world: &World, task: usize) {
+    fn cover(&self, counters: &[AtomicU64; 5], world: &World, task: usize) {
         let frame = world.tasks[task].main;
-        if let Some(Op::Call(call)) = self.programs[task].get(usize::from(frame.op))
-            && frame.step > 0
-        {
-            let i = Call::ALL
-                .iter()
-                .position(|c| c == call)
-                .expect("one of the four");
+        let i = match self.programs[task].get(usize::from(frame.op)) {
+            Some(Op::Call(call)) => Call::ALL.iter().position(|c| c == call),
+            Some(Op::Leave | Op::Back) => Some(4),
+            _ => None,
+        };
+        if let Some(i) = i.filter(|_| frame.step > 0) {
             counters[i].fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -284,13 +292,14 @@ impl Setup {
             _ => given,
         };
         let before = world.tasks;
-        if let Some(task) = hooked {
-            if world.tasks[task].bytes[0] > ENABLED {
-                irq(&mut world.tasks[task].bytes, |task| task.irq_exit());
-            } else {
-                // Here the crate stops the kernel: "irq_exit without irq_enter".
-                world.wrong |= wrong::OTHERS_STATE;
-            }
+        // On a task that no handler is on top of the crate stops the kernel, "irq_exit without irq_enter", and
+        // has touched nothing.
+        if let Some(task) = hooked
+            && world.tasks[task].bytes[0] > ENABLED
+        {
+            irq(&mut world.tasks[task].bytes, |task| task.irq_exit());
+        } else if hooked.is_some() {
+            world.wrong |= wrong::STOPPED;
         }
         if (0..2).any(|t| Some(t) != given && world.tasks[t].bytes != before[t].bytes) {
             world.wrong |= wrong::OTHERS_STATE;
@@ -352,9 +361,22 @@ impl Setup {
             false => &mut world.tasks[task].bytes,
         };
         let ignored = before.tasks[task].ignored > 0;
+        let mut left = before.tasks[task].left.map(|left| left.0);
         let (effect, over) = replay::step(&mut frame, bytes, self.policy.to_byte(), |mmu, cpu| {
-            self.run(op, ignored, mmu, cpu);
+            match op {
+                // Whatever it answers before its last step, that one is asked with all that was read.
+                Op::Leave => left = reenter::leave(mmu, cpu),
+                Op::Back => left.iter().for_each(|left| reenter::back(mmu, cpu, *left)),
+                _ => self.run(op, ignored, mmu, cpu),
+            }
         });
+        if over && op == Op::Leave {
+            let own = &mut world.tasks[task];
+            own.left = left.map(|left| (left, own.depth, own.pauses));
+            if own.left.is_some() {
+                (own.depth, own.pauses) = (0, 0);
+            }
+        }
         match in_handler {
             true => world.tasks[task].irq = Some(frame),
             false => world.tasks[task].main = frame,
@@ -364,10 +386,6 @@ impl Setup {
         }
         if over {
             self.op_over(world, task, core, op);
-        }
-        let other = 1 - task;
-        if world.tasks[other] != before.tasks[other] {
-            world.wrong |= wrong::OTHERS_STATE;
         }
     }
 
@@ -395,6 +413,7 @@ impl Setup {
                 mmu.owe(cpu);
             }
             (Op::Use(entry), _) => cpu.effect(Effect::Use(entry)),
+            (Op::Leave | Op::Back, _) => unreachable!("not an operation of a handler or mutant"),
             (Op::IrqEnter, _) => mmu.irq_enter(),
             (Op::IrqExit, _) => mmu.irq_exit(),
         }
@@ -420,7 +439,8 @@ impl Setup {
                 let own = &mut world.tasks[task];
                 own.pairs_in_op += 1;
                 // A pair that pays nothing is the second of two that should have been one.
-                let idle = matches!(op, Op::Call(_)) && !pays && !self.shared();
+                let idle =
+                    matches!(op, Op::Call(_) | Op::Leave | Op::Back) && !pays && !self.shared();
                 if own.pairs_in_op > 1 || idle {
                     world.wrong |= wrong::PAID_TWICE;
                 }
@@ -464,7 +484,7 @@ impl Setup {
         let own = &mut world.tasks[task];
         own.pairs_in_op = 0;
         if in_handler {
-            if op == Op::IrqExit {
+            if frame_is_over(self.handler, own.irq) {
                 own.irq = None;
             }
             return;
@@ -474,6 +494,11 @@ impl Setup {
             Op::Call(Call::Disable) => own.depth -= 1,
             Op::Call(Call::Pause) => own.pauses += 1,
             Op::Call(Call::Resume) => own.pauses -= 1,
+            Op::Back => {
+                if let Some((_, depth, pauses)) = own.left.take() {
+                    (own.depth, own.pauses) = (own.depth + depth, pauses);
+                }
+            }
             _ => {}
         }
         let [live, count, pause_count, pending] = match self.shared() {
@@ -485,8 +510,9 @@ impl Setup {
         if owed && pending == 0 {
             world.wrong |= wrong::DEBT_LOST;
         }
-        let exit = matches!(op, Op::Call(Call::Disable | Call::Pause));
-        let inner_pays_nothing = self.policy == Policy::Reenter && own.depth > 0;
+        let exit = matches!(op, Op::Call(Call::Disable | Call::Pause) | Op::Leave);
+        let inner_pays_nothing =
+            self.policy == Policy::Reenter && own.depth > 0 && op == Op::Call(Call::Disable);
         if exit && owed && !inner_pays_nothing {
             world.wrong |= wrong::EXIT_WITHOUT_PAYING;
         }
@@ -500,6 +526,10 @@ impl Setup {
             world.wrong |= wrong::HOOKS_UNBALANCED;
         }
     }
+}
+
+fn frame_is_over(program: &[Op], frame: Option<Frame>) -> bool {
+    frame.is_none_or(|frame| usize::from(frame.op) >= program.len())
 }
 
 impl World {

@@ -1,0 +1,314 @@
+//! Misuse and leaks: what is reported, and what is left of the state.
+
+mod common;
+
+use common::{Core, with};
+use lazy_mmu::{Call, Hook, Leak, Misuse, Policy, PolicyInUse, State, TaskMmu};
+
+fn if_warnings(misuse: &[Misuse]) -> Vec<Misuse> {
+    match cfg!(feature = "warnings") {
+        true => misuse.to_vec(),
+        false => Vec::new(),
+    }
+}
+
+#[test]
+fn a_section_in_a_callee_of_a_paused_stretch() {
+    for (policy, reported) in [
+        (
+            Policy::Seed,
+            if_warnings(&[Misuse::EnableWhilePaused, Misuse::DisableWhilePaused]),
+        ),
+        (Policy::Linux7, Vec::new()),
+    ] {
+        let (task, cpu) = with(policy);
+        let callee = || task.section(&cpu, |s| s.owe());
+        task.section(&cpu, |s| {
+            s.owe();
+            s.pause(callee);
+        });
+        assert_eq!(cpu.take_misuse(), reported, "{policy}");
+        assert_eq!(
+            cpu.pairs.get(),
+            2,
+            "{policy}: one for the pause, one at once"
+        );
+        assert_eq!(task.end_of_task(&cpu), Ok(()), "{policy}");
+    }
+}
+
+#[test]
+fn the_same_calls_unbalance_the_nesting_contract() {
+    let (task, cpu) = with(Policy::Linux7);
+    for call in [Call::Pause, Call::Enable, Call::Resume, Call::Disable] {
+        task.call(call, &cpu);
+    }
+    assert_eq!(cpu.take_misuse(), if_warnings(&[Misuse::DisableWraps]));
+    assert_eq!(task.state().count, 255);
+}
+
+#[test]
+fn a_bug_that_returns_changes_nothing() {
+    for policy in [Policy::Seed, Policy::Reenter] {
+        let task = TaskMmu::new(policy);
+        let cpu = Core {
+            bugs_return: true,
+            ..Core::default()
+        };
+        task.lazy_mmu_mode_disable(&cpu);
+        (0..255).for_each(|_| task.lazy_mmu_mode_enable(&cpu));
+        let full = task.state();
+        task.lazy_mmu_mode_enable(&cpu);
+        assert_eq!(
+            cpu.take_misuse(),
+            [Misuse::NotOpen, Misuse::TooDeep],
+            "{policy}"
+        );
+        assert_eq!((full.count, task.state()), (255, full), "{policy}");
+    }
+}
+
+#[test]
+#[should_panic = "stopped: lazy_mmu_mode_disable: no section is open"]
+fn a_bug_stops_with_or_without_warnings() {
+    let (task, cpu) = with(Policy::Seed);
+    task.lazy_mmu_mode_disable(&cpu);
+}
+
+#[test]
+fn a_forgotten_section_is_reported_and_paid() {
+    for policy in [Policy::Flat, Policy::Reenter, Policy::Seed, Policy::Linux7] {
+        let (task, cpu) = with(policy);
+        std::mem::forget(task.enter(&cpu));
+        task.owe(&cpu);
+        let ended_in = task.state();
+        assert!(ended_in.pending && ended_in.enabled);
+        let leak = task.end_of_task(&cpu).unwrap_err();
+        assert_eq!(leak, Leak(ended_in), "{policy}");
+        assert!(
+            leak.to_string().contains("inside a lazy MMU section")
+                && leak.to_string().contains(" pending"),
+            "{leak}"
+        );
+        assert_eq!((cpu.pairs.get(), task.is_pending()), (1, false), "{policy}");
+        assert_eq!(task.end_of_task(&cpu), Ok(()), "{policy}: as new");
+    }
+}
+
+#[test]
+fn a_pause_that_is_never_resumed_is_reported() {
+    for policy in [Policy::Seed, Policy::Linux7] {
+        let (task, cpu) = with(policy);
+        std::mem::forget(task.enter(&cpu));
+        task.lazy_mmu_mode_pause(&cpu);
+        let Leak(State { count, enabled, .. }) = task.end_of_task(&cpu).unwrap_err();
+        assert_eq!((count, enabled), (1, false), "{policy}");
+    }
+    let (task, cpu) = with(Policy::Linux7);
+    task.lazy_mmu_mode_pause(&cpu);
+    assert_eq!(task.end_of_task(&cpu).unwrap_err().0.pause_count, 1);
+}
+
+/// No section is open, yet something is pending: both ways to get there are misuse.
+#[test]
+fn a_debt_without_a_section_is_reported_and_paid() {
+    // 256 sections: the nesting contract's count has wrapped.
+    let (wrapped, cpu) = with(Policy::Linux7);
+    wrapped.lazy_mmu_mode_enable(&cpu);
+    wrapped.owe(&cpu);
+    (1..256).for_each(|_| wrapped.lazy_mmu_mode_enable(&cpu));
+    assert_eq!(cpu.take_misuse(), if_warnings(&[Misuse::EnableWraps]));
+    // A handler that ends the section of the task beneath it, whose debt it must not touch.
+    let (ended, _) = with(Policy::Seed);
+    ended.lazy_mmu_mode_enable(&cpu);
+    ended.owe(&cpu);
+    ended.irq_enter();
+    ended.lazy_mmu_mode_disable(&cpu);
+    ended.irq_exit();
+    for task in [wrapped, ended] {
+        let state = task.state();
+        assert_eq!(
+            (state.count, state.enabled, state.pending),
+            (0, false, true)
+        );
+        assert_eq!(task.set_policy(Policy::Eager), Err(PolicyInUse(state)));
+        assert_eq!(task.end_of_task(&cpu), Err(Leak(state)));
+        assert!(!task.is_pending());
+    }
+    assert_eq!(cpu.pairs.get(), 2);
+}
+
+#[test]
+fn a_section_that_could_not_be_counted_takes_nothing_away() {
+    for policy in [Policy::Seed, Policy::Reenter] {
+        let task = TaskMmu::new(policy);
+        let cpu = Core {
+            bugs_return: true,
+            ..Core::default()
+        };
+        (0..254).for_each(|_| task.lazy_mmu_mode_enable(&cpu));
+        task.section(&cpu, |s| {
+            let full = task.state();
+            assert_eq!(full.count, 255);
+            s.owe();
+            let first = s.unpublished(1);
+            assert_eq!((s.settle(first), task.state()), (1, full), "{policy}");
+            assert_eq!(s.publish(|s| s.unpublished(2)), 2);
+            assert_eq!((task.state(), cpu.pairs.get()), (full, 1), "{policy}");
+        });
+        assert_eq!(task.state().count, 254, "{policy}");
+        assert_eq!(cpu.take_misuse(), [Misuse::TooDeep; 2], "{policy}");
+    }
+}
+
+/// A kernel whose batching lives behind the hook hears of the end, with the mode off.
+#[test]
+fn a_leak_runs_the_leave_hook_once() {
+    for policy in [Policy::Flat, Policy::Reenter, Policy::Seed, Policy::Linux7] {
+        for in_interrupt in [false, true] {
+            let (task, cpu) = with(policy);
+            task.lazy_mmu_mode_enable(&cpu);
+            task.owe(&cpu);
+            if in_interrupt {
+                task.irq_enter();
+            }
+            let leak = task.end_of_task(&cpu).unwrap_err();
+            assert_eq!(leak.0.in_interrupt, in_interrupt);
+            assert_eq!(cpu.hooks.take(), [Hook::Enter, Hook::Leave], "{policy}");
+            assert_eq!(cpu.pairs.get(), 1, "{policy} {in_interrupt}");
+            assert_eq!(task.state(), TaskMmu::new(policy).state(), "as new");
+            assert_eq!(task.end_of_task(&cpu), Ok(()), "{policy}: as new");
+        }
+        // Paused: left already.
+        let (task, cpu) = with(policy);
+        task.lazy_mmu_mode_enable(&cpu);
+        task.lazy_mmu_mode_pause(&cpu);
+        cpu.hooks.take();
+        assert_eq!(task.end_of_task(&cpu).is_err(), policy != Policy::Flat);
+        assert_eq!(cpu.hooks.take(), [], "{policy}");
+        assert_eq!(task.state(), TaskMmu::new(policy).state(), "as new");
+    }
+}
+
+#[test]
+fn a_leak_beneath_a_reentry_is_a_leak() {
+    for policy in [Policy::Reenter, Policy::Seed, Policy::Linux7] {
+        let (task, cpu) = with(policy);
+        task.section(&cpu, |_| {
+            task.reenter(&cpu, || std::mem::forget(task.enter(&cpu)));
+            assert_eq!((task.state().count, task.in_lazy_mmu_mode()), (2, true));
+        });
+        let Leak(State { count, .. }) = task.end_of_task(&cpu).unwrap_err();
+        assert_eq!(count, 1, "{policy}");
+    }
+    // Beneath a paused section the mode is off again, and what the leak had noted is paid.
+    let (task, cpu) = with(Policy::Reenter);
+    task.section(&cpu, |s| {
+        s.pause(|| {
+            task.reenter(&cpu, || {
+                std::mem::forget(task.enter(&cpu));
+                task.owe(&cpu);
+            });
+            assert!(!task.in_lazy_mmu_mode() && !task.is_pending());
+            task.reenter(&cpu, || ());
+            assert!(!task.in_lazy_mmu_mode(), "paused is paused");
+        });
+    });
+    assert_eq!((task.state().count, cpu.pairs.get()), (1, 1));
+}
+
+#[test]
+fn what_a_pause_in_a_paused_stretch_does_to_the_exclusive_contract() {
+    let (task, cpu) = with(Policy::Seed);
+    task.section(&cpu, |s| {
+        s.pause(|| {
+            task.section(&cpu, |inner| inner.pause(|| ()));
+            assert!(task.in_lazy_mmu_mode(), "as the documentation says");
+            task.owe(&cpu);
+            assert!(task.is_pending(), "noted, not lost");
+        });
+    });
+    assert_eq!((task.is_pending(), cpu.pairs.get()), (false, 1));
+    let expected = [
+        Misuse::EnableWhilePaused,
+        Misuse::PauseOutside,
+        Misuse::ResumeUnpaused,
+    ];
+    assert_eq!(cpu.take_misuse(), if_warnings(&expected));
+}
+
+#[test]
+fn a_misuse_names_its_call_and_says_what_to_do() {
+    let all = [
+        (Misuse::TooDeep, Call::Enable, true),
+        (Misuse::NotOpen, Call::Disable, true),
+        (Misuse::EnableWhilePaused, Call::Enable, false),
+        (Misuse::DisableWhilePaused, Call::Disable, false),
+        (Misuse::PauseOutside, Call::Pause, false),
+        (Misuse::ResumeUnpaused, Call::Resume, false),
+        (Misuse::EnableWraps, Call::Enable, false),
+        (Misuse::DisableWraps, Call::Disable, false),
+        (Misuse::PauseWraps, Call::Pause, false),
+        (Misuse::ResumeWraps, Call::Resume, false),
+    ];
+    for (misuse, call, is_bug) in all {
+        assert_eq!((misuse.call(), misuse.is_bug()), (call, is_bug));
+        let text = misuse.to_string();
+        assert!(text.starts_with(&format!("{call}: ")), "{text}");
+    }
+}
+
+#[test]
+fn a_state_is_shown_as_it_is() {
+    let (task, cpu) = with(Policy::Linux7);
+    task.lazy_mmu_mode_enable(&cpu);
+    task.lazy_mmu_mode_pause(&cpu);
+    task.lazy_mmu_mode_pause(&cpu);
+    task.lazy_mmu_mode_pause(&cpu);
+    assert_eq!(task.state().to_string(), "count=1 pause_count=3 enabled=0");
+    let leak = |policy, made: &dyn Fn(&TaskMmu, &Core)| {
+        let (task, cpu) = with(policy);
+        made(&task, &cpu);
+        let refused = task.set_policy(policy).unwrap_err().to_string();
+        let leak = task.end_of_task(&cpu).unwrap_err().to_string();
+        let state = leak.split_once(", ").unwrap().1.split_once(')').unwrap().0;
+        assert!(refused.ends_with(state), "{refused} / {leak}");
+        leak
+    };
+    assert_eq!(
+        leak(Policy::Seed, &|task, _| task.irq_enter()),
+        "the task ended in an interrupt handler (seed, count=0 enabled=0 in_interrupt): look for a handler \
+         without its irq_exit"
+    );
+    assert_eq!(
+        leak(Policy::Linux7, &|task, cpu| task.lazy_mmu_mode_pause(cpu)),
+        "the task ended inside a pause (linux7, count=0 pause_count=1 enabled=0): look for a pause without its \
+         resume"
+    );
+    assert_eq!(
+        leak(Policy::Seed, &|task, cpu| {
+            task.lazy_mmu_mode_enable(cpu);
+            task.owe(cpu);
+        }),
+        "the task ended inside a lazy MMU section (seed, count=1 enabled=1 pending): look for a guard that was \
+         forgotten, or an exit taken inside the section"
+    );
+    let unbalanced = leak(Policy::Seed, &|task, cpu| {
+        task.lazy_mmu_mode_enable(cpu);
+        task.owe(cpu);
+        task.irq_enter();
+        task.lazy_mmu_mode_disable(cpu);
+        task.irq_exit();
+    });
+    assert!(unbalanced.contains("outside of a section with a barrier pending (seed, count=0"));
+}
+
+/// With the feature `warnings` and without it: the one reports, the other does the same and says nothing.
+#[test]
+fn warnings_are_what_the_feature_says() {
+    let (task, cpu) = with(Policy::Seed);
+    task.lazy_mmu_mode_pause(&cpu);
+    task.lazy_mmu_mode_resume(&cpu);
+    let reported = cpu.take_misuse().len();
+    assert_eq!(reported, if cfg!(feature = "warnings") { 2 } else { 0 });
+}
