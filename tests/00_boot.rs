@@ -21,6 +21,7 @@ use lazy_mmu_kernel::exit::Verdict;
 use lazy_mmu_kernel::machine::Gic;
 use lazy_mmu_kernel::mem::{frames, layout};
 use lazy_mmu_kernel::{Boot, println};
+use stage1_paging::Va;
 
 lazy_mmu_kernel::entry!(main);
 
@@ -58,7 +59,10 @@ fn main(boot: &Boot) -> Verdict {
     let here = &raw const local as u64;
     let image = layout::image();
     ensure!(
-        (image.stack.raw()..image.end.raw()).contains(&here),
+        image
+            .stack_blocks()
+            .next()
+            .is_some_and(|(start, end)| (start..end).contains(&Va::new(here))),
         "the stack is at {here:#x}"
     );
 

@@ -50,9 +50,23 @@ fn main(_: &Boot) -> Verdict {
         "{:?}",
         translate::write(image.start)
     );
+    let mut stacks = 0;
+    for (start, end) in image.stack_blocks() {
+        stacks += 1;
+        let guard = Va::new(start.raw() - 8);
+        ensure!(
+            is_translation(probe::read_u64(guard)),
+            "{guard}: the guard below a stack is mapped"
+        );
+        let top = Va::new(end.raw() - 8);
+        ensure!(
+            probe::read_u64(top).is_ok(),
+            "{top}: the top of a stack is not"
+        );
+    }
     ensure!(
-        is_translation(probe::read_u64(image.guard)),
-        "the boot stack's guard is mapped"
+        stacks == 9,
+        "the boot stack and eight to report on, not {stacks}"
     );
 
     // A frame of one's own: what is stored is loaded, byte and word, and AT names the frame.

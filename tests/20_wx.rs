@@ -9,7 +9,7 @@
 mod common;
 
 use common::ensure;
-use lazy_mmu_kernel::arch::probe;
+use lazy_mmu_kernel::arch::{probe, registers};
 use lazy_mmu_kernel::exit::Verdict;
 use lazy_mmu_kernel::mem::{self, frames, layout};
 use lazy_mmu_kernel::traps::FaultKind;
@@ -19,6 +19,7 @@ use stage1_paging::{Access, Half, Pages, Va};
 lazy_mmu_kernel::entry!(main);
 
 fn main(boot: &Boot) -> Verdict {
+    ensure!(registers::is_wxn(), "SCTLR_EL1.WXN is clear");
     let image = layout::image();
     let (mut mappings, mut executable, mut blocks) = (0_u64, 0_u64, 0_u64);
     let Ok(all) = mem::kernel_space().mappings(Pages::whole(Half::Upper)) else {

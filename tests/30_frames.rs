@@ -93,8 +93,14 @@ fn batch(debug: bool) -> Verdict {
     let taken = take();
     ensure!(taken.len() as u64 == COUNT, "{}", taken.len());
     let before = counts.tally();
+    let sections = task::current().stats.figures().sections;
     frames::free_all(taken);
     let together = counts.tally() - before;
+    let sections = task::current().stats.figures().sections - sections;
+    ensure!(
+        sections == u64::from(debug),
+        "{sections} sections to free a batch, debug={debug}"
+    );
     let taken = take();
     let before = counts.tally();
     taken.into_iter().for_each(frames::free);

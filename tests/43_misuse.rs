@@ -38,6 +38,8 @@ fn main(_: &Boot) -> Verdict {
     // The nesting contract does not.
     ensure!(task.mmu.set_policy(Policy::Linux7).is_ok(), "idle");
     println!("silent from here");
+    let said = mode::warnings();
+    ensure!(said >= 4, "{said} warnings under the exclusive contract");
     mode::lazy_mmu_mode_enable();
     mode::lazy_mmu_mode_pause();
     let Some(frame) = frames::alloc() else {
@@ -48,5 +50,9 @@ fn main(_: &Boot) -> Verdict {
     mode::lazy_mmu_mode_resume();
     mode::lazy_mmu_mode_disable();
     ensure!(task.mmu.state().count == 0, "{}", task.mmu.state());
+    ensure!(
+        mode::warnings() == said,
+        "the nesting contract warns of what it allows"
+    );
     Verdict::Good
 }

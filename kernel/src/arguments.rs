@@ -4,11 +4,12 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::RangeInclusive;
 use core::str::FromStr;
 
 use lazy_mmu::Policy;
 
+#[cfg(feature = "planted")]
+use crate::planted;
 use crate::task::MAX_TASKS;
 use crate::workloads::Run;
 
@@ -37,7 +38,10 @@ pub struct Arguments {
     pub poison: bool,
     /// `check=`: the rules of page-table maintenance are asked at every event.
     pub check: bool,
-    /// `trace=`: the arch primitives record events, and the last ones are printed after each row.
+    /// `plant=`: the mistake that is made on purpose.
+    #[cfg(feature = "planted")]
+    pub plant: planted::Bug,
+    /// `trace=`: the arch primitives record events, and the last ones are printed when something fails.
     pub trace: bool,
 }
 
@@ -66,6 +70,8 @@ impl Default for Arguments {
             poison: false,
             check: false,
             trace: false,
+            #[cfg(feature = "planted")]
+            plant: planted::Bug::None,
         }
     }
 }
@@ -105,104 +111,90 @@ impl Arguments {
             pages: DEFAULT_PAGES.min(pages_max),
             ..Self::default()
         };
-        let mut k_given = false;
+        let mut keys: Vec<&str> = Vec::new();
         for word in line.split_ascii_whitespace() {
-            let error = |wrong, allowed| ArgumentError {
+            let error = |Wrong(wrong, allowed)| ArgumentError {
                 word: word.to_string(),
                 wrong,
                 allowed,
             };
             let (key, value) = word
                 .split_once('=')
-                .ok_or_else(|| error("not of the form key=value", KEYS.to_string()))?;
-            match key {
-                "run" => {
-                    arguments.runs = list(value, &Run::ALL, &Run::OF_TASKS)
-                        .ok_or_else(|| error("no such run", names(&Run::ALL, &Run::OF_TASKS)))?
-                }
-                "policy" => {
-                    arguments.policies = list(value, &Policy::ALL, &[])
-                        .ok_or_else(|| error("no such policy", names(&Policy::ALL, &[])))?;
-                }
-                "pages" => {
-                    arguments.pages = number(value, 1..=pages_max)
-                        .map_err(|allowed| error("not a number in range", allowed))?
-                }
-                "k" => {
-                    // Its upper bound is `pages`, which may come later on the line: checked below.
-                    arguments.k = number(value, 1..=usize::MAX)
-                        .map_err(|_| error("not a number in range", k_range(arguments.pages)))?;
-                    k_given = true;
-                }
-                "tasks" => {
-                    arguments.tasks = number(value, 1..=TASKS_MAX)
-                        .map_err(|_| error("not a number in range", range(1, TASKS_MAX)))?
-                }
-                "seconds" => {
-                    arguments.seconds = number(value, 0..=SECONDS_MAX)
-                        .map_err(|_| error("not a number in range", range(0, SECONDS_MAX)))?
-                        as u64
-                }
-                "seed" => {
-                    arguments.seed = u64::from_str(value)
-                        .map_err(|_| error("not a number", "0 to 2^64 - 1".to_string()))?
-                }
-                "debug" => {
-                    arguments.debug =
-                        switch(value).ok_or_else(|| error("not a switch", "on off".to_string()))?
-                }
-                "poison" => {
-                    arguments.poison =
-                        switch(value).ok_or_else(|| error("not a switch", "on off".to_string()))?
-                }
-                "check" => {
-                    arguments.check =
-                        switch(value).ok_or_else(|| error("not a switch", "on off".to_string()))?
-                }
-                "trace" => {
-                    arguments.trace =
-                        switch(value).ok_or_else(|| error("not a switch", "on off".to_string()))?
-                }
-                _ => return Err(error("no such key", KEYS.to_string())),
+                .ok_or_else(|| error(Wrong("not of the form key=value", KEYS.to_string())))?;
+            if keys.contains(&key) {
+                return Err(error(Wrong("given twice", "each key once".to_string())));
             }
+            keys.push(key);
+            arguments.set(key, value, pages_max).map_err(error)?;
         }
-        if !k_given {
+        // The bound of `k` is `pages`, which may come later on the line.
+        if !keys.contains(&"k") {
             arguments.k = DEFAULT_K.min(arguments.pages);
         } else if arguments.k > arguments.pages {
             return Err(ArgumentError {
                 word: alloc::format!("k={}", arguments.k),
                 wrong: "more than pages=",
-                allowed: k_range(arguments.pages),
+                allowed: range(1, arguments.pages),
             });
         }
         Ok(arguments)
     }
+
+    fn set(&mut self, key: &str, value: &str, pages_max: usize) -> Result<(), Wrong> {
+        match key {
+            "run" => {
+                self.runs = list(value, &Run::ALL, &Run::OF_TASKS)
+                    .ok_or_else(|| Wrong("no such run", names(&Run::ALL, &Run::OF_TASKS)))?;
+            }
+            "policy" => {
+                self.policies = list(value, &Policy::ALL, &[])
+                    .ok_or_else(|| Wrong("no such policy", names(&Policy::ALL, &[])))?;
+            }
+            // At most a quarter of RAM's frames: a workload takes up to two for a page, and tables.
+            "pages" => self.pages = number(value, 1, pages_max)?,
+            "k" => self.k = number(value, 1, self.pages.max(pages_max))?,
+            "tasks" => self.tasks = number(value, 1, TASKS_MAX)?,
+            "seconds" => self.seconds = number(value, 0, SECONDS_MAX)? as u64,
+            "seed" => {
+                self.seed = u64::from_str(value)
+                    .map_err(|_| Wrong("not a number", "0 to 2^64 - 1".to_string()))?;
+            }
+            "debug" => self.debug = switch(value)?,
+            "poison" => self.poison = switch(value)?,
+            "check" => self.check = switch(value)?,
+            "trace" => self.trace = switch(value)?,
+            #[cfg(feature = "planted")]
+            "plant" => {
+                let named = planted::NAMES.iter().find(|(name, _)| *name == value);
+                let (_, bug) =
+                    named.ok_or_else(|| Wrong("no such mistake", "see planted.rs".to_string()))?;
+                self.plant = *bug;
+            }
+            _ => return Err(Wrong("no such key", KEYS.to_string())),
+        }
+        Ok(())
+    }
 }
 
-fn k_range(pages: usize) -> String {
-    alloc::format!("1 to {pages} (pages=)")
-}
+/// What is wrong with a value, and what is allowed.
+struct Wrong(&'static str, String);
 
 fn range(least: usize, most: usize) -> String {
     alloc::format!("{least} to {most}")
 }
 
-fn number(value: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
+fn number(value: &str, least: usize, most: usize) -> Result<usize, Wrong> {
     match usize::from_str(value) {
-        Ok(number) if range.contains(&number) => Ok(number),
-        _ => Err(alloc::format!(
-            "{} to {} (a quarter of the free frames)",
-            range.start(),
-            range.end()
-        )),
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        _ => Err(Wrong("not a number in range", range(least, most))),
     }
 }
 
-fn switch(value: &str) -> Option<bool> {
+fn switch(value: &str) -> Result<bool, Wrong> {
     match value {
-        "on" => Some(true),
-        "off" => Some(false),
-        _ => None,
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(Wrong("not a switch", "on off".to_string())),
     }
 }
 

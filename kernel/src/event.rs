@@ -7,7 +7,7 @@
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::arch::registers;
-use crate::task;
+use crate::{println, task};
 
 /// What happened. The comment gives the meaning of the words `a`, `b` and `c`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,7 +18,7 @@ pub enum Kind {
     DsbIsh,       // –
     Isb,          // –
     DmbIshst,     // –
-    Tlbi,         // a: first operand, b: how many, c: reach of each in pages (u64::MAX: all)
+    Tlbi,         // a: first operand, b: how many, c: operation << 56 | step of the operand
     Store,        /* a: first virtual address, b: first slot's physical address, c: number of
                    * descriptors stored */
     Link,        // a: virtual address, b: slot's physical address, c: the new table's
@@ -130,6 +130,25 @@ impl Ring {
                 c,
             })
         })
+    }
+}
+
+impl Ring {
+    /// Prints the last events of this core, for a check that failed.
+    pub fn print_last(&self) {
+        println!("the last events of core {}:", task::core().index);
+        for Event {
+            sequence,
+            kind,
+            task,
+            a,
+            b,
+            c,
+            ..
+        } in self.last(32)
+        {
+            println!("  {sequence:>8} task {task}: {kind:?} {a:#x} {b:#x} {c:#x}");
+        }
     }
 }
 

@@ -33,6 +33,7 @@ pub mod irq;
 pub mod machine;
 pub mod mem;
 pub mod mode;
+pub mod planted;
 pub mod replay;
 pub mod report;
 pub mod sched;
@@ -117,14 +118,24 @@ unsafe extern "C" fn kernel_entry(tree: u64) -> ! {
 unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
     // SAFETY: the early tables are in use, which map the device tree's place; nothing writes to RAM
     // before it has been read.
-    let machine =
-        unsafe { read_tree(tree) }.map_err(|error| cannot_run(format_args!("{error}")))?;
-    if let Some(uart) = machine.uart {
+    let (tree, at) =
+        unsafe { find_tree(tree) }.map_err(|error| cannot_run(format_args!("{error}")))?;
+    if let Some(uart) = machine::console(tree) {
         // SAFETY: 1. From the device tree; the early tables map the first GiB of devices, and the
         // kernel's map this one. 2. The console's alone.
         unsafe { console::init(uart.start) };
     }
-    registers_promise().map_err(|error| cannot_run(format_args!("{error}")))?;
+    // A report can be made from here on.
+    arch::registers::unmask_errors();
+    let machine = Machine::from_tree(tree, at).map_err(|error| match error {
+        TreeError::CommandLine => {
+            println!("bad argument: {error}");
+            Verdict::BadArguments
+        }
+        error => cannot_run(format_args!("{error}")),
+    })?;
+    arch::registers::check_walk_attributes()
+        .map_err(|error| cannot_run(format_args!("{error}")))?;
     // SAFETY: once, on the early tables, first of all users of RAM.
     let plan =
         unsafe { mem::Plan::carry_out(&machine, Arguments::ask_for_check(machine.command_line())) }
@@ -152,10 +163,6 @@ unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
     })
 }
 
-fn registers_promise() -> Result<(), &'static str> {
-    arch::registers::check_walk_attributes()
-}
-
 fn cannot_run(why: core::fmt::Arguments<'_>) -> Verdict {
     println!("this machine cannot run the kernel: {why}");
     Verdict::CannotRun
@@ -163,7 +170,7 @@ fn cannot_run(why: core::fmt::Arguments<'_>) -> Verdict {
 
 /// # Safety
 /// The device tree's place is mapped and not written to.
-unsafe fn read_tree(passed: u64) -> Result<Machine, TreeError> {
+unsafe fn find_tree(passed: u64) -> Result<(Fdt<'static>, Pa), TreeError> {
     // QEMU passes no address to an ELF image; it puts the tree at the start of RAM.
     let at = Pa::new(if passed == 0 { RAM_BASE } else { passed }).ok_or(TreeError::Malformed)?;
     let reachable = RAM_BASE..RAM_BASE + lazy_mmu_boot::EARLY_WINDOW;
@@ -174,5 +181,5 @@ unsafe fn read_tree(passed: u64) -> Result<Machine, TreeError> {
     // SAFETY: the caller's promise for the start of it; a tree that claims to be longer than the
     // window is one that QEMU did not make, and is checked to parse before it is used.
     let tree = unsafe { Fdt::from_raw(data) }.map_err(|_| TreeError::Malformed)?;
-    Machine::from_tree(tree, at)
+    Ok((tree, at))
 }

@@ -107,7 +107,7 @@ impl fmt::Display for TreeError {
             TreeError::NoMemory => "the device tree names no RAM",
             TreeError::NoCores => "the device tree names no cores",
             TreeError::CommandLine => {
-                "the command line is not UTF-8, or longer than 1024 bytes: shorten -append"
+                "the command line is not UTF-8, or longer; allowed: 1024 bytes"
             }
         })
     }
@@ -194,7 +194,8 @@ fn cores(tree: Fdt<'_>) -> Result<([u64; MAX_CORES], usize, usize), TreeError> {
     }
 }
 
-fn console(tree: Fdt<'_>) -> Option<Region> {
+/// The registers of the console, which is wanted before the rest is read: to say what is wrong with it.
+pub fn console(tree: Fdt<'_>) -> Option<Region> {
     let chosen = tree.chosen()?;
     let path = chosen.stdout_path().ok()??;
     let node = tree.find_node(path.split(':').next()?)?;

@@ -10,12 +10,14 @@ use alloc::vec::Vec;
 use lazy_mmu_kernel::exit::Verdict;
 use lazy_mmu_kernel::mem::frames;
 use lazy_mmu_kernel::workloads::{self, Crowd, Failure, Row, Run, Size};
-use lazy_mmu_kernel::{Boot, println, report};
+use lazy_mmu_kernel::{Boot, println, report, task};
 
 lazy_mmu_kernel::entry!(main);
 
 fn main(boot: &Boot) -> Verdict {
     describe(boot);
+    #[cfg(feature = "planted")]
+    lazy_mmu_kernel::planted::plant(boot.arguments.plant);
     match run_all(boot) {
         Ok(rows) => {
             if !rows.is_empty() {
@@ -32,6 +34,9 @@ fn main(boot: &Boot) -> Verdict {
         }
         Err(failure) => {
             println!("FAILED {failure}");
+            if boot.arguments.trace {
+                task::core().events.print_last();
+            }
             Verdict::Failed
         }
     }

@@ -11,6 +11,7 @@ use mmu_check::event::Contract;
 
 use crate::arch::barrier;
 use crate::event::{self, Kind};
+use crate::planted::{self, Bug};
 use crate::{check, println, replay, task};
 
 /// Warnings are no news: see [`expect_warnings`].
@@ -36,6 +37,9 @@ impl Cpu for ThisCpu {
     #[unsafe(link_section = ".text.forced.calls")]
     #[inline(never)]
     fn publish(&self) {
+        if planted::is(Bug::InnerExitPaysNothing) && in_lazy_mmu_mode() {
+            return;
+        }
         barrier::publish();
     }
 
@@ -54,7 +58,10 @@ impl Cpu for ThisCpu {
             Hook::Flush => 2,
         };
         event::record(Kind::Hook, number.into(), 0, 0);
-        task::current().last_hook.store(1 + number, Relaxed);
+        let wrong = u8::from(planted::is(Bug::HookWrong));
+        task::current()
+            .last_hook
+            .store(1 + (number ^ wrong), Relaxed);
     }
 }
 
@@ -153,5 +160,7 @@ pub fn reenter<R>(work: impl FnOnce() -> R) -> R {
 pub fn owe() {
     event::record(Kind::Owe, 0, 0, 0);
     replay::record(replay::Step::Owe);
-    task::current().mmu.owe(&ThisCpu);
+    if !planted::is(Bug::OweLost) {
+        task::current().mmu.owe(&ThisCpu);
+    }
 }

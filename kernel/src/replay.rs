@@ -74,7 +74,7 @@ impl Table {
                 }
             }
             Step::Call(Call::Disable) => {
-                self.depth -= 1;
+                self.depth = one_less(self.depth);
                 match self.policy {
                     Policy::Eager => {}
                     Policy::Flat => {
@@ -100,6 +100,15 @@ impl Table {
             Step::ReenterBegin | Step::ReenterEnd => {}
             Step::Call(Call::Pause | Call::Resume) => unreachable!("no workload pauses the mode"),
         }
+    }
+}
+
+/// # Panics
+/// At 0: a recording that is not balanced would be predicted wrongly.
+fn one_less(depth: u32) -> u32 {
+    match depth.checked_sub(1) {
+        Some(depth) => depth,
+        None => panic!("a recording ends a section that it did not begin"),
     }
 }
 
@@ -165,7 +174,7 @@ impl Gathering {
                 self.shape.depth = self.shape.depth.max(self.depth);
             }
             Step::Call(Call::Disable) => {
-                self.depth -= 1;
+                self.depth = one_less(self.depth);
                 match self.depth {
                     0 => self.outer_ends(),
                     1 => self.inner_ends(),

@@ -1,6 +1,8 @@
-//! Checks traces, or standard input: `cargo run --release -p mmu-check --example check_trace -- FILE...`
+//! Checks traces, or standard input: `cargo run --release -p mmu-check --example check_trace --
+//! FILE...`
 //!
-//! Prints every violation and what there was to check. Ends with 0 if there is none, 1 if there are, 2 if a trace cannot be read.
+//! Prints every violation and what there was to check. Ends with 0 if there is none, 1 if there
+//! are, 2 if a trace cannot be read.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};

@@ -1,4 +1,5 @@
-//! What the rules had to look at. A run that breaks no rule because nothing happened proves nothing.
+//! What the rules had to look at. A run that breaks no rule because nothing happened proves
+//! nothing.
 
 use core::fmt;
 

@@ -24,8 +24,8 @@ impl Desc {
         self.level < 3 && self.bits & 0b11 == 0b11
     }
 
-    /// A TLB or a walk cache may hold what is made of it: a table, or a leaf whose access flag is set. "Invalid or
-    /// AF = 0" is never held (Arm ARM D8.14.1).
+    /// A TLB or a walk cache may hold what is made of it: a table, or a leaf whose access flag is
+    /// set. "Invalid or AF = 0" is never held (Arm ARM D8, what a TLB may hold).
     pub fn is_cacheable(self) -> bool {
         self.is_table() || (self.is_leaf() && self.bits & AF != 0)
     }
@@ -66,10 +66,11 @@ impl Desc {
 
 /// Whether storing `new` over `old` needs break-before-make, when both may be held by a TLB.
 ///
-/// Arm ARM D8.16.1 "Using break-before-make when updating translation table entries", and Arm's herd model
-/// (`aarch64bbm.cat`): a change of memory type, shareability or cacheability; of the output address; between table and
-/// block, or another table; of the Contiguous bit; of nG. Of an output address the model excuses one case, both sides read-only
-/// with the same bytes behind them. Bytes are nothing a descriptor shows, so it is not excused here.
+/// Arm ARM D8, break-before-make, and Arm's
+/// herd model (`aarch64bbm.cat`): a change of memory type, shareability or cacheability; of the
+/// output address; between table and block, or another table; of the Contiguous bit; of nG. Of an
+/// output address the model excuses one case, both sides read-only with the same bytes behind them.
+/// Bytes are nothing a descriptor shows, so it is not excused here.
 pub(crate) fn needs_break(old: Desc, new: Desc) -> bool {
     if !old.is_cacheable() || !new.is_cacheable() {
         return false;

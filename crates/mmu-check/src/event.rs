@@ -1,8 +1,10 @@
-//! What the rules are told: everything that page tables, barriers, invalidations and uses have to do with each other.
+//! What the rules are told: everything that page tables, barriers, invalidations and uses have to
+//! do with each other.
 //!
-//! Where an event is recorded matters as much as that it is. What *pays* (a barrier, a TLBI) and what *owes* (a store) is
-//! recorded after it was executed, and what *relies* on a payment (an access, "done", a freed frame, a switch) before it
-//! takes effect. Then two cores' events may interleave in any way without a rule being wrong about it.
+//! Where an event is recorded matters as much as that it is. What *pays* (a barrier, a TLBI) and
+//! what *owes* (a store) is recorded after it was executed, and what *relies* on a payment (an
+//! access, "done", a freed frame, a switch) before it takes effect. Then two cores' events may
+//! interleave in any way without a rule being wrong about it.
 
 use core::fmt;
 use core::str::FromStr;
@@ -12,9 +14,11 @@ use crate::tlbi::Op;
 /// One event. Its [`Display`](fmt::Display) is a line of a trace and its [`FromStr`] reads it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Event {
-    /// Position in the order of all cores, for people: the rules go by the order in which they are told. May wrap.
+    /// Position in the order of all cores, for people: the rules go by the order in which they are
+    /// told. May wrap.
     pub sequence: u32,
-    /// On which core. Cores from [`MAX_CORES`](crate::MAX_CORES) on are refused by the [`Checker`](crate::Checker).
+    /// On which core. Cores from [`MAX_CORES`](crate::MAX_CORES) on are refused by the
+    /// [`Checker`](crate::Checker).
     pub core: u8,
     /// In which task, or on top of which task in an interrupt handler.
     pub task: u16,
@@ -68,11 +72,13 @@ pub enum What {
         /// The task that runs next.
         to: u16,
     },
-    /// An exception was taken, which synchronises the context (SCTLR_EL1.EIS, or before FEAT_ExS always).
+    /// An exception was taken, which synchronises the context (SCTLR_EL1.EIS, or before FEAT_ExS
+    /// always).
     ExceptionEntry,
     /// An exception return was executed, which does as well (SCTLR_EL1.EOS).
     ExceptionReturn,
-    /// An interrupt handler starts on top of the task, so the mode's calls and stores are the handler's.
+    /// An interrupt handler starts on top of the task, so the mode's calls and stores are the
+    /// handler's.
     IrqEnter,
     /// It ends.
     IrqExit,
@@ -94,7 +100,8 @@ pub enum What {
     Call(Call),
     /// The task ends. Before what is left over is cleaned up behind it.
     TaskEnd,
-    /// An invalidation is about to be called complete for these pages: all that this task withdrew from them before is gone.
+    /// An invalidation is about to be called complete for these pages: all that this task withdrew
+    /// from them before is gone.
     Done {
         /// The first address.
         va: u64,
@@ -158,7 +165,8 @@ words! {
 words! {
     /// What a section's end promises.
     Contract {
-        /// Every end, at any depth, and every pause pays (seed, linux7, and the baselines eager and flat).
+        /// Every end, at any depth, and every pause pays (seed, linux7, and the baselines eager and
+        /// flat).
         EveryExit = "every-exit",
         /// Only the outermost end and a pause pay (the baseline reenter).
         OutermostExit = "outermost-exit",
@@ -196,8 +204,8 @@ words! {
     Expect {
         /// It works, and a fault would be a bug.
         Works = "works",
-        /// It works, and a spurious fault is told apart from a real one and retried: how a core uses what another one
-        /// has published.
+        /// It works, and a spurious fault is told apart from a real one and retried: how a core
+        /// uses what another one has published.
         Retries = "retries",
         /// It faults: a probe that something is gone.
         Faults = "faults",
@@ -210,7 +218,8 @@ impl Barrier {
         !matches!(self, Barrier::Ishld)
     }
 
-    /// Whether, as a DSB, it completes TLB invalidations: it must be one for loads and for stores (Arm ARM D8.14.6).
+    /// Whether, as a DSB, it completes TLB invalidations: it must be one for loads and for stores
+    /// (Arm ARM D8, completion of TLB maintenance).
     pub const fn completes_tlbi(self) -> bool {
         matches!(self, Barrier::Ish | Barrier::Nsh | Barrier::Sy)
     }

@@ -5,7 +5,8 @@
 //! | makes a valid descriptor where none was | to be *published* | a DSB of its core; then a context synchronisation of the core that uses it |
 //! | changes or clears one that a TLB may hold | an *invalidation* | a DSB of its core; a TLBI that covers it; a DSB of the core of the TLBI, which then synchronises its context |
 //!
-//! Each step takes the entries that wait for it out of a queue of its core, so an event costs as much as it changes.
+//! Each step takes the entries that wait for it out of a queue of its core, so an event costs as
+//! much as it changes.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -17,9 +18,9 @@ use crate::tlbi::{Cover, Decoded, Target, span_pages};
 /// The most cores.
 pub const MAX_CORES: usize = 8;
 
-/// How many published stores are remembered for cores that have not synchronised since. A core that stays away for longer
-/// (a sleeping one) is given the benefit of the doubt.
-const REMEMBERED: usize = 1 << 14;
+/// How many published stores are remembered for cores that have not synchronised since. A core that
+/// stays away for longer (a sleeping one) is given the benefit of the doubt.
+const REMEMBERED: usize = 1 << 12;
 
 /// Who owes: a task, or an interrupt handler on top of it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -72,8 +73,9 @@ pub(crate) enum Progress {
     Stored,
     /// No walker can; TLBs may hold it.
     Visible,
-    /// A TLBI that covers it was executed by this core.
-    Issued(usize),
+    /// TLBIs that cover it were executed by these cores, a bit each; the first whose DSB follows
+    /// completes it.
+    Issued(u8),
     /// And completed, at this time; what that core had begun before may still use it.
     Complete(usize, u64),
 }
@@ -135,8 +137,8 @@ impl Ledger {
         self.online & !(1 << core) == 0
     }
 
-    /// When the core last synchronised its context, or `owner` that of the core it was on then: what moves to another core takes
-    /// along what it has waited for.
+    /// When the core last synchronised its context, or `owner` that of the core it was on then:
+    /// what moves to another core takes along what it has waited for.
     pub fn synced(&self, core: usize, owner: Owner) -> u64 {
         let own = self.synced.get(&owner).copied().unwrap_or(0);
         own.max(self.cores[core].synced)
@@ -152,7 +154,7 @@ impl Ledger {
         let issued = self.cores[core].issued.iter();
         issued.filter_map(|key| self.debts.get(key)).find(|debt| {
             debt.invalidation
-                .is_some_and(|i| i.progress == Progress::Issued(core))
+                .is_some_and(|i| i.progress.is_issued_by(core))
         })
     }
 
@@ -245,7 +247,8 @@ impl Ledger {
             })
     }
 
-    /// A visible publication of `owner` after which neither it nor this core has synchronised the context.
+    /// A visible publication of `owner` after which neither it nor this core has synchronised the
+    /// context.
     pub fn unsynchronised(&self, owner: Owner, core: usize) -> Option<&Debt> {
         let synced = self.synced(core, owner);
         self.last_visible.get(&owner).filter(|&&at| at > synced)?;
@@ -331,8 +334,8 @@ impl Ledger {
         }
     }
 
-    /// `core` has read this link of another core's, so a DSB of its own is as good as the other's (stores are other-multi-copy
-    /// atomic: what one observer has seen, none can miss).
+    /// `core` has read this link of another core's, so a DSB of its own is as good as the other's
+    /// (stores are other-multi-copy atomic: what one observer has seen, none can miss).
     pub fn observe(&mut self, key: Key, core: usize) {
         let pending = self
             .debts
@@ -387,8 +390,8 @@ impl Ledger {
                 Cover::Yes if owed.progress == Progress::Stored => Missed::Early,
                 Cover::Yes if !decoded.is_broadcast() && !local_is_enough => Missed::Local,
                 Cover::Yes => {
-                    if owed.progress == Progress::Visible {
-                        owed.progress = Progress::Issued(core);
+                    if let Some(progress) = owed.progress.issued_by(core) {
+                        owed.progress = progress;
                         self.cores[core].issued.push(key);
                     }
                     useful = true;
@@ -411,7 +414,7 @@ impl Ledger {
                 .debts
                 .get_mut(&key)
                 .and_then(|d| d.invalidation.as_mut());
-            if let Some(owed) = owed.filter(|i| i.progress == Progress::Issued(core)) {
+            if let Some(owed) = owed.filter(|i| i.progress.is_issued_by(core)) {
                 owed.progress = Progress::Complete(core, now);
                 queues.complete.push(key);
             }
@@ -454,6 +457,23 @@ impl Ledger {
             if self.debts.get(&key).is_some_and(same) {
                 self.drop_publish(key);
             }
+        }
+    }
+}
+
+impl Progress {
+    fn is_issued_by(self, core: usize) -> bool {
+        matches!(self, Progress::Issued(cores) if cores & 1 << core != 0)
+    }
+
+    /// After a TLBI of `core`, if that is one more.
+    fn issued_by(self, core: usize) -> Option<Self> {
+        match self {
+            Progress::Visible => Some(Progress::Issued(1 << core)),
+            Progress::Issued(cores) if cores & 1 << core == 0 => {
+                Some(Progress::Issued(cores | 1 << core))
+            }
+            _ => None,
         }
     }
 }

@@ -1,8 +1,9 @@
-//! Page-table maintenance of AArch64, stage 1, as rules over events; and a machine that misbehaves as far as the architecture
-//! allows.
+//! Page-table maintenance of AArch64, stage 1, as rules over events; and a machine that misbehaves
+//! as far as the architecture allows.
 //!
-//! An emulator never shows a missing barrier, and a real core seldom does. So the code that owes barriers says what it does,
-//! as [`Event`]s, and an automaton, the [`Checker`], says whether anybody could have used a mapping before its debt was paid.
+//! An emulator never shows a missing barrier, and a real core seldom does. So the code that owes
+//! barriers says what it does, as [`Event`]s, and an automaton, the [`Checker`], says whether
+//! anybody could have used a mapping before its debt was paid.
 //!
 //! | rule | what must not happen |
 //! |---|---|
@@ -17,17 +18,25 @@
 //! | R9 | an invalidation comes before the store it is meant for |
 //! | R10 | a table is linked before its zeroes are ordered |
 //!
-//! Each has a module in `rules`, which says what it follows from. Rules only ask; what an event changes is in `ledger` (debts)
-//! and `shadow` (tables).
+//! Each has a module in `rules`, which says what it follows from. Rules only ask; what an event
+//! changes is in `ledger` (debts) and `shadow` (tables).
+//!
+//! "Arm ARM" is DDI 0487. Its chapter is given and the subject, as section numbers move between
+//! issues.
 //!
 //! # In a kernel
-//! `default-features = false`: `no_std` and `alloc`, no dependency. Give [`Checker::step`] every event in one global order, under one
-//! lock; [`event`] says before or after what each is recorded. Memory grows with what is owed and with the tables (each has a copy).
+//! `default-features = false`: `no_std` and `alloc`, no dependency. Give [`Checker::step`] every
+//! event in one global order, under one lock; [`event`] says before or after what each is recorded.
+//! Memory grows with what is owed and with the tables (each has a copy). An event costs as much as
+//! it changes, and a logarithm: a barrier takes what waits for it from a queue, a TLBI what lies in
+//! its range. Only a TLBI without a range, and a task's end, look at all that is owed.
+//! [`Coverage::missing`] names what a run had nothing of to check.
 //!
 //! # On a host
-//! The feature `machine` (on by default) adds `machine`, a model whose store buffers, walkers, TLBs and walk caches
-//! do the worst they may: there a lost barrier shows as wrong data or a wrong fault. It emits the same events, so the
-//! rules are judged by it and it by them; and `trace`, which reads and writes events as text (`examples/check_trace.rs` checks a file).
+//! The feature `machine` (on by default) adds `machine`, a model whose store buffers, walkers, TLBs
+//! and walk caches do the worst they may: there a lost barrier shows as wrong data or a wrong
+//! fault. It emits the same events, so the rules are judged by it and it by them; and `trace`,
+//! which reads and writes events as text (`examples/check_trace.rs` checks a file).
 #![no_std]
 #![forbid(unsafe_code)]
 

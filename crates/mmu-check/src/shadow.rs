@@ -1,5 +1,5 @@
-//! The tables as the stores have made them: what hangs below a table that is unlinked, whose tables these are, and which frames
-//! were zeroed to become tables.
+//! The tables as the stores have made them: what hangs below a table that is unlinked, whose tables
+//! these are, and which frames were zeroed to become tables.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -75,7 +75,8 @@ impl Table {
 }
 
 impl Shadow {
-    /// The key of a stored descriptor. Its address is worked out from the slot where a caller gives any address below it.
+    /// The key of a stored descriptor. Its address is worked out from the slot where a caller gives
+    /// any address below it.
     pub fn key(slot: u64, va: u64, level: u8) -> Key {
         let size = span_pages(level) << 12;
         let table = size << 9;
@@ -86,7 +87,8 @@ impl Shadow {
         }
     }
 
-    /// Records a store. A store to a table that nothing links yet is one more that must be ordered before the link.
+    /// Records a store. A store to a table that nothing links yet is one more that must be ordered
+    /// before the link.
     pub fn store(&mut self, key: Key, new: Desc, core: usize) {
         let frame = key.slot & !0xfff;
         let base = key.va & !((new.size() << 9) - 1);
@@ -122,7 +124,8 @@ impl Shadow {
         (table.parent, table.level, table.va) = (Some(key), key.level + 1, key.va);
     }
 
-    /// Takes the subtree below an unlinked table away from its parent and calls `f` for every cacheable descriptor in it.
+    /// Takes the subtree below an unlinked table away from its parent and calls `f` for every
+    /// cacheable descriptor in it.
     pub fn unlink(&mut self, frame: u64, f: &mut impl FnMut(Key, Desc)) {
         let Some(table) = self.tables.get_mut(&frame) else {
             return;
@@ -182,7 +185,8 @@ impl Shadow {
             .map(|root| root.asid)
     }
 
-    /// Whether the slot's descriptor translates for this core. Where the root is not known, it does.
+    /// Whether the slot's descriptor translates for this core. Where the root is not known, it
+    /// does.
     pub fn translates_for(&self, key: Key, core: usize) -> bool {
         let root = self.root(key.slot);
         let known = self.tables.get(&root).is_some_and(|t| t.level == 0);
@@ -269,8 +273,8 @@ impl Shadow {
         }
     }
 
-    /// Whether TLBs may hold what `root` translated: it is in a TTBR0, or was after the last invalidation of its ASID. `false`
-    /// for a root that was never there.
+    /// Whether TLBs may hold what `root` translated: it is in a TTBR0, or was after the last
+    /// invalidation of its ASID. `false` for a root that was never there.
     pub fn may_be_cached(&self, root: u64) -> bool {
         let Some(known) = self.roots.iter().find(|r| r.frame == root) else {
             return false;
@@ -298,7 +302,8 @@ impl Shadow {
         self.may_be_cached(self.root(frame))
     }
 
-    /// Notes that the mapping of `va` was used; returns whether there is one and this is its first use.
+    /// Notes that the mapping of `va` was used; returns whether there is one and this is its first
+    /// use.
     pub fn touch(&mut self, va: u64, core: usize) -> Option<bool> {
         let mut frame = if va >> 63 != 0 {
             self.upper?

@@ -1,7 +1,7 @@
 //! TLB invalidations decoded: what an instruction with this operand is *guaranteed* to drop.
 //!
-//! Operand layouts: Arm ARM DDI 0487, C5.5. Decoding goes by what the architecture promises, not by what cores do: a bit that
-//! is reserved, or a hint that is wrong, costs the promise.
+//! Operand layouts: Arm ARM DDI 0487, C5.5. Decoding goes by what the architecture promises, not by
+//! what cores do: a bit that is reserved, or a hint that is wrong, costs the promise.
 
 use core::fmt;
 
@@ -38,8 +38,8 @@ const STEMS: [(&str, Scope, bool); 10] = [
 ];
 
 impl Op {
-    /// The instruction of this name in lower case, such as `vaae1is`. The outer shareable variants are taken for the
-    /// inner shareable ones, which they include.
+    /// The instruction of this name in lower case, such as `vaae1is`. The outer shareable variants
+    /// are taken for the inner shareable ones, which they include.
     pub fn named(name: &str) -> Option<Self> {
         let (stem, broadcast) = match name.strip_suffix("is").or(name.strip_suffix("os")) {
             Some(stem) => (stem, true),
@@ -151,7 +151,8 @@ impl Decoded {
         }
     }
 
-    /// The ASID whose non-global entries all go, and global ones stay; `None` for every other operation.
+    /// The ASID whose non-global entries all go, and global ones stay; `None` for every other
+    /// operation.
     pub(crate) fn whole_asid(&self) -> Option<u16> {
         self.asid.filter(|_| self.pages.is_none())
     }
@@ -189,7 +190,8 @@ impl Decoded {
         }
     }
 
-    /// Whether the architecture promises that a core drops `target`, on the cores that carry it out.
+    /// Whether the architecture promises that a core drops `target`, on the cores that carry it
+    /// out.
     pub(crate) fn covers(&self, target: &Target) -> Cover {
         let size = span_pages(target.level);
         if let Some((first, count)) = self.pages {
@@ -199,7 +201,8 @@ impl Decoded {
             }
         }
         if let Some(asid) = self.asid {
-            // A walk cache entry of the upper half may be tagged with any ASID; its leaves are global.
+            // A walk cache entry of the upper half may be tagged with any ASID; its leaves are
+            // global.
             let upper_table = target.table && target.va >> 63 != 0;
             let foreign = target.asid.is_some_and(|owner| owner != asid);
             if (target.global && (self.pages.is_none() || upper_table))

@@ -1,4 +1,5 @@
-//! Traces: an event a line, as [`Event`] prints and reads itself. Empty lines and lines that begin with `#` are skipped.
+//! Traces: an event a line, as [`Event`] prints and reads itself. Empty lines and lines that begin
+//! with `#` are skipped.
 
 use std::fmt;
 use std::io::{self, BufRead, Write};

@@ -1,4 +1,5 @@
-//! The correct kernel: neither the rules nor the machine find anything, whatever comes in between, and there was enough to find.
+//! The correct kernel: neither the rules nor the machine find anything, whatever comes in between,
+//! and there was enough to find.
 #![cfg(feature = "machine")]
 
 use lazy_mmu::Policy;
@@ -38,12 +39,18 @@ fn check(scenario: &Scenario, setup: &Setup, seed: u64) -> Run {
     run
 }
 
+/// How many runs of each kind: `MMU_CHECK_SEEDS`, for a longer look.
+fn seeds() -> u64 {
+    let asked = std::env::var("MMU_CHECK_SEEDS").ok();
+    asked.and_then(|text| text.parse().ok()).unwrap_or(160)
+}
+
 #[test]
 fn nobody_finds_anything() {
     let mut coverage = Coverage::default();
     for scenario in &scenario::ALL {
         for policy in Policy::ALL {
-            for seed in 0..160 {
+            for seed in 0..seeds() {
                 coverage.add(&check(scenario, &setup(policy, seed), seed).coverage);
             }
         }
@@ -59,11 +66,13 @@ fn whatever_comes_in_between() {
         Intrusion::Interrupt,
         Intrusion::Migration,
         Intrusion::Neighbour,
+        Intrusion::Invalidation,
     ];
     for scenario in &scenario::ALL {
         for policy in Policy::ALL {
             let steps = check(scenario, &setup(policy, 1), 1).steps;
-            // Every step under the contracts, samples under the baselines and in loops over hundreds of descriptors.
+            // Every step under the contracts, samples under the baselines and in loops over
+            // hundreds of descriptors.
             let contract = matches!(policy, Policy::Seed | Policy::Linux7);
             let often = if contract { 1 } else { 7 };
             let all = (0..steps.min(160)).step_by(often);

@@ -1,5 +1,6 @@
-//! Small programs on the machine in every schedule: what is right is right in all of them, and without any one barrier some
-//! schedule goes wrong. So the machine is no weaker, and no stronger, than it says.
+//! Small programs on the machine in every schedule: what is right is right in all of them, and
+//! without any one barrier some schedule goes wrong. So the machine is no weaker, and no stronger,
+//! than it says.
 #![cfg(feature = "machine")]
 
 use mmu_check::Op;

@@ -1,5 +1,6 @@
-//! The planted bugs: who sees which. Prints the matrix, and fails where somebody does not see what he should, or sees what is
-//! not there. Then each rule is taken away in turn, which must not go unnoticed either.
+//! The planted bugs: who sees which. Prints the matrix, and fails where somebody does not see what
+//! he should, or sees what is not there. Then each rule is taken away in turn, which must not go
+//! unnoticed either.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -53,7 +54,8 @@ impl Seen {
 
 fn setup(bug: Bug, seed: u64) -> Setup {
     let intrusion = match (bug, seed % 6) {
-        // What is lost only if the task is moved between two certain instructions: all of them, in turn.
+        // What is lost only if the task is moved between two certain instructions: all of them, in
+        // turn.
         (Bug::Omitted(Site::SwitchDsb), _)
         | (Bug::RecordedOnly(Site::SwitchDsb) | Bug::ExecutedOnly(Site::SwitchDsb), _) => {
             Some((seed * 2 + seed % 5, Intrusion::Migration))
@@ -117,8 +119,8 @@ fn on_all_cores<T: Sync, R: Send>(work: &[T], each: impl Fn(&T) -> R + Sync) -> 
 
 fn print(bugs: &[Bug], results: &[Seen]) {
     println!(
-        "{:46} {:7} {:16} {:>12}  {:5} {:6}",
-        "planted bug", "hazard", "rules (runs)", "machine", "QEMU*", "plugin*"
+        "{:44} {:24} {:14} {:>12}  {:5} {:6}",
+        "planted bug", "stands for", "rules (runs)", "machine", "QEMU*", "plugin*"
     );
     for (bug, seen) in bugs.iter().zip(results) {
         let rules = seen.rules.iter();
@@ -126,9 +128,9 @@ fn print(bugs: &[Bug], results: &[Seen]) {
         let expected = bug.expected();
         let yes = |sees: bool| if sees { "yes" } else { "-" };
         println!(
-            "{:46} {:7} {:16} {:>4} of {:>4}  {:5} {:6} {}",
+            "{:44} {:24} {:14} {:>4} of {:>4}  {:5} {:6} {}",
             bug.name(),
-            bug.hazards(),
+            bug.stands_for(),
             if rules.is_empty() {
                 "-".into()
             } else {

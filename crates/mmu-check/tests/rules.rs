@@ -166,6 +166,23 @@ fn r3_done() {
 }
 
 #[test]
+fn r3_with_another_cores_tlbi() {
+    // Core 1's happens to cover the page as well. Whichever DSB comes first, each for its own.
+    let other = "1:tlbi vmalle1is 0x0";
+    let (dsb, isb) = ("dsb ish", "isb");
+    for lines in [
+        vec![UNMAP, "dsb ishst", other, TLBI, dsb, isb, DONE],
+        vec![UNMAP, "dsb ishst", TLBI, other, dsb, isb, DONE],
+        vec![UNMAP, "dsb ishst", other, "1:dsb ish", TLBI, dsb, isb, DONE],
+        vec![UNMAP, "dsb ishst", other, TLBI, "1:dsb ish", isb, DONE],
+    ] {
+        assert_eq!(first(&mapped(&lines)), None, "{lines:?}");
+    }
+    let lines = [UNMAP, "dsb ishst", other, dsb, isb, DONE];
+    assert_eq!(first(&mapped(&lines)), Some("R3"), "not its own TLBI");
+}
+
+#[test]
 fn r3_permissions() {
     let lose =
         "store slot=0x3008 va=0xffff000000001000 level=3 old=0x40000000009707 new=0x40000000009787";

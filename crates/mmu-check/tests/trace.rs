@@ -1,4 +1,5 @@
-//! Traces and operands: what is written is read again, and what `stage1-paging` composes is decoded as it was meant.
+//! Traces and operands: what is written is read again, and what `stage1-paging` composes is decoded
+//! as it was meant.
 #![cfg(feature = "machine")]
 
 use lazy_mmu::Policy;

@@ -7,6 +7,7 @@ use mmu_check::What;
 use mmu_check::event::Barrier;
 
 use crate::event::{self, Kind};
+use crate::planted::{self, Bug};
 use crate::{check, task};
 
 /// The pair owed by a store of a valid descriptor: `dsb ishst; isb`.
@@ -18,8 +19,17 @@ use crate::{check, task};
 /// 5fdd05efa1cd.)
 #[inline]
 pub fn publish() {
-    dsb_ishst();
-    isb();
+    if planted::is(Bug::PublishSwapped) {
+        isb();
+        dsb_ishst();
+    } else {
+        if !planted::is(Bug::PublishNoDsb) {
+            dsb_ishst();
+        }
+        if !planted::is(Bug::PublishNoIsb) {
+            isb();
+        }
+    }
     task::counts().pairs.add(1);
 }
 
@@ -31,8 +41,12 @@ pub fn publish() {
 /// `st`; the walkers are inner shareable (TCR, asserted at boot), hence `ish`.
 #[inline]
 pub fn dsb_ishst() {
-    cpu::dsb(cpu::ISHST);
-    task::counts().dsb.add(1);
+    if !planted::is(Bug::DsbOnlyRecorded) {
+        cpu::dsb(cpu::ISHST);
+    }
+    task::counts()
+        .dsb
+        .add(u64::from(!planted::is(Bug::DsbNotCounted)));
     event::record(Kind::DsbIshst, 0, 0, 0);
     check::tell(What::Dsb(Barrier::Ishst));
 }
@@ -56,7 +70,9 @@ pub fn dsb_ish() {
 #[inline]
 pub fn isb() {
     cpu::isb(cpu::SY);
-    task::counts().isb.add(1);
+    task::counts()
+        .isb
+        .add(u64::from(!planted::is(Bug::IsbNotCounted)));
     event::record(Kind::Isb, 0, 0, 0);
     check::tell(What::Isb);
 }
@@ -70,7 +86,9 @@ pub fn isb() {
 #[inline]
 pub fn dmb_ishst() {
     cpu::dmb(cpu::ISHST);
-    task::counts().dmb.add(1);
+    task::counts()
+        .dmb
+        .add(u64::from(!planted::is(Bug::DmbNotCounted)));
     event::record(Kind::DmbIshst, 0, 0, 0);
     check::tell(What::Dmb(Barrier::Ishst));
 }

@@ -88,6 +88,18 @@ pub fn wait_for_interrupt() {
     unsafe { asm!("wfi", options(nomem, nostack, preserves_flags)) };
 }
 
+/// Lets SErrors in: an external abort that a store took earlier is to be reported, not kept pending
+/// for ever.
+pub fn unmask_errors() {
+    // SAFETY: the vector table is in place; what is taken is reported and ends the boot.
+    unsafe { asm!("msr daifclr, #4", options(nostack, preserves_flags)) };
+}
+
+/// Whether writable memory is never executable, whatever its descriptor says (SCTLR_EL1.WXN).
+pub fn is_wxn() -> bool {
+    SCTLR_EL1.is_set(SCTLR_EL1::WXN)
+}
+
 /// Masks interrupts and returns what was masked before.
 #[inline(always)]
 pub fn mask_interrupts() -> u64 {

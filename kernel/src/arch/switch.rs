@@ -12,6 +12,7 @@ use mmu_check::event::Barrier;
 use super::registers;
 use crate::check;
 use crate::event::{self, Kind};
+use crate::planted::{self, Bug};
 use crate::task::{Core, Task};
 
 /// What a task leaves behind when it does not run: the registers that a function call preserves, in
@@ -90,7 +91,9 @@ pub unsafe fn switch(from: &'static Task, to: &'static Task, core: &'static Core
     unsafe extern "C" {
         fn switch_context(from: *mut Registers, to: *mut Registers, task: u64, left: u64) -> u64;
     }
-    complete(core);
+    if !planted::is(Bug::SwitchNoDsb) {
+        complete(core);
+    }
     arrive(to, core);
     check::tell(What::Switch { to: to.id });
     event::record(Kind::Switch, to.id.into(), 0, 0);

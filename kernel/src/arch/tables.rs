@@ -16,6 +16,7 @@ use mmu_check::What;
 
 use crate::event::{self, Kind};
 use crate::mem::{frames, layout};
+use crate::planted::{self, Bug};
 use crate::sync::Lock;
 use crate::{check, mode, task};
 
@@ -134,7 +135,7 @@ impl Mmu for Hardware {
         event::record(
             Kind::Store,
             slots.va.raw(),
-            slots.table.0[slots.at.start].as_ptr() as u64,
+            physical(&slots.table.0[slots.at.start]),
             stored,
         );
         passed
@@ -144,8 +145,12 @@ impl Mmu for Hardware {
         // Before the lock: the allocator may work on page tables itself.
         let frame = frames::alloc().ok_or(NoFrame)?;
         let new = self.child(frame.frame());
-        new.zero();
-        barrier::dmb_ishst();
+        if !planted::is(Bug::LinkNoZero) {
+            new.zero();
+        }
+        if !planted::is(Bug::LinkNoDmb) {
+            barrier::dmb_ishst();
+        }
         let slot = &table.0[index];
         let lock = LINK.lock();
         let there = Desc::from_bits(slot.load(Relaxed));
@@ -166,7 +171,7 @@ impl Mmu for Hardware {
         event::record(
             Kind::Link,
             va.raw(),
-            slot.as_ptr() as u64,
+            physical(slot),
             layout::linear_to_physical(Va::new(new.0.as_ptr() as u64)).raw(),
         );
         Ok(new)
@@ -190,11 +195,16 @@ impl Mmu for Hardware {
     }
 }
 
+/// The physical address of a descriptor.
+fn physical(slot: &AtomicU64) -> u64 {
+    layout::linear_to_physical(Va::new(slot.as_ptr() as u64)).raw()
+}
+
 /// Tells the rules that a descriptor was stored.
 #[cold]
 fn tell_store(slot: &AtomicU64, level: Level, va: Va, old: Desc, new: Desc) {
     check::tell(What::Store {
-        slot: layout::linear_to_physical(Va::new(slot.as_ptr() as u64)).raw(),
+        slot: physical(slot),
         va: va.raw() & !(level.size() - 1),
         level: level.number(),
         old: old.bits(),

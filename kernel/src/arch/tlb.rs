@@ -11,6 +11,7 @@ use mmu_check::{Op, What};
 
 use super::barrier;
 use crate::event::{self, Kind};
+use crate::planted::{self, Bug};
 use crate::{check, task};
 
 /// Carries out what `debt` asks for, and returns the proof.
@@ -21,12 +22,21 @@ use crate::{check, task};
 /// translated ahead, under the old entry; unlike a return to EL0, nothing else follows here that
 /// would discard it.
 pub fn invalidate(debt: Debt, features: Features) -> Done {
-    barrier::dsb_ishst();
-    for batch in debt.batches(features) {
-        execute(batch);
+    if planted::is(Bug::TlbiFirst) {
+        debt.batches(features).for_each(execute);
     }
-    barrier::dsb_ish();
-    barrier::isb();
+    if !planted::is(Bug::TlbiNoDsbBefore) {
+        barrier::dsb_ishst();
+    }
+    if !planted::is(Bug::TlbiFirst) {
+        debt.batches(features).for_each(execute);
+    }
+    if !planted::is(Bug::TlbiNoDsbAfter) {
+        barrier::dsb_ish();
+    }
+    if !planted::is(Bug::TlbiNoIsb) {
+        barrier::isb();
+    }
     if check::is_on() {
         let asid = match debt.half() {
             Half::Lower(asid) => asid.0,
@@ -58,6 +68,36 @@ macro_rules! tlbi {
 }
 
 fn execute(batch: Batch) {
+    if planted::is(Bug::TlbiNone) {
+        return;
+    }
+    if planted::is(Bug::TlbiLocal) {
+        return execute_local();
+    }
+    if !planted::is(Bug::TlbiOnlyRecorded) {
+        issue(batch);
+    }
+    let counts = task::counts();
+    counts
+        .tlbi
+        .add(batch.count * u64::from(!planted::is(Bug::TlbiNotCounted)));
+    match batch.first.reach() {
+        Some(pages) => counts.reach.add(pages * batch.count),
+        None => counts.full.add(1),
+    }
+    let (_, number, operand) = parts(batch.first);
+    event::record(
+        Kind::Tlbi,
+        operand,
+        batch.count,
+        u64::from(number) << 56 | batch.step,
+    );
+    if check::is_on() {
+        tell(batch);
+    }
+}
+
+fn issue(batch: Batch) {
     match batch.first {
         Tlbi::Vae1is(operand) => tlbi!("vae1is", batch, operand),
         Tlbi::Vale1is(operand) => tlbi!("vale1is", batch, operand),
@@ -71,36 +111,33 @@ fn execute(batch: Batch) {
         // SAFETY: as above.
         Tlbi::Vmalle1is => unsafe { asm!("tlbi vmalle1is", options(nostack, preserves_flags)) },
     }
-    let counts = task::counts();
-    counts.tlbi.add(batch.count);
-    match batch.first.reach() {
-        Some(pages) => counts.reach.add(pages * batch.count),
-        None => counts.full.add(1),
-    }
-    event::record(
-        Kind::Tlbi,
-        parts(batch.first).1,
-        batch.count,
-        batch.first.reach().unwrap_or(u64::MAX),
-    );
-    if check::is_on() {
-        tell(batch);
+}
+
+/// The mistake of other page-table crates: everything goes, but on this core alone.
+#[cold]
+fn execute_local() {
+    // SAFETY: as in `tlbi!`.
+    unsafe { asm!("tlbi vmalle1", options(nostack, preserves_flags)) };
+    task::counts().tlbi.add(1);
+    task::counts().full.add(1);
+    if let Some(op) = Op::named("vmalle1") {
+        check::tell(What::Tlbi { op, operand: 0 });
     }
 }
 
-/// The instruction's name, and its operand; one without an operand gets 0.
-fn parts(operation: Tlbi) -> (&'static str, u64) {
+/// The instruction's name, its number in events, and its operand; one without an operand gets 0.
+fn parts(operation: Tlbi) -> (&'static str, u8, u64) {
     match operation {
-        Tlbi::Vae1is(operand) => ("vae1is", operand),
-        Tlbi::Vale1is(operand) => ("vale1is", operand),
-        Tlbi::Vaae1is(operand) => ("vaae1is", operand),
-        Tlbi::Vaale1is(operand) => ("vaale1is", operand),
-        Tlbi::Rvae1is(operand) => ("rvae1is", operand),
-        Tlbi::Rvale1is(operand) => ("rvale1is", operand),
-        Tlbi::Rvaae1is(operand) => ("rvaae1is", operand),
-        Tlbi::Rvaale1is(operand) => ("rvaale1is", operand),
-        Tlbi::Aside1is(operand) => ("aside1is", operand),
-        Tlbi::Vmalle1is => ("vmalle1is", 0),
+        Tlbi::Vae1is(operand) => ("vae1is", 0, operand),
+        Tlbi::Vale1is(operand) => ("vale1is", 1, operand),
+        Tlbi::Vaae1is(operand) => ("vaae1is", 2, operand),
+        Tlbi::Vaale1is(operand) => ("vaale1is", 3, operand),
+        Tlbi::Rvae1is(operand) => ("rvae1is", 4, operand),
+        Tlbi::Rvale1is(operand) => ("rvale1is", 5, operand),
+        Tlbi::Rvaae1is(operand) => ("rvaae1is", 6, operand),
+        Tlbi::Rvaale1is(operand) => ("rvaale1is", 7, operand),
+        Tlbi::Aside1is(operand) => ("aside1is", 8, operand),
+        Tlbi::Vmalle1is => ("vmalle1is", 9, 0),
     }
 }
 
@@ -108,7 +145,7 @@ fn parts(operation: Tlbi) -> (&'static str, u64) {
 #[cold]
 fn tell(batch: Batch) {
     for operation in batch.ops() {
-        let (name, operand) = parts(operation);
+        let (name, _, operand) = parts(operation);
         // Every name above is one of theirs.
         if let Some(op) = Op::named(name) {
             check::tell(What::Tlbi { op, operand });

@@ -1,7 +1,8 @@
 //! `AT S1E1R` and `AT S1E1W`: what the MMU itself says of an address.
 //!
-//! A walk by software reads the tables as memory has them; this asks the unit that uses them, with
-//! whatever its TLB holds.
+//! A walk by software believes its own decoding; this asks the unit that decides. It may answer from
+//! its TLB or walk again, as it likes (QEMU walks), so it is no proof that a stale entry is gone: that
+//! takes a real access.
 
 use core::arch::asm;
 

@@ -25,6 +25,7 @@ use crate::check;
 use crate::event::{self, Kind};
 use crate::machine::Region;
 use crate::mode;
+use crate::planted::{self, Bug};
 use crate::sync::Lock;
 
 /// A set per order, up to 2^20 frames at once.
@@ -238,10 +239,14 @@ fn take_unseen() -> Option<Frame> {
     stage1_paging::Pa::new(number as u64 * layout::PAGE_SIZE).and_then(Frame::new)
 }
 
-fn give_back(frame: Frame) {
+fn tell_free(frame: Frame) {
     check::tell(What::Free {
         frame: frame.pa().raw(),
     });
+}
+
+fn give_back(frame: Frame) {
+    tell_free(frame);
     LISTS.lock().dealloc(number(frame), 1);
     FREE.fetch_add(1, Relaxed);
 }
@@ -270,6 +275,9 @@ fn unmap_linear(frames: &[Owned]) {
                 frame.0
             ),
         }
+    }
+    if planted::is(Bug::FreeBeforeInvalidation) {
+        frames.iter().for_each(|frame| tell_free(frame.0));
     }
     let _ = gather.finish();
 }

@@ -49,6 +49,18 @@ pub const fn image_to_physical(va: Va) -> Pa {
     physical(va.raw() - KERNEL_BASE + RAM_BASE)
 }
 
+impl Image {
+    /// The stacks in the image, each with its guard below it: where it starts and ends.
+    pub fn stack_blocks(&self) -> impl Iterator<Item = (Va, Va)> {
+        let (stacks, size) = (self.stacks.raw(), 1_u64 << STACK_SHIFT);
+        let blocks = (self.end.raw() - stacks) / (2 * size);
+        (0..blocks).map(move |block| {
+            let stack = stacks + block * 2 * size + size;
+            (Va::new(stack), Va::new(stack + size))
+        })
+    }
+}
+
 /// The image's sections, from the linker script.
 #[derive(Clone, Copy, Debug)]
 pub struct Image {
@@ -58,12 +70,18 @@ pub struct Image {
     pub text_end: Va,
     /// End of rodata; data, BSS and the boot stack follow.
     pub rodata_end: Va,
-    /// First byte of the boot stack's guard.
-    pub guard: Va,
-    /// First byte of the boot stack.
-    pub stack: Va,
+    /// First byte of the stacks: blocks of a guard and a stack, `1 << STACK_SHIFT` bytes each. The first is the boot stack's.
+    pub stacks: Va,
     /// End of everything.
     pub end: Va,
+}
+
+/// Where the boot stack ends, as the linker script has it.
+pub fn boot_stack_top() -> Va {
+    unsafe extern "C" {
+        static __boot_stack_top: u8;
+    }
+    Va::new(&raw const __boot_stack_top as u64)
 }
 
 /// The image this kernel runs from.
@@ -72,16 +90,14 @@ pub fn image() -> Image {
         static __image_start: u8;
         static __text_end: u8;
         static __rodata_end: u8;
-        static __boot_stack_guard: u8;
-        static __boot_stack_bottom: u8;
+        static __stacks_start: u8;
         static __image_end: u8;
     }
     Image {
         start: Va::new(&raw const __image_start as u64),
         text_end: Va::new(&raw const __text_end as u64),
         rodata_end: Va::new(&raw const __rodata_end as u64),
-        guard: Va::new(&raw const __boot_stack_guard as u64),
-        stack: Va::new(&raw const __boot_stack_bottom as u64),
+        stacks: Va::new(&raw const __stacks_start as u64),
         end: Va::new(&raw const __image_end as u64),
     }
 }

@@ -226,6 +226,8 @@ pub fn counts() -> &'static Counts {
 ///
 /// # Safety
 /// Called once, by the first core, before any other function of this module.
+// Not inlined: reading SP_EL0 is declared pure, and must not be moved ahead of the write in here.
+#[inline(never)]
 pub unsafe fn adopt_boot_task() {
     // SAFETY: the caller's promise: nothing was current before.
     unsafe { adopt(&TASKS[0], &CORES[0]) };
@@ -236,6 +238,7 @@ pub unsafe fn adopt_boot_task() {
 ///
 /// # Safety
 /// Called once, by the core `index`, before any other function of this module.
+#[inline(never)]
 pub unsafe fn adopt_idle_task(index: usize) {
     // SAFETY: the caller's promise: nothing was current before.
     unsafe { adopt(&IDLE[index], &CORES[index]) };

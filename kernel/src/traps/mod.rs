@@ -47,7 +47,6 @@ global_asm!(
     include_str!("vectors.s"),
     frame = const size_of::<TrapFrame>(),
     shift = const STACK_SHIFT,
-    cores = const MAX_CORES,
     trap = sym trap,
 );
 

@@ -126,9 +126,5 @@ save:
     add     sp, sp, #FRAME
     eret
 
-// Stacks for the report of an overflow, one per core and shaped like any other stack, guard and all: an access of the report that
-// faults by intent passes the test at the top of this file.
-.section .bss.overflow_stacks, "aw", %nobits
-.balign (2 << SHIFT)
-overflow_stacks:
-    .zero   {cores} * (2 << SHIFT)
+// The stacks for the report of an overflow, `overflow_stacks`, are laid out by linker.ld, one per core and shaped like any other,
+// guard and all: an access of the report that faults by intent passes the test at the top of this file.

@@ -30,7 +30,9 @@ use core::fmt;
 use alloc::string::String;
 use alloc::vec::Vec;
 use lazy_mmu::Policy;
+use stage1_paging::{Frame, Pages, Space};
 
+use crate::arch::tables::Hardware;
 use crate::mem::frames;
 use crate::mode;
 use crate::task::Tally;
@@ -194,15 +196,33 @@ pub fn run_tasks(run: Run, policy: Policy, size: Size, crowd: Crowd) -> Result<R
     }
 }
 
+/// Unmaps a range whose mappings own their frames, checks that every page is gone, and frees them.
+///
+/// # Safety
+/// What is mapped in `pages` came from [`scattered_frames`], and is mapped nowhere else.
+unsafe fn release(space: &Space<'_, Hardware>, pages: Pages) -> Result<(), Failure> {
+    // SAFETY: the caller's promise.
+    let parked = unsafe { frames::Zapped::with_capacity(pages.count() as usize) };
+    let mut gather = space.gather(parked);
+    space
+        .unmap(pages, &mut gather)
+        .map_err(|error| failure!("{error}"))?;
+    let (parked, invalidated) = gather.finish();
+    for page in pages.chunks(1) {
+        check::unmapped(space, page.start())?;
+    }
+    parked.free(&invalidated);
+    Ok(())
+}
+
 /// Frames in an order that the seed decides: what a range of a machine that has run for a while
-/// would get.
-fn scattered_frames(count: usize, seed: u64) -> Result<Vec<frames::Owned>, Failure> {
+/// would get. They belong to the mappings that the caller makes, and come back by [`release`].
+fn scattered_frames(count: usize, seed: u64) -> Result<Vec<Frame>, Failure> {
     let mut taken = Vec::with_capacity(count);
     for _ in 0..count {
-        taken.push(
-            frames::alloc()
-                .ok_or_else(|| failure!("no frame left for the workload's {count} pages"))?,
-        );
+        let frame = frames::alloc()
+            .ok_or_else(|| failure!("no frame left for the workload's {count} pages"))?;
+        taken.push(frame.into_frame());
     }
     // Fisher-Yates, fed by xorshift64* (Vigna 2016): no order that matters can depend on its
     // quality.

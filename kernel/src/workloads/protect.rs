@@ -6,10 +6,10 @@
 use stage1_paging::{Access, Pages, Prot, Space};
 
 use super::staging::Staging;
-use super::{Failure, Row, check, failure, scattered_frames, signature};
+use super::{Failure, Row, check, failure, release, scattered_frames, signature};
 use crate::arch::tables::Hardware;
 use crate::mem::areas::Area;
-use crate::mem::{frames, kernel_space};
+use crate::mem::kernel_space;
 use crate::mode;
 
 /// Maps, touches, protects, checks, unprotects, checks.
@@ -20,11 +20,7 @@ pub(super) fn run(row: &mut Row) -> Result<(), Failure> {
     row.link_tables(space, area.pages())?;
     let frames = scattered_frames(size.pages, size.seed)?;
     space
-        .map_frames(
-            area.pages(),
-            frames.iter().map(frames::Owned::frame),
-            Prot::RW,
-        )
+        .map_frames(area.pages(), frames.iter().copied(), Prot::RW)
         .map_err(|error| failure!("{error}"))?;
     for (index, page) in area.pages().chunks(1).enumerate() {
         check::store(page.start(), signature(index, 1)).map_err(|fault| failure!("{fault}"))?;
@@ -36,23 +32,15 @@ pub(super) fn run(row: &mut Row) -> Result<(), Failure> {
             check::mapped(
                 space,
                 page.start(),
-                frames[index].frame(),
+                frames[index],
                 access,
                 signature(index, 1),
             )?;
         }
     }
 
-    let mut gather = space.gather(());
-    space
-        .unmap(area.pages(), &mut gather)
-        .map_err(|error| failure!("{error}"))?;
-    let _ = gather.finish();
-    for page in area.pages().chunks(1) {
-        check::unmapped(space, page.start())?;
-    }
-    frames::free_all(frames);
-    Ok(())
+    // SAFETY: the frames are `scattered_frames`', and nothing else maps them.
+    unsafe { release(space, area.pages()) }
 }
 
 fn change(

@@ -7,11 +7,11 @@ use alloc::vec::Vec;
 use stage1_paging::{Access, Pages, Prot, Space};
 
 use super::staging::Staging;
-use super::{Failure, Row, check, failure, scattered_frames, signature};
+use super::{Failure, Row, check, failure, release, scattered_frames, signature};
 use crate::arch::tables::Hardware;
 use crate::mem::areas::Area;
+use crate::mem::kernel_space;
 use crate::mem::spaces::TaskSpace;
-use crate::mem::{frames, kernel_space};
 use crate::mode;
 
 /// In the vmap area.
@@ -48,7 +48,7 @@ fn run(row: &mut Row, space: &Space<'_, Hardware>, from: Pages, to: Pages) -> Re
     let size = row.size;
     let frames = scattered_frames(size.pages, size.seed)?;
     space
-        .map_frames(from, frames.iter().map(frames::Owned::frame), Prot::RW)
+        .map_frames(from, frames.iter().copied(), Prot::RW)
         .map_err(|error| failure!("{error}"))?;
     let (sources, targets): (Vec<_>, Vec<_>) = from.chunks(1).zip(to.chunks(1)).unzip();
     for (index, (source, target)) in sources.iter().zip(&targets).enumerate() {
@@ -56,7 +56,7 @@ fn run(row: &mut Row, space: &Space<'_, Hardware>, from: Pages, to: Pages) -> Re
         check::mapped(
             space,
             source.start(),
-            frames[index].frame(),
+            frames[index],
             Access::ReadWrite,
             signature(index, 1),
         )?;
@@ -84,19 +84,11 @@ fn run(row: &mut Row, space: &Space<'_, Hardware>, from: Pages, to: Pages) -> Re
         check::mapped(
             space,
             target.start(),
-            frames[index].frame(),
+            frames[index],
             Access::ReadWrite,
             signature(index, 1),
         )?;
     }
-    let mut gather = space.gather(());
-    space
-        .unmap(to, &mut gather)
-        .map_err(|error| failure!("{error}"))?;
-    let _ = gather.finish();
-    for target in &targets {
-        check::unmapped(space, target.start())?;
-    }
-    frames::free_all(frames);
-    Ok(())
+    // SAFETY: the frames are `scattered_frames`', and nothing else maps them.
+    unsafe { release(space, to) }
 }

@@ -4,7 +4,6 @@
 //! The frames allocated on the way stand for the pages in which Linux's gather remembers them:
 //! there as here, this is where a zap meets the page allocator.
 
-use alloc::vec::Vec;
 use stage1_paging::Prot;
 
 use super::staging::Staging;
@@ -20,10 +19,7 @@ pub(super) fn run(row: &mut Row) -> Result<(), Failure> {
     let area = Area::take(size.pages as u64).ok_or_else(|| failure!("the vmap area is full"))?;
     row.link_tables(space, area.pages())?;
     // From here on the mappings own their frames.
-    let frames: Vec<_> = scattered_frames(size.pages, size.seed)?
-        .into_iter()
-        .map(frames::Owned::into_frame)
-        .collect();
+    let frames = scattered_frames(size.pages, size.seed)?;
     space
         .map_frames(area.pages(), frames.iter().copied(), Prot::RW)
         .map_err(|error| failure!("{error}"))?;
@@ -34,7 +30,7 @@ pub(super) fn run(row: &mut Row) -> Result<(), Failure> {
     }
 
     let mut staging = Staging::new(size.pages, size.k);
-    // SAFETY: the frames came from `into_frame` above, and nothing but this range maps them.
+    // SAFETY: the frames are `scattered_frames`', and nothing but this range maps them.
     let parked = unsafe { frames::Zapped::with_capacity(size.pages) };
     let mut gather = space.gather(parked);
     let zapped = row.measured(|| {

@@ -10,10 +10,11 @@ use lazy_mmu_tools::{Boot, Witnessing, places};
 
 use crate::directive::{self, BadDirective, Case};
 
-/// The binary of the product's kernel.
-const PRODUCT: &str = "lazy-mmu-kernel";
-/// The file with its boots.
-const PRODUCT_BOOTS: &str = "product.boots";
+/// Lists of boots: the file, the prefix of the tests' names, the kernel's binary.
+const LISTS: [(&str, &str, &str); 2] = [
+    ("product.boots", "product", "lazy-mmu-kernel"),
+    ("planted.boots", "planted", "lazy-mmu-planted"),
+];
 
 /// What is wrong with the description of a test. Each becomes a test that fails.
 #[derive(Debug)]
@@ -75,12 +76,11 @@ pub fn all(tests: &Path) -> Vec<Test> {
             });
         }
     }
-    found.extend(of_file(
-        &tests.join(PRODUCT_BOOTS),
-        "product",
-        PRODUCT,
-        |line| Some(line),
-    ));
+    for (file, prefix, kernel) in LISTS {
+        found.extend(of_file(&tests.join(file), prefix, kernel, |line| {
+            Some(line)
+        }));
+    }
     tell_apart(&mut found);
     found
 }

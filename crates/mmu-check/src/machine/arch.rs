@@ -1,9 +1,11 @@
-//! The arch layer on the machine: the kernel's primitives, one for one, each with what may be wrong in it.
+//! The arch layer on the machine: the kernel's primitives, one for one, each with what may be wrong
+//! in it.
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
-use stage1_paging::{Debt, Desc, Done, Frame, Level, Mmu, NoFrame, Pa, Slots, Step, Tlbi};
+use stage1_paging::{Debt, Desc, Done, Frame, Half, Level, Mmu, NoFrame, Pa, Slots, Step, Tlbi};
 
 use super::bug::{Bug, Site};
 use super::kernel::{Kernel, ThisCpu};
@@ -119,26 +121,6 @@ impl Kernel {
         }
         self.isb(Site::IsbAfterTlbi);
     }
-
-    /// "Done" is said of what an operation was to drop.
-    fn claim(&self, op: Tlbi, debt_half_upper: bool) {
-        let (name, operand) = name_and_operand(op);
-        let Some(decoded) = Op::named(&name).map(|op| op.decode(operand)) else {
-            return;
-        };
-        let whole = if debt_half_upper {
-            (0xffff << 48, 1 << 36)
-        } else {
-            (0, 1 << 36)
-        };
-        let (va, pages) = decoded.pages().unwrap_or(whole);
-        self.record(What::Done {
-            va,
-            pages,
-            asid: (operand >> 48) as u16,
-            tables: !name.contains("ale1"),
-        });
-    }
 }
 
 /// The instruction's name, and its operand.
@@ -245,7 +227,7 @@ impl Mmu for Kernel {
     }
 
     fn invalidate(&self, debt: Debt) -> Done {
-        let ops = debt.ops(self.setup.features);
+        let ops: Vec<Tlbi> = debt.ops(self.setup.features).collect();
         if self.is(Bug::TlbiBeforeStore) {
             self.after_tlbi();
         } else if self.is(Bug::PeerLocalFlush) {
@@ -253,9 +235,8 @@ impl Mmu for Kernel {
             self.after_tlbi();
         } else {
             self.before_tlbi();
-            let count = ops.clone().count();
-            for (n, op) in ops.clone().enumerate() {
-                let short = n + 1 == count && count > 1 && self.is(Bug::TlbiShort);
+            for (n, op) in ops.iter().copied().enumerate() {
+                let short = n > 0 && n + 1 == ops.len() && self.is(Bug::TlbiShort);
                 let kept = matches!(op, Tlbi::Aside1is(_)) && self.is(Bug::AsidNotFlushed);
                 if !kept && !short {
                     self.execute(op, debt.frees_tables());
@@ -263,8 +244,17 @@ impl Mmu for Kernel {
             }
             self.after_tlbi();
         }
-        for op in ops {
-            self.claim(op, debt.half().is_global());
+        let asid = match debt.half() {
+            Half::Lower(asid) => asid.0,
+            Half::Upper => 0,
+        };
+        for pages in debt.pages() {
+            self.record(What::Done {
+                va: pages.start().raw(),
+                pages: pages.count(),
+                asid,
+                tables: debt.frees_tables(),
+            });
         }
         debt.done()
     }

@@ -25,6 +25,8 @@ pub enum Site {
     IsbAfterTlbi,
     /// `dsb ish` of the switch.
     SwitchDsb,
+    /// `isb` of the switch, where a task goes on that ran on another core.
+    ArriveIsb,
     /// `dsb ishst` before a root goes into TTBR0.
     RootDsb,
     /// `isb` after TTBR0 was written.
@@ -33,7 +35,7 @@ pub enum Site {
 
 impl Site {
     /// All of them.
-    pub const ALL: [Site; 10] = [
+    pub const ALL: [Site; 11] = [
         Site::PublishDsb,
         Site::PublishIsb,
         Site::LinkDmb,
@@ -42,6 +44,7 @@ impl Site {
         Site::DsbAfterTlbi,
         Site::IsbAfterTlbi,
         Site::SwitchDsb,
+        Site::ArriveIsb,
         Site::RootDsb,
         Site::Ttbr0Isb,
     ];
@@ -55,7 +58,7 @@ impl Site {
             Site::Tlbi | Site::DsbAfterTlbi | Site::IsbAfterTlbi => &[Rule::Done],
             // Zeroed here, linked there: the DMB of the other core orders nothing of this one.
             Site::SwitchDsb => &[Rule::Leftover, Rule::Zeroes],
-            Site::Ttbr0Isb => &[Rule::Publish],
+            Site::ArriveIsb | Site::Ttbr0Isb => &[Rule::Publish],
         }
     }
 
@@ -69,6 +72,7 @@ impl Site {
             Site::DsbAfterTlbi => "dsb ish after tlbi",
             Site::IsbAfterTlbi => "isb after tlbi",
             Site::SwitchDsb => "dsb ish of switch",
+            Site::ArriveIsb => "isb of switch",
             Site::RootDsb => "dsb ishst before ttbr0",
             Site::Ttbr0Isb => "isb after ttbr0",
         }
@@ -144,9 +148,11 @@ pub enum Bug {
     PeerUnmasked,
     /// aarch64-paging before 0.12.3: by address and ASID 0, where entries have another.
     PeerAsidZero,
-    /// aarch64-paging before 0.12.3, `map_range`: a subtable removed with all that it maps, its first address invalidated.
+    /// aarch64-paging before 0.12.3, `map_range`: a subtable removed with all that it maps, its
+    /// first address invalidated.
     PeerSubtableFirst,
-    /// aarch64-paging before 0.12.3, `compact_subtables`: an empty subtable removed, nothing invalidated.
+    /// aarch64-paging before 0.12.3, `compact_subtables`: an empty subtable removed, nothing
+    /// invalidated.
     PeerSubtableNone,
     /// hermit: nothing after a fresh mapping.
     PeerMapSilent,
@@ -235,9 +241,10 @@ impl Bug {
 
     /// Who should see it.
     ///
-    /// Columns for QEMU and the plugin are what the kernel's own tests have to show. QEMU keeps translations until a TLBI, has no store buffer, no
-    /// walk cache, no level hints, and compares no ASID (it drops all when TTBR0's changes). The plugin sees where what executed
-    /// is not what was recorded.
+    /// Columns for QEMU and the plugin are what the kernel's own tests have to show. QEMU keeps
+    /// translations until a TLBI, has no store buffer, no walk cache, no level hints, and compares
+    /// no ASID (it drops all when TTBR0's changes). The plugin sees where what executed is not what
+    /// was recorded.
     pub fn expected(self) -> Expected {
         use Rule::*;
         let published: &[Rule] = &[Publish, Leftover];
@@ -286,11 +293,16 @@ impl Bug {
         }
     }
 
-    /// The hazards it stands for.
-    pub const fn hazards(self) -> &'static str {
+    /// What it stands for: a hazard, or a peer that had it.
+    pub const fn stands_for(self) -> &'static str {
         match self {
             Bug::Omitted(Site::PublishIsb) => "H13",
-            Bug::Omitted(Site::SwitchDsb) | Bug::DebtStaysOnCore => "H7",
+            Bug::Omitted(Site::SwitchDsb | Site::ArriveIsb) | Bug::DebtStaysOnCore => "H7",
+            Bug::Omitted(Site::DsbBeforeTlbi | Site::RootDsb)
+            | Bug::PeerUnmasked
+            | Bug::PeerAsidZero
+            | Bug::PeerSubtableFirst
+            | Bug::PeerSubtableNone => "aarch64-paging",
             Bug::InnerExitPaysNothing => "H1 H3",
             Bug::PausePaysNothing => "H2",
             Bug::IrqDefers | Bug::IrqTakesDebt => "H4",
@@ -300,9 +312,13 @@ impl Bug {
             Bug::UsedWhilePending => "H12",
             Bug::NoRetry => "H14",
             Bug::ImmediateDeferred => "H15",
-            Bug::ReplacedInPlace | Bug::RemappedEarly => "H16",
+            Bug::ReplacedInPlace => "H16 page_table_multiarch",
+            Bug::RemappedEarly => "H16",
             Bug::TlbiLeafForTables => "H17",
             Bug::IrqUnbalances => "H18",
+            Bug::PeerLocalFlush => "page_table_multiarch",
+            Bug::PeerMapSilent => "hermit",
+            Bug::PeerNoDsb => "Theseus",
             _ => "",
         }
     }

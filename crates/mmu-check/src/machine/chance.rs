@@ -1,4 +1,5 @@
-//! Who decides what the machine does where the architecture leaves it open: a seed, or all possibilities in turn.
+//! Who decides what the machine does where the architecture leaves it open: a seed, or all
+//! possibilities in turn.
 
 use alloc::vec::Vec;
 
@@ -18,8 +19,8 @@ enum Source {
     },
 }
 
-/// How inclined one random run is to what, out of 16. Extremes matter: a store that never leaves its buffer unless it must, a
-/// core that speculates all the time.
+/// How inclined one random run is to what, out of 16. Extremes matter: a store that never leaves
+/// its buffer unless it must, a core that speculates all the time.
 #[derive(Clone, Copy, Debug)]
 struct Mood {
     drain: u64,

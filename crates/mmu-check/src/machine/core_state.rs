@@ -22,7 +22,8 @@ pub(super) struct Step {
     pub asid: u16,
 }
 
-/// A translation made ahead of time, before the instruction that will ask for it is sure to execute.
+/// A translation made ahead of time, before the instruction that will ask for it is sure to
+/// execute.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Ahead {
     pub va: u64,
@@ -41,7 +42,8 @@ pub(super) struct Core {
     pub ttbr0: (u64, u16),
     /// What was there before, if no context synchronisation has come since.
     pub ttbr0_before: Option<(u64, u16)>,
-    /// TLBIs that this core has executed and no DSB has completed, with the cores that have carried them out.
+    /// TLBIs that this core has executed and no DSB has completed, with the cores that have carried
+    /// them out.
     pub pending: Vec<(Decoded, u32)>,
 }
 
@@ -114,7 +116,8 @@ impl Core {
         });
     }
 
-    /// What was begun through a translation that is now gone has ended: another core's TLBI is complete.
+    /// What was begun through a translation that is now gone has ended: another core's TLBI is
+    /// complete.
     pub fn finish(&mut self, tlbi: &Decoded) {
         self.ahead.retain(|ahead| {
             ahead

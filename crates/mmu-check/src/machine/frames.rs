@@ -1,7 +1,7 @@
 //! Frames: a list, the linear map, and a debug page allocator that unmaps what is free.
 //!
-//! A free frame is full of [`EVIL`], which is what a walker finds that should not be there, and what the allocator's check
-//! wants to find again: another word is somebody's store after the free.
+//! A free frame is full of [`EVIL`], which is what a walker finds that should not be there, and
+//! what the allocator's check wants to find again: another word is somebody's store after the free.
 
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -52,7 +52,8 @@ fn linear_page(frame: u64) -> Option<Pages> {
 }
 
 impl Kernel {
-    /// Builds the upper half: the linear map in pages, and all of it unmapped that is free if the allocator debugs.
+    /// Builds the upper half: the linear map in pages, and all of it unmapped that is free if the
+    /// allocator debugs.
     pub(super) fn boot(&self) {
         let root = self.root.get();
         self.zero_table(root);
@@ -103,7 +104,8 @@ impl Kernel {
         }
         self.record(What::Alloc { frame });
         if self.frames.debug.get() {
-            // Poison: nobody has written here since it was freed. And it is usable: this is a load through the mapping just made.
+            // Poison: nobody has written here since it was freed. And it is usable: this is a load
+            // through the mapping just made.
             if let Err(wrong) = self.holds(linear(frame), EVIL) {
                 self.note(wrong);
             }

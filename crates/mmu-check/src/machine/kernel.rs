@@ -1,8 +1,10 @@
-//! A small kernel on the machine: cores, tasks with their mode, accesses that are judged, and what may come in between.
+//! A small kernel on the machine: cores, tasks with their mode, accesses that are judged, and what
+//! may come in between.
 //!
-//! The tables are `stage1-paging`'s and the mode is `lazy-mmu`'s, as they are. One program runs at a time; other cores misbehave
-//! by themselves inside of every primitive, and at one chosen primitive something else comes in: an interrupt, a move to another core,
-//! or a program of another core.
+//! The tables are `stage1-paging`'s and the mode is `lazy-mmu`'s, as they are. One program runs at
+//! a time; other cores misbehave by themselves inside of every primitive, and at one chosen
+//! primitive something else comes in: an interrupt, a move to another core, or a program of another
+//! core.
 
 use alloc::format;
 use alloc::string::String;
@@ -17,6 +19,7 @@ use super::frames::Frames;
 use super::{Chance, Fault, Machine};
 use crate::checker::Checker;
 use crate::event::{self, AccessKind, Barrier, Contract, Event, Expect, What};
+use crate::tlbi::Op;
 use crate::violation::Violation;
 
 /// Cores of the machine. The program runs on 0 and may move to 1; 2 has a program of its own.
@@ -43,6 +46,9 @@ pub enum Intrusion {
     Migration,
     /// A program of core 2 that links and uses pages beside the program's, and uses what all share.
     Neighbour,
+    /// Core 2 invalidates everything, for reasons of its own: its TLBI comes here, and its DSB five
+    /// primitives later.
+    Invalidation,
 }
 
 /// How a run is set up.
@@ -52,7 +58,8 @@ pub struct Setup {
     pub policy: Policy,
     /// What TLBI can do.
     pub features: Features,
-    /// Whether freed frames are unmapped from the linear map, so that the allocator re-enters the mode.
+    /// Whether freed frames are unmapped from the linear map, so that the allocator re-enters the
+    /// mode.
     pub debug: bool,
     /// What is wrong.
     pub bug: Option<Bug>,
@@ -197,6 +204,14 @@ impl Kernel {
         let step = self.steps.get();
         self.steps.set(step + 1);
         match self.setup.intrusion {
+            Some((at, Intrusion::Invalidation)) if at == step => self.on_core_2(|k| {
+                k.barrier(Barrier::Ishst);
+                k.tlbi_everything();
+            }),
+            Some((at, Intrusion::Invalidation)) if at + 5 == step => self.on_core_2(|k| {
+                k.barrier(Barrier::Ish);
+                k.exception(What::Isb);
+            }),
             Some((at, intrusion)) if at == step => self.intrude(intrusion),
             _ => {}
         }
@@ -358,6 +373,25 @@ impl Kernel {
         self.record(what);
     }
 
+    fn on_core_2(&self, work: impl FnOnce(&Kernel)) {
+        let core = self.core.replace(2);
+        work(self);
+        self.core.set(core);
+    }
+
+    /// A DSB that no bug is planted in.
+    fn barrier(&self, kind: Barrier) {
+        self.machine.dsb(self.core.get(), kind);
+        self.record(What::Dsb(kind));
+    }
+
+    fn tlbi_everything(&self) {
+        if let Some(op) = Op::named("vmalle1is") {
+            self.machine.tlbi(self.core.get(), op, 0);
+            self.record(What::Tlbi { op, operand: 0 });
+        }
+    }
+
     fn intrude(&self, intrusion: Intrusion) {
         // Once.
         self.masked.set(self.masked.get() + 1);
@@ -372,19 +406,20 @@ impl Kernel {
                 let here = self.core.get();
                 self.move_to(1 - here);
                 self.exception(What::ExceptionReturn);
-                // The core that is left goes on with another task, by an exception return too. It needs that: the switch's DSB may have
-                // completed a TLBI of this core, and what this core had begun before has not been discarded yet.
+                // The core that is left goes on with another task, by an exception return too. It
+                // needs that: the switch's DSB may have completed a TLBI of this core, and what
+                // this core had begun before has not been discarded yet.
                 let there = self.core.replace(here);
                 self.exception(What::ExceptionReturn);
                 self.core.set(there);
             }
-            Intrusion::Neighbour => {
-                let core = self.core.replace(2);
-                if let Err(wrong) = super::scenario::neighbour(self) {
-                    self.note(wrong);
+            Intrusion::Neighbour => self.on_core_2(|kernel| {
+                if let Err(wrong) = super::scenario::neighbour(kernel) {
+                    kernel.note(wrong);
                 }
-                self.core.set(core);
-            }
+            }),
+            // In `tick`: it has two parts.
+            Intrusion::Invalidation => {}
         }
         self.masked.set(self.masked.get() - 1);
     }
@@ -427,6 +462,8 @@ impl Kernel {
         if let Some((root, asid)) = self.lower.get() {
             self.set_ttbr0(root, asid);
         }
+        // What the task has published, this core may have translated ahead from before.
+        self.isb(Site::ArriveIsb);
     }
 
     /// Makes a table this core's lower half.
@@ -469,7 +506,8 @@ impl Cpu for ThisCpu<'_> {
     }
 
     fn misuse(&self, misuse: Misuse) {
-        // A handler that opens a section inside a paused stretch breaks the exclusive contract, not the implementation.
+        // A handler that opens a section inside a paused stretch breaks the exclusive contract, not
+        // the implementation.
         if self.0.setup.bug.is_none() && !self.0.task().mmu.in_interrupt() {
             self.0.note(format!("{misuse}"));
         }

@@ -1,7 +1,8 @@
 //! Memory, and the stores on their way there.
 //!
-//! A core reads its own stores at once. Everybody else, walkers of the same core among them, reads memory. Stores of one core
-//! arrive in any order, but for those to the same place and those with a barrier between them; a DSB waits for all.
+//! A core reads its own stores at once. Everybody else, walkers of the same core among them, reads
+//! memory. Stores of one core arrive in any order, but for those to the same place and those with a
+//! barrier between them; a DSB waits for all.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -122,7 +123,8 @@ impl Memory {
         self.write(pending.place);
     }
 
-    /// All of the core's stores arrive: a DSB, or another core has seen a store-release of this one.
+    /// All of the core's stores arrive: a DSB, or another core has seen a store-release of this
+    /// one.
     pub fn arrive_all(&mut self, core: usize) {
         for pending in core::mem::take(&mut self.buffers[core].stores) {
             self.write(pending.place);

@@ -2,19 +2,20 @@
 //!
 //! | the machine may | until | Arm ARM |
 //! |---|---|---|
-//! | keep a store from every walker, and let stores arrive in any order | a DSB; a DMB between them orders two | B2.3, D8.2.7 |
-//! | walk the tables for any address, at any time, on any core, and keep what it finds | a TLBI that covers it, on that core | D8.14.1 |
-//! | keep table descriptors and start a walk from them | a TLBI that is not for the last level | D8.14.1 |
-//! | use what it has found ahead of time, a fault too, for an instruction that comes later | a context synchronisation; for other cores' translations, the DSB behind a TLBI | D8.2.7 |
-//! | carry a TLBI out at any time | the DSB behind it | D8.14.6 |
+//! | keep a store from every walker, and let stores arrive in any order | a DSB; a DMB between them orders two | B2.3, D8, ordering of table walks |
+//! | walk the tables for any address, at any time, on any core, and keep what it finds | a TLBI that covers it, on that core | D8, what a TLB may hold |
+//! | keep table descriptors and start a walk from them | a TLBI that is not for the last level | D8, what a TLB may hold |
+//! | use what it has found ahead of time, a fault too, for an instruction that comes later | a context synchronisation; for other cores' translations, the DSB behind a TLBI | D8, ordering of table walks |
+//! | carry a TLBI out at any time | the DSB behind it | D8, completion of TLB maintenance |
 //! | ignore a TLBI whose operand is malformed or whose hint is wrong | – | C5.5 |
-//! | use the old TTBR0 | a context synchronisation | D8.2.7 |
+//! | use the old TTBR0 | a context synchronisation | D8, ordering of table walks |
 //!
-//! It holds two translations that need break-before-make between them only if software let it, and says so at once, as a
-//! core may raise a TLB conflict abort at the next use.
+//! It holds two translations that need break-before-make between them only if software let it, and
+//! says so at once, as a core may raise a TLB conflict abort at the next use.
 //!
-//! Freed frames are filled with [`EVIL`], a word that is a valid descriptor at every level and leads to itself: whoever
-//! walks or reads there where it should not gets an answer, and a wrong one.
+//! Freed frames are filled with [`EVIL`], a word that is a valid descriptor at every level and
+//! leads to itself: whoever walks or reads there where it should not gets an answer, and a wrong
+//! one.
 
 mod arch;
 mod bug;
@@ -79,7 +80,8 @@ struct Inner {
     walks_left: u32,
 }
 
-/// Walks ahead of time in an exhaustive run: one that keeps the old state and one that brings it back.
+/// Walks ahead of time in an exhaustive run: one that keeps the old state and one that brings it
+/// back.
 const WALKS: u32 = 2;
 
 impl Machine {
@@ -102,7 +104,8 @@ impl Machine {
         }
     }
 
-    /// Lets nothing happen by itself, or everything that may. When quiet ends, stores on their way have arrived.
+    /// Lets nothing happen by itself, or everything that may. When quiet ends, stores on their way
+    /// have arrived.
     pub fn set_quiet(&self, quiet: bool) {
         let mut inner = self.inner.borrow_mut();
         inner.quiet = quiet;
@@ -119,7 +122,8 @@ impl Machine {
         }
     }
 
-    /// A core is as likely to walk for this address as for all others: a descriptor on its way is about to change.
+    /// A core is as likely to walk for this address as for all others: a descriptor on its way is
+    /// about to change.
     pub fn tempt(&self, va: u64) {
         self.inner.borrow_mut().tempting = Some(va);
     }
@@ -314,7 +318,8 @@ impl Inner {
         true
     }
 
-    /// A core carries out a TLBI that `issuer` has executed, before it must. Returns whether there is more to do.
+    /// A core carries out a TLBI that `issuer` has executed, before it must. Returns whether there
+    /// is more to do.
     fn apply(&mut self, issuer: usize) -> bool {
         let count = self.cores[issuer].pending.len();
         if count == 0 {

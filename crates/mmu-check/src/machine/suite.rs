@@ -1,4 +1,5 @@
-//! One run: a scenario on a kernel with one bug or none, judged by the rules and by what the program saw.
+//! One run: a scenario on a kernel with one bug or none, judged by the rules and by what the
+//! program saw.
 
 use alloc::vec::Vec;
 

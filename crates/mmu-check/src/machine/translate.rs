@@ -35,7 +35,8 @@ impl Inner {
         }
     }
 
-    /// Walks the tables, from the root or from any cached step of the way. `None`: a translation fault.
+    /// Walks the tables, from the root or from any cached step of the way. `None`: a translation
+    /// fault.
     fn walk(&mut self, core: usize, va: u64, root: u64, asid: u16) -> Option<Entry> {
         let upper = va >> 63 != 0;
         let starts: Vec<Step> = self.cores[core]

@@ -1,8 +1,10 @@
 //! R2: break-before-make.
 //!
-//! Two descriptors that a TLB may hold at once for one address must agree in output address, memory type, shareability, size,
-//! Contiguous bit and nG, and must not be a table and a block (Arm ARM D8.16.1; Arm's herd model `aarch64bbm.cat`). Where they
-//! do not: store an invalid one, DSB, TLBI in the right scope, DSB, and only then store the new one. FEAT_BBM is not relied on.
+//! Two descriptors that a TLB may hold at once for one address must agree in output address, memory
+//! type, shareability, size, Contiguous bit and nG, and must not be a table and a block (Arm ARM
+//! D8, break-before-make; Arm's herd model `aarch64bbm.cat`). Where they do not: store an invalid
+//! one, DSB, TLBI in the right scope, DSB, and only then store the new one. FEAT_BBM is not relied
+//! on.
 
 use super::Finding;
 use crate::checker::State;
@@ -12,8 +14,7 @@ use crate::ledger::Progress;
 use crate::shadow::Shadow;
 
 pub(super) const TITLE: &str = "a live descriptor is replaced without break-before-make";
-pub(super) const BASIS: &str =
-    "Arm ARM D8.16.1 (break-before-make), Arm's herd model aarch64bbm.cat";
+pub(super) const BASIS: &str = "Arm ARM D8, break-before-make, Arm's herd model aarch64bbm.cat";
 
 pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     let What::Store {

@@ -1,14 +1,15 @@
 //! R7: an invalidation reaches every core that may have walked the tables.
 //!
-//! Without the `IS` suffix a TLBI is for the core that executes it (Arm ARM D8.14.3). That is enough only while no other core runs.
-//! page_table_multiarch 0.6.2 flushes with `vmalle1` after an unmap.
+//! Without the `IS` suffix a TLBI is for the core that executes it (Arm ARM D8, scope of TLB
+//! maintenance). That is enough only while no other core runs. page_table_multiarch 0.6.2 flushes
+//! with `vmalle1` after an unmap.
 
 use super::{Finding, reliance};
 use crate::checker::State;
 use crate::event::Event;
 
 pub(super) const TITLE: &str = "an invalidation stays on its core where other cores need it";
-pub(super) const BASIS: &str = "Arm ARM D8.14.3 (scope of TLB maintenance instructions)";
+pub(super) const BASIS: &str = "Arm ARM D8 (scope of TLB maintenance instructions)";
 
 pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     reliance::find(state, event, reliance::Fault::Local)

@@ -1,9 +1,11 @@
 //! R3: an invalidation is complete before "done" is claimed.
 //!
-//! "Done" is said when an unmap or a lost permission is relied on: by the proof that an invalidation returns, by a probe that must fault,
-//! by an access that needs a permission the old descriptor did not give, by an ASID that another space gets. A TLBI is complete
-//! when a DSB of the same core is, one for loads *and* stores (Arm ARM D8.14.6); that core must then synchronise its context, for what it has
-//! fetched or translated ahead. Linux leaves that ISB out for user pages, where an exception return follows; here loads do.
+//! "Done" is said when an unmap or a lost permission is relied on: by the proof that an
+//! invalidation returns, by a probe that must fault, by an access that needs a permission the old
+//! descriptor did not give, by an ASID that another space gets. A TLBI is complete when a DSB of
+//! the same core is, one for loads *and* stores (Arm ARM D8, completion of TLB maintenance); that
+//! core must then synchronise its context, for what it has fetched or translated ahead. Linux
+//! leaves that ISB out for user pages, where an exception return follows; here loads do.
 
 use super::{Finding, reliance};
 use crate::checker::State;
@@ -12,7 +14,7 @@ use crate::event::{Event, What};
 pub(super) const TITLE: &str =
     "something is relied on to be gone before its invalidation is complete";
 pub(super) const BASIS: &str =
-    "Arm ARM D8.14.6 (completion of TLB maintenance: DSB, and a context synchronisation here)";
+    "Arm ARM D8, completion of TLB maintenance (DSB, and a context synchronisation here)";
 
 pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     if let What::Ttbr0 { root, asid } = event.what {

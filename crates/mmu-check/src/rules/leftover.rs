@@ -1,9 +1,12 @@
 //! R8: who leaves leaves no debt behind.
 //!
-//! - A section's end publishes everything stored before it, at any depth (the seed and Linux 7.0 alike; the baseline `reenter` only
-//!   at the outermost), and so does a pause: the inner user of a nested section goes on to use what it mapped.
-//! - A switch executes one `dsb ish`, so that whatever this core has stored is visible, and its TLBIs are complete, before the task goes
-//!   on elsewhere, where no DSB would do that (Linux `__switch_to`). Its ISB comes when the task pays: a debt may cross a switch, an unordered store may not.
+//! - A section's end publishes everything stored before it, at any depth (the seed and Linux 7.0
+//!   alike; the baseline `reenter` only at the outermost), and so does a pause: the inner user of a
+//!   nested section goes on to use what it mapped.
+//! - A switch executes one `dsb ish`, so that whatever this core has stored is visible, and its
+//!   TLBIs are complete, before the task goes on elsewhere, where no DSB would do that (Linux
+//!   `__switch_to`). Its ISB comes when the task pays: a debt may cross a switch, an unordered
+//!   store may not.
 //! - An interrupt handler's stores pay at once: nobody else would pay for them.
 //! - A task ends with everything published and invalidated.
 

@@ -1,4 +1,5 @@
-//! The rules. A rule asks of the state *before* an event whether the event may happen; it changes nothing.
+//! The rules. A rule asks of the state *before* an event whether the event may happen; it changes
+//! nothing.
 
 mod break_before_make;
 mod broadcast;

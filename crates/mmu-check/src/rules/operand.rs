@@ -1,16 +1,17 @@
 //! R6: an invalidation's operand means what its author thinks.
 //!
-//! VA\[55:12\] has 44 bits of the operand; above it are TTL and ASID (Arm ARM C5.5). An address of the upper half that is shifted and not
-//! masked spills its sign into both, and a core may ignore an invalidation whose TTL names no level of the granule in use. The same
-//! holds for a level hint that is not the leaf's, and for a range that is not aligned to its hint (D8.14.5). aarch64-paging 0.12.3 fixed
-//! exactly that.
+//! VA\[55:12\] has 44 bits of the operand; above it are TTL and ASID (Arm ARM C5.5). An address of
+//! the upper half that is shifted and not masked spills its sign into both, and a core may ignore
+//! an invalidation whose TTL names no level of the granule in use. The same holds for a level hint
+//! that is not the leaf's, and for a range that is not aligned to its hint (D8, TTL).
+//! aarch64-paging 0.12.3 fixed exactly that.
 
 use super::{Finding, reliance};
 use crate::checker::State;
 use crate::event::{Event, What};
 
 pub(super) const TITLE: &str = "an invalidation's operand does not say what is to be dropped";
-pub(super) const BASIS: &str = "Arm ARM C5.5 (operands of TLBI), D8.14.5 (TTL and ranges)";
+pub(super) const BASIS: &str = "Arm ARM C5.5 (operands of TLBI), D8 (TTL and ranges)";
 
 pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     if let What::Tlbi { op, operand } = event.what {

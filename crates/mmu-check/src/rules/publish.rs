@@ -1,25 +1,29 @@
 //! R1: publish before use.
 //!
-//! A store that makes a valid descriptor is visible to the table walkers of every core after a DSB of the core that stored, and only
-//! then (Arm ARM D8.2.7 "Ordering of translation table walks": a walk is a separate observer; B2.3.12, DSB). Without FEAT_ETS2
-//! that orders the walks of later instructions only across a context synchronisation event: until an ISB, an exception or a
-//! return, the core may take a fault it speculated from the old descriptor (D8.14.1; Linux `emit_pte_barriers`). This is the pair
-//! `dsb ishst; isb` that the lazy mode defers.
+//! A store that makes a valid descriptor is visible to the table walkers of every core after a DSB
+//! of the core that stored, and only then (Arm ARM D8, ordering of table walks: a walk is a
+//! separate observer; B2.3, DSB). Without FEAT_ETS2 that orders the walks of later instructions
+//! only across a context synchronisation event: until an ISB, an exception or a return, the core
+//! may take a fault it speculated from the old descriptor (D8, what a TLB may hold; Linux
+//! `emit_pte_barriers`). This is the pair `dsb ishst; isb` that the lazy mode defers.
 //!
-//! Another address space is published to the core that writes TTBR0 by an ISB alone (D8.2.7: a system register counts from the next
-//! context synchronisation on).
+//! The synchronisation is the using core's own: a task that has paid on one core and moves to
+//! another needs one on arrival, an `isb` of the switch or an exception return.
 //!
-//! A core that uses what *another* one has published has done no ISB of its own. It either synchronises, or tells a spurious fault
-//! from a real one and retries (`AT S1E1R`; Linux `is_spurious_el1_translation_fault`): the access says which. What no retry makes
-//! up for is the DSB.
+//! Another address space is published to the core that writes TTBR0 by an ISB alone (D8, ordering
+//! of table walks: a system register counts from the next context synchronisation on).
+//!
+//! A core that uses what *another* one has published has done no ISB of its own. It either
+//! synchronises, or tells a spurious fault from a real one and retries (`AT S1E1R`; Linux
+//! `is_spurious_el1_translation_fault`): the access says which. What no retry makes up for is the
+//! DSB.
 
 use super::Finding;
 use crate::checker::State;
 use crate::event::{Event, Expect, What};
 
 pub(super) const TITLE: &str = "a mapping is used before it is published";
-pub(super) const BASIS: &str =
-    "Arm ARM D8.2.7 (a walk is ordered after a store by a DSB and a context synchronisation)";
+pub(super) const BASIS: &str = "Arm ARM D8, ordering of table walks (a walk is ordered after a store by a DSB and a context synchronisation)";
 
 pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     let What::Access { va, expect, .. } = event.what else {
@@ -36,7 +40,7 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     if expect == Expect::Faults {
         return None;
     }
-    let synced = state.ledger.synced(core, state.owner(event.task));
+    let synced = state.ledger.core_synced(core);
     let mut on_the_way = state.ledger.on_the_way(va);
     let (why, store) = on_the_way.find_map(|debt| {
         let publish = debt.publish?;

@@ -1,9 +1,11 @@
-//! What rules 3, 4, 5, 6, 7 and 9 have in common: an event that relies on a translation being gone, and one that may not be.
+//! What rules 3, 4, 5, 6, 7 and 9 have in common: an event that relies on a translation being gone,
+//! and one that may not be.
 //!
-//! A translation is gone after: a DSB behind the store, a TLBI that covers it on every core, a DSB of the core of the TLBI
-//! for loads and stores (Arm ARM D8.14.6), and for what that core itself does next a context synchronisation. Which rule is broken depends on
-//! why it is not: the TLBI came early (R9), stayed at home (R7) or said something else (R6); or else on what is lost by it: a
-//! frame (R4), a table (R5), an answer (R3).
+//! A translation is gone after: a DSB behind the store, a TLBI that covers it on every core, a DSB
+//! of the core of the TLBI for loads and stores (Arm ARM D8, completion of TLB maintenance), and
+//! for what that core itself does next a context synchronisation. Which rule is broken depends on
+//! why it is not: the TLBI came early (R9), stayed at home (R7) or said something else (R6); or
+//! else on what is lost by it: a frame (R4), a table (R5), an answer (R3).
 
 use super::Finding;
 use crate::checker::State;
@@ -71,7 +73,8 @@ fn claims(state: &State, event: &Event, debt: &Debt, asid: u16, tables: bool) ->
     })
 }
 
-/// Whether an access shows this debt: a stale translation would let through what must fault, or hold up what must work.
+/// Whether an access shows this debt: a stale translation would let through what must fault, or
+/// hold up what must work.
 fn relies(state: &State, core: usize, debt: &Debt, kind: AccessKind, expect: Expect) -> bool {
     debt.invalidation.is_some_and(|owed| {
         let stale = owed.old.is_table() || permits(owed.old, kind);

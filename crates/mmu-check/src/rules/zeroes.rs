@@ -1,9 +1,10 @@
 //! R10: a table's zeroes are ordered before the store that links it.
 //!
-//! A walker that sees the link must see zeroes behind it, or it reads as descriptors whatever the frame held before. Stores of one core to
-//! different places are not ordered for another observer without a barrier (Arm ARM B2.3, D8.2.7): `dmb ishst`, or a store-release. The pair that
-//! publishes the link comes later, and deferred much later, so it does not help. A root is linked by writing TTBR0, which is no store: there it takes
-//! a DSB.
+//! A walker that sees the link must see zeroes behind it, or it reads as descriptors whatever the
+//! frame held before. Stores of one core to different places are not ordered for another observer
+//! without a barrier (Arm ARM B2.3; D8, ordering of table walks): `dmb ishst`, or a store-release.
+//! The pair that publishes the link comes later, and deferred much later, so it does not help. A
+//! root is linked by writing TTBR0, which is no store: there it takes a DSB.
 
 use super::Finding;
 use crate::checker::State;
@@ -13,7 +14,7 @@ use crate::shadow::Zeroes;
 
 pub(super) const TITLE: &str = "a table is linked before its zeroes are ordered";
 pub(super) const BASIS: &str =
-    "Arm ARM B2.3 (ordering of stores), D8.2.7 (walks observe stores in order)";
+    "Arm ARM B2.3 (ordering of stores), D8 (walks observe stores in order)";
 
 pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     let (frame, why) = match event.what {

@@ -1,4 +1,5 @@
-//! Programs for the kernel on the machine. Each states what it relies on by using it: a wrong answer ends it.
+//! Programs for the kernel on the machine. Each states what it relies on by using it: a wrong
+//! answer ends it.
 
 mod owners;
 mod pages;

@@ -1,4 +1,5 @@
-//! Programs that own a whole space: tables come and go, blocks are split, spaces end and their ASIDs are used again.
+//! Programs that own a whole space: tables come and go, blocks are split, spaces end and their
+//! ASIDs are used again.
 
 use stage1_paging::{Asid, Desc, Fit, Half, Level, Mmu, Pages, Prot, Slots, Space, Step, Va};
 

@@ -3,7 +3,6 @@
 use lazy_mmu::{Call, Policy};
 
 use super::{Outcome, give, map, on, page, range, take, unmap, value, write_and_read};
-use crate::event::What;
 use crate::machine::bug::Bug;
 use crate::machine::kernel::Kernel;
 
@@ -67,34 +66,29 @@ pub(super) fn tasks(kernel: &Kernel) -> Outcome {
 
 /// Moves in the middle of a section.
 pub(super) fn migrate(kernel: &Kernel) -> Outcome {
-    let frames = take(kernel, 3)?;
+    let frames = take(kernel, 4)?;
     kernel.section(|| {
         map(kernel, page(0), frames[0])?;
-        move_and(kernel, 1);
+        kernel.move_to(1);
         Ok::<_, super::Wrong>(())
     })?;
     write_and_read(kernel, 0)?;
     kernel.section(|| {
         map(kernel, page(1), frames[1])?;
-        move_and(kernel, 0);
+        kernel.move_to(0);
         map(kernel, page(2), frames[2])
     })?;
     (0..3).try_for_each(|n| write_and_read(kernel, n))?;
-    unmap(kernel, range(page(0), 3)?)?;
-    for n in 0..3 {
+    // Paid here, used there.
+    kernel.section(|| map(kernel, page(3), frames[3]))?;
+    kernel.move_to(1);
+    write_and_read(kernel, 3)?;
+    unmap(kernel, range(page(0), 4)?)?;
+    for n in 0..4 {
         super::gone(kernel, page(n))?;
     }
     give(kernel, frames);
     Ok(())
-}
-
-/// Moves. What was paid on the core that is left, as it is under `eager`, may still fault spuriously on the new one; there the
-/// task begins with an exception return then.
-fn move_and(kernel: &Kernel, core: usize) {
-    kernel.move_to(core);
-    if !kernel.task().mmu.is_pending() {
-        kernel.exception(What::ExceptionReturn);
-    }
 }
 
 /// A pause pays, inside it every store pays at once, and the section goes on after it.
