@@ -50,7 +50,7 @@ impl Stage {
     }
 
     /// Runs it once; every mapping holds a word with `salt` in it. With `yields` the task leaves its
-    /// core in the middle.
+    /// core twice, once with a debt and once without.
     pub(super) fn play(&self, salt: u64, yields: bool) -> Result<Trace, Failure> {
         let task = task::current();
         let mut trace = Trace {
@@ -71,6 +71,10 @@ impl Stage {
         self.map(1, salt)?;
         mode::lazy_mmu_mode_disable();
         trace.look();
+        if yields {
+            // The pair was this core's; the use may be another's, which has had no ISB but the switch's.
+            sched::yield_now();
+        }
         self.use_if_paid(0..2, salt)?;
         mode::lazy_mmu_mode_pause();
         trace.look();
