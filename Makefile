@@ -61,6 +61,7 @@ check: setup
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --release $(ON_HOST) --all-targets -- -D warnings
 	@$(CARGO) clippy --release $(ON_BARE) -- -D warnings
+	@$(CARGO) clippy --release --target $(BARE_TARGET) --package $(PLANTED) -- -D warnings
 	@export RUSTDOCFLAGS='-D warnings'; $(CARGO) doc $(DOC) $(ON_HOST)
 	@$(ENV) export RUSTDOCFLAGS="-D warnings $$BARE_FLAGS"; cargo doc $(DOC) $(ON_BARE)
 

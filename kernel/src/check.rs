@@ -9,7 +9,6 @@
 //!
 //! When it is off, telling costs a load and a test; in the loop over descriptors, once per call.
 
-use alloc::boxed::Box;
 use alloc::string::ToString;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
@@ -115,7 +114,7 @@ fn ask(what: What) {
     }
 }
 
-fn report(violation: &Box<Violation>) {
+fn report(violation: &Violation) {
     if VIOLATIONS.fetch_add(1, Relaxed) < PRINTED {
         println!("VIOLATION {}", violation.to_string());
     }
