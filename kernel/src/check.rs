@@ -120,6 +120,60 @@ fn report(violation: &Violation) {
     }
 }
 
+/// What a run must have given the rules to look at, by the names of [`mmu_check::Coverage`]. A run that breaks no rule because nothing
+/// happened proves nothing.
+pub struct Floors {
+    /// It maps, uses, probes and unmaps pages.
+    pub pages: bool,
+    /// Sections nest in it.
+    pub nested: bool,
+    /// It has many tasks, preempted and interrupted in debt.
+    pub tasks: bool,
+}
+
+impl Floors {
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        let pages: &[&str] = &[
+            "mappings",
+            "used mappings",
+            "accesses",
+            "probes",
+            "withdrawn",
+            "invalidations",
+            "dones",
+            "frees",
+            "sections",
+        ];
+        let tasks: &[&str] = &["switches", "switches in debt", "interrupts in debt"];
+        let nested: &[&str] = &["nested"];
+        [
+            (self.pages, pages),
+            (self.nested, nested),
+            (self.tasks, tasks),
+        ]
+        .into_iter()
+        .filter(|(asked, _)| *asked)
+        .flat_map(|(_, names)| names.iter().copied())
+    }
+}
+
+/// Whether there was all of that to check. Right when nothing was checked at all.
+pub fn reaches(floors: &Floors) -> Verdict {
+    let checker = CHECKER.lock();
+    let Some(checker) = checker.as_ref() else {
+        return Verdict::Good;
+    };
+    let mut verdict = Verdict::Good;
+    for name in floors
+        .names()
+        .filter(|name| checker.coverage().missing().any(|none| none == *name))
+    {
+        println!("check: there was nothing to check of: {name}");
+        verdict = Verdict::Failed;
+    }
+    verdict
+}
+
 /// Ends checking, says what there was to check, and whether all of it was right. Nothing when it was off.
 pub fn finish() -> Verdict {
     ON.store(false, Relaxed);

@@ -7,10 +7,11 @@ extern crate alloc;
 
 use alloc::vec::Vec;
 
+use lazy_mmu::Policy;
 use lazy_mmu_kernel::exit::Verdict;
 use lazy_mmu_kernel::mem::frames;
 use lazy_mmu_kernel::workloads::{self, Crowd, Failure, Row, Run, Size};
-use lazy_mmu_kernel::{Boot, println, report, task};
+use lazy_mmu_kernel::{Boot, check, println, report, task};
 
 lazy_mmu_kernel::entry!(main);
 
@@ -25,7 +26,7 @@ fn main(boot: &Boot) -> Verdict {
                 report::print_saving(&rows);
             }
             match report::write_json(&rows) {
-                Ok(()) => Verdict::Good,
+                Ok(()) => check::reaches(&floors(boot)),
                 Err(error) => {
                     println!("{error}");
                     Verdict::Failed
@@ -39,6 +40,29 @@ fn main(boot: &Boot) -> Verdict {
             }
             Verdict::Failed
         }
+    }
+}
+
+/// What the rules must have had to look at, for the runs that were asked for.
+fn floors(boot: &Boot) -> check::Floors {
+    let arguments = &boot.arguments;
+    let pages = arguments
+        .runs
+        .iter()
+        .any(|run| *run != Run::Nesting && *run != Run::Forced);
+    let tasks = arguments
+        .runs
+        .iter()
+        .any(|run| matches!(run, Run::Mixed | Run::Preempt));
+    check::Floors {
+        pages,
+        nested: pages && arguments.debug,
+        // Eager never owes for long.
+        tasks: tasks
+            && arguments
+                .policies
+                .iter()
+                .any(|policy| *policy != Policy::Eager),
     }
 }
 

@@ -94,8 +94,8 @@ pub unsafe fn switch(from: &'static Task, to: &'static Task, core: &'static Core
     if !planted::is(Bug::SwitchNoDsb) {
         complete(core);
     }
-    arrive(to, core);
     check::tell(What::Switch { to: to.id });
+    arrive(to, core);
     event::record(Kind::Switch, to.id.into(), 0, 0);
     // SAFETY: 1. The contexts are this core's alone now: points 2 and 3. 2. SP_EL0 is set to `to` with its stack, and `to`
     // is a static. 3. What the callee preserves is what a function call preserves; the rest the compiler expects to lose.
