@@ -5,6 +5,7 @@
 //! | `vectors.s` | the vector table: stack check, save, call `trap`, restore |
 //! | `frame.rs` | [`TrapFrame`], what was saved; [`Vector`], where it came in |
 //! | `spurious.rs` | faults that are over when the MMU is asked |
+//! | `broken.rs` | faults on pages that are being replaced |
 //! | `fixup.rs` | instructions that may fault by intent |
 //! | `esr.rs`, `fault.rs` | ESR_EL1 in words, and the [`Fault`] that an access takes |
 //! | `report.rs`, `walk.rs` | the report, and the walk of the address that faulted |
@@ -13,6 +14,7 @@
 //!
 //! The statuses are 4 for an exception and 3 for a panic; the first failure counts.
 
+mod broken;
 mod esr;
 mod fault;
 mod fixup;
@@ -62,13 +64,20 @@ extern "C" fn trap(frame: &mut TrapFrame, vector: u64) {
         Vector::SYNCHRONOUS if Esr(frame.esr).class() == Esr::BREAKPOINT => {
             workloads::stopped(frame);
         }
-        Vector::SYNCHRONOUS if spurious::is_over(frame) || fixup::apply(frame) => {}
+        Vector::SYNCHRONOUS if is_transient(frame) || fixup::apply(frame) => {}
         Vector::IRQ => interrupt(frame),
         vector => report::unexpected(frame, vector),
     }
     if told {
         check::tell(What::ExceptionReturn);
     }
+}
+
+/// Whether the access is to be made again: its fault was another core's doing, and is over.
+///
+/// Asked several times in turn: a page that is replaced over and over may be mended between the one question and the other.
+fn is_transient(frame: &TrapFrame) -> bool {
+    (0..4).any(|_| spurious::is_over(frame) || broken::is_mended(frame))
 }
 
 /// An IRQ. If it asks for another task, the interrupted one goes on when its turn comes, which may be

@@ -1,0 +1,65 @@
+//! Faults on pages that are being replaced: break-before-make, seen from the other cores.
+//!
+//! Between the break and the make the descriptor is invalid, and every access faults for real. It is marked, though
+//! ([`stage1_paging::Desc::is_broken`]): the one who broke it is about to make it again, and the access waits for that instead of being
+//! reported. The wait is bounded; a page that stays broken is somebody's mistake.
+
+use stage1_paging::{Asid, Desc, Frame, Half, Mmu, Pa, Space, Va};
+
+use super::esr::Esr;
+use super::fault::Kind;
+use super::frame::TrapFrame;
+use crate::arch::{registers, time};
+use crate::mem::{hardware, kernel_space};
+use crate::{sched, task};
+
+/// How long an access waits for the make, in microseconds.
+const PATIENCE: u64 = 1_000_000;
+/// SPSR_EL1.I: whoever faulted had interrupts masked.
+const MASKED: u64 = 1 << 7;
+
+/// Whether the access of this exception is to be made again, since the page it met broken is so no more.
+pub(super) fn is_mended(frame: &TrapFrame) -> bool {
+    let esr = Esr(frame.esr);
+    let va = Va::new(frame.far);
+    let translation = matches!(Kind::from_status(esr.fault_status()), Kind::Translation(3));
+    if esr.class() != Esr::DATA_ABORT || !translation || !task::is_task(registers::current_task()) {
+        return false;
+    }
+    // A handler cannot wait for the task that it interrupted.
+    if task::current().mmu.in_interrupt() || !is_broken(va) {
+        return false;
+    }
+    // Who holds a lock has interrupts masked, and must not leave its core; the page is then another core's to mend.
+    let may_leave = frame.spsr & MASKED == 0;
+    time::wait_until(PATIENCE, || {
+        if may_leave {
+            sched::yield_now();
+        } else {
+            registers::yield_now();
+        }
+        !is_broken(va)
+    })
+}
+
+fn is_broken(va: Va) -> bool {
+    let last = |space: &Space<'_, _>| {
+        let walk = space.walk(va).ok()?;
+        walk.steps().last().map(|(_, descriptor)| descriptor)
+    };
+    let descriptor = match va.in_upper_half() {
+        Some(true) => last(kernel_space()),
+        Some(false) => lower_half().and_then(|space| last(&space)),
+        None => None,
+    };
+    descriptor.is_some_and(Desc::is_broken)
+}
+
+/// The space in TTBR0, if it is a task's.
+fn lower_half() -> Option<Space<'static, crate::arch::tables::Hardware>> {
+    let value = registers::ttbr0();
+    let (root, asid) = (value & ((1 << 48) - 1), (value >> 48) as u16);
+    let root = Frame::new(Pa::new(root)?)?;
+    // The empty table has ASID 0, and lies in the image.
+    (asid != 0).then(|| Space::new(hardware(), hardware().child(root), Half::Lower(Asid(asid))))
+}
