@@ -22,7 +22,7 @@ DOC := --quiet --release --no-deps --document-private-items
 ON_HOST := --workspace $(BARE:%=--exclude %) --exclude $(PLANTED) --features stage1-paging/model
 ON_BARE := --target $(BARE_TARGET) $(BARE:%=--package %)
 
-.PHONY: help run test test-host test-qemu build debug check clean setup
+.PHONY: help run test test-host test-qemu test-trace build debug check clean setup
 
 help:
 	@echo 'make run [ARGS="run=zap pages=64 ..."] [CPU=..] [SMP=..] [MEM=..] [GIC=..] [EL2=on] [ICOUNT=on] [TIMEOUT=secs]'
@@ -46,7 +46,12 @@ build: setup
 	@$(CARGO) build --release $(ON_BARE)
 	@$(CARGO) build --release --target $(BARE_TARGET) --package $(PLANTED)
 
-test: test-host test-qemu
+test: test-host test-qemu test-trace
+
+# The rules on the host, over what the kernel has written: they must find there what they find in the kernel, nothing.
+test-trace: build test-qemu
+	@$(CARGO) run --quiet --release --target $(BARE_TARGET) --package lazy-mmu-kernel -- run=all policy=seed,linux7 pages=64 k=8 check=on trace=on > "$(TARGET_DIR)/trace.console"
+	@$(CARGO) run --quiet --release --package mmu-check --example check_trace -- "$(TARGET_DIR)/events.trace"
 
 # The host's tests come after the bare build: those of tools/ boot a kernel too.
 test-host: build

@@ -41,7 +41,8 @@ pub struct Arguments {
     /// `plant=`: the mistake that is made on purpose.
     #[cfg(feature = "planted")]
     pub plant: planted::Bug,
-    /// `trace=`: the arch primitives record events, and the last ones are printed when something fails.
+    /// `trace=`: the arch primitives record events, and the last ones are printed when something fails; with `check` all
+    /// that the rules are told is written to `events.trace`.
     pub trace: bool,
 }
 

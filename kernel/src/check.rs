@@ -9,11 +9,14 @@
 //!
 //! When it is off, telling costs a load and a test; in the loop over descriptors, once per call.
 
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
+use core::fmt::Write as _;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use mmu_check::event::{AccessKind, Expect};
 use mmu_check::{Checker, Event, Violation, What};
+use semihosting::fs::File;
+use semihosting::io::Write as _;
 use stage1_paging::{Frame, Pages, Va};
 
 use crate::exit::Verdict;
@@ -25,14 +28,58 @@ static ON: AtomicBool = AtomicBool::new(false);
 /// The kernel runs on its own tables: an address is what they say, and its use can be judged.
 static OWN_TABLES: AtomicBool = AtomicBool::new(false);
 static VIOLATIONS: AtomicU64 = AtomicU64::new(0);
-static CHECKER: Lock<Option<Checker>> = Lock::new(None);
+static CHECKER: Lock<Option<Checking>> = Lock::new(None);
+
+/// The rules, and where they are told from as well.
+struct Checking {
+    rules: Checker,
+    trace: Option<Trace>,
+    /// Position in the order of all cores.
+    sequence: u32,
+}
+
+/// The events as lines, for the host: `mmu-check`'s example `check_trace` asks the same rules again.
+struct Trace {
+    file: File,
+    lines: String,
+}
+
+impl Trace {
+    /// How many bytes are kept before they are written: a call of the host for every event would take minutes.
+    const KEPT: usize = 8192;
+
+    fn note(&mut self, event: &Event) {
+        // Writing to a String does not fail.
+        let _ = writeln!(self.lines, "{event}");
+        if self.lines.len() >= Self::KEPT {
+            self.write();
+        }
+    }
+
+    fn write(&mut self) {
+        if self.file.write_all(self.lines.as_bytes()).is_err() {
+            println!("check: the trace could not be written");
+        }
+        self.lines.clear();
+    }
+}
 
 /// How many violations are printed: one is enough to know, and a lost barrier breaks a rule at every use.
 const PRINTED: u64 = 4;
 
 /// Starts checking. Before the kernel's tables are built: the rules must see every table from its zeroes on.
-pub fn start() {
-    *CHECKER.lock() = Some(Checker::new());
+///
+/// With `trace` every event is also written to `events.trace`.
+pub fn start(trace: bool) {
+    let file = trace.then(|| File::create(c"events.trace"));
+    *CHECKER.lock() = Some(Checking {
+        rules: Checker::new(),
+        trace: file.and_then(Result::ok).map(|file| Trace {
+            file,
+            lines: String::new(),
+        }),
+        sequence: 0,
+    });
     ON.store(true, Relaxed);
     tell(What::CoreStart);
 }
@@ -104,12 +151,16 @@ fn ask(what: What) {
         return;
     };
     let event = Event {
-        sequence: 0,
+        sequence: checker.sequence,
         core: task::core().index,
         task: task::current().id,
         what,
     };
-    if let Err(violation) = checker.step(&event) {
+    checker.sequence = checker.sequence.wrapping_add(1);
+    if let Some(trace) = &mut checker.trace {
+        trace.note(&event);
+    }
+    if let Err(violation) = checker.rules.step(&event) {
         report(&violation);
     }
 }
@@ -166,7 +217,7 @@ pub fn reaches(floors: &Floors) -> Verdict {
     let mut verdict = Verdict::Good;
     for name in floors
         .names()
-        .filter(|name| checker.coverage().missing().any(|none| none == *name))
+        .filter(|name| checker.rules.coverage().missing().any(|none| none == *name))
     {
         println!("check: there was nothing to check of: {name}");
         verdict = Verdict::Failed;
@@ -177,11 +228,15 @@ pub fn reaches(floors: &Floors) -> Verdict {
 /// Ends checking, says what there was to check, and whether all of it was right. Nothing when it was off.
 pub fn finish() -> Verdict {
     ON.store(false, Relaxed);
-    let Some(checker) = CHECKER.lock().take() else {
+    let Some(mut checker) = CHECKER.lock().take() else {
         return Verdict::Good;
     };
+    if let Some(trace) = &mut checker.trace {
+        trace.write();
+    }
     print!("check:");
     for (name, count) in checker
+        .rules
         .coverage()
         .counts()
         .into_iter()

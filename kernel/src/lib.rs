@@ -149,7 +149,7 @@ unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
     })?;
     event::set_recording(arguments.trace);
     if arguments.check {
-        check::start();
+        check::start(arguments.trace);
     }
     // SAFETY: 1. Once, first core, early tables; the boot code masked interrupts. 2. `machine` is a
     // copy.

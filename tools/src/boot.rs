@@ -327,8 +327,12 @@ impl Outcome {
                 format!("{:#}\n", witness::to_json(windows)),
             )?;
         }
+        // A trace is kept of a boot that failed, too: it is what tells why.
+        for file in files_with(dir.path(), "trace")? {
+            fs::copy(dir.path().join(&file), to.join(&file))?;
+        }
         if self.verdict == Verdict::Good {
-            for file in json_files(dir.path())? {
+            for file in files_with(dir.path(), "json")? {
                 fs::copy(dir.path().join(&file), to.join(&file))?;
             }
         }
@@ -336,9 +340,12 @@ impl Outcome {
     }
 }
 
+/// What the kernel writes under `check=on trace=on`.
+const TRACE_FILE: &str = "events.trace";
+
 /// Removes what an earlier boot left, so that nobody takes it for this one's.
 fn forget(dir: &Path) -> io::Result<()> {
-    for file in [report::FILE, witness::JSON_FILE] {
+    for file in [report::FILE, witness::JSON_FILE, TRACE_FILE] {
         match fs::remove_file(dir.join(file)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
@@ -347,11 +354,15 @@ fn forget(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn json_files(dir: &Path) -> io::Result<Vec<OsString>> {
+fn files_with(dir: &Path, extension: &str) -> io::Result<Vec<OsString>> {
     let names = fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name()));
-    let json = |name: &OsString| Path::new(name).extension().is_some_and(|end| end == "json");
+    let has = |name: &OsString| {
+        Path::new(name)
+            .extension()
+            .is_some_and(|end| end == extension)
+    };
     names
-        .filter(|name| name.as_ref().map_or(true, json))
+        .filter(|name| name.as_ref().map_or(true, has))
         .collect()
 }
 
