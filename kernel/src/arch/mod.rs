@@ -1,9 +1,10 @@
 //! What only the machine can do: a dozen named primitives.
 //!
 //! Each primitive does one thing to the machine, counts it, and records an
-//! [`Event`](crate::event::Event). Nothing else in the kernel executes a barrier, an invalidation,
-//! or a system register access that page tables depend on; so a count is what was executed, and the
-//! QEMU plugin can hold it to that.
+//! [`Event`](crate::event::Event). From the moment that tables are the kernel's own, nothing else
+//! executes a barrier or an invalidation; so a count is what was executed, and the QEMU plugin can
+//! hold it to that. What comes before (`boot`, [`registers::leave_early_tables`]) and after (the
+//! report of an exception) is not counted: nothing is measured there.
 //!
 //! | file | what |
 //! |---|---|
