@@ -111,7 +111,6 @@ macro_rules! write {
 read!(read_u64, u64, "ldr", ":x", "8 bytes");
 read!(read_u8, u8, "ldrb", ":w", "one byte");
 write!(write_u64, u64, "str", ":x", "8 bytes");
-write!(write_u8, u8, "strb", ":w", "one byte");
 
 /// RET, as [`execute`] wants to find it.
 pub const RET: u32 = 0xD65F_03C0;

@@ -134,35 +134,34 @@ pub fn yield_now() {
 pub struct Features {
     /// What TLBI can do.
     pub tlb: stage1_paging::Features,
-    /// 16-bit ASIDs (else 8).
-    pub asid16: bool,
     /// Bits of a physical address that a descriptor may hold here (at most 48).
     pub pa_bits: u8,
-    /// Bytes that `DC ZVA` zeroes, or 0 where it is prohibited.
-    pub zva_bytes: u16,
 }
 
 /// Reads the features of this core.
 pub fn features() -> Features {
     const PA_BITS: [u8; 6] = [32, 36, 40, 42, 44, 48];
     let mmfr0 = ID_AA64MMFR0_EL1.get();
-    let dczid: u64;
-    // SAFETY: reads a register.
-    unsafe {
-        asm!("mrs {}, dczid_el0", out(reg) dczid, options(pure, nomem, nostack, preserves_flags))
-    };
     Features {
         tlb: stage1_paging::Features {
             range: ID_AA64ISAR0_EL1.get() >> 56 & 0xF >= 2,
             ttl: ID_AA64MMFR2_EL1.get() >> 48 & 0xF != 0,
         },
-        asid16: mmfr0 >> 4 & 0xF == 2,
         pa_bits: PA_BITS[(mmfr0 & 0xF).min(5) as usize],
-        zva_bytes: if dczid & 0x10 != 0 {
-            0
-        } else {
-            4 << (dczid & 0xF)
-        },
+    }
+}
+
+/// Bytes that `DC ZVA` zeroes, or 0 where it is prohibited.
+pub fn zva_bytes() -> usize {
+    let dczid: u64;
+    // SAFETY: reads a register.
+    unsafe {
+        asm!("mrs {}, dczid_el0", out(reg) dczid, options(pure, nomem, nostack, preserves_flags))
+    };
+    if dczid & 0x10 != 0 {
+        0
+    } else {
+        4 << (dczid & 0xF)
     }
 }
 

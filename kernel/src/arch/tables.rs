@@ -172,7 +172,7 @@ impl Mmu for Hardware {
             Kind::Link,
             va.raw(),
             physical(slot),
-            layout::linear_to_physical(Va::new(new.0.as_ptr() as u64)).raw(),
+            self.frame(new).pa().raw(),
         );
         Ok(new)
     }
@@ -216,7 +216,7 @@ fn tell_store(slot: &AtomicU64, level: Level, va: Va, old: Desc, new: Desc) {
 ///
 /// No barrier. Whoever publishes the page orders the zeroes: [`barrier::dmb_ishst`] for a table.
 pub fn zero_page(page: &[AtomicU64; ENTRIES]) {
-    let block = usize::from(registers::features().zva_bytes);
+    let block = registers::zva_bytes();
     if block == 0 || block > layout::PAGE_SIZE as usize {
         page.iter().for_each(|word| word.store(0, Relaxed));
         return;

@@ -49,12 +49,6 @@ pub unsafe fn init(start: Pa, bytes: u64) {
     };
 }
 
-/// Bytes in use and bytes free.
-pub fn usage() -> (usize, usize) {
-    let heap = HEAP.0.lock();
-    (heap.used(), heap.free())
-}
-
 // SAFETY: the heap hands out disjoint blocks of its own memory that fit the layout, and the lock
 // makes it one caller at a time.
 unsafe impl GlobalAlloc for KernelHeap {

@@ -30,7 +30,7 @@ use core::fmt;
 use alloc::string::String;
 use alloc::vec::Vec;
 use lazy_mmu::Policy;
-use stage1_paging::{Frame, Pages, Space};
+use stage1_paging::{Frame, Pages, Prot, Space};
 
 use crate::arch::tables::Hardware;
 use crate::mem::frames;
@@ -196,10 +196,27 @@ pub fn run_tasks(run: Run, policy: Policy, size: Size, crowd: Crowd) -> Result<R
     }
 }
 
+/// Maps a range, writable, to frames that its mappings own from here on, and stores every page's first
+/// signature through it: so each has been used, and its translation is in the TLB.
+fn mapped_range(
+    space: &Space<'_, Hardware>,
+    pages: Pages,
+    size: Size,
+) -> Result<Vec<Frame>, Failure> {
+    let frames = scattered_frames(size.pages, size.seed)?;
+    space
+        .map_frames(pages, frames.iter().copied(), Prot::RW)
+        .map_err(|error| failure!("{error}"))?;
+    for (index, page) in pages.chunks(1).enumerate() {
+        check::store(page.start(), signature(index, 1)).map_err(|fault| failure!("{fault}"))?;
+    }
+    Ok(frames)
+}
+
 /// Unmaps a range whose mappings own their frames, checks that every page is gone, and frees them.
 ///
 /// # Safety
-/// What is mapped in `pages` came from [`scattered_frames`], and is mapped nowhere else.
+/// What is mapped in `pages` came from [`scattered_frames`] or [`mapped_range`], and is mapped nowhere else.
 unsafe fn release(space: &Space<'_, Hardware>, pages: Pages) -> Result<(), Failure> {
     // SAFETY: the caller's promise.
     let parked = unsafe { frames::Zapped::with_capacity(pages.count() as usize) };

@@ -3,10 +3,10 @@
 //! Two windows, one row. Either way the old permission is in the TLB: read-only must not be relied
 //! on, nor writable be used, before the invalidation.
 
-use stage1_paging::{Access, Pages, Prot, Space};
+use stage1_paging::{Access, Pages, Space};
 
 use super::staging::Staging;
-use super::{Failure, Row, check, failure, release, scattered_frames, signature};
+use super::{Failure, Row, check, failure, mapped_range, release, signature};
 use crate::arch::tables::Hardware;
 use crate::mem::areas::Area;
 use crate::mem::kernel_space;
@@ -18,13 +18,7 @@ pub(super) fn run(row: &mut Row) -> Result<(), Failure> {
     let space = kernel_space();
     let area = Area::take(size.pages as u64).ok_or_else(|| failure!("the vmap area is full"))?;
     row.link_tables(space, area.pages())?;
-    let frames = scattered_frames(size.pages, size.seed)?;
-    space
-        .map_frames(area.pages(), frames.iter().copied(), Prot::RW)
-        .map_err(|error| failure!("{error}"))?;
-    for (index, page) in area.pages().chunks(1).enumerate() {
-        check::store(page.start(), signature(index, 1)).map_err(|fault| failure!("{fault}"))?;
-    }
+    let frames = mapped_range(space, area.pages(), size)?;
 
     for access in [Access::ReadOnly, Access::ReadWrite] {
         change(row, space, area.pages(), access)?;
@@ -39,7 +33,7 @@ pub(super) fn run(row: &mut Row) -> Result<(), Failure> {
         }
     }
 
-    // SAFETY: the frames are `scattered_frames`', and nothing else maps them.
+    // SAFETY: the frames are `mapped_range`'s, and nothing else maps them.
     unsafe { release(space, area.pages()) }
 }
 

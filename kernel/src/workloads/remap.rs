@@ -4,10 +4,10 @@
 //! relies on them being gone.
 
 use alloc::vec::Vec;
-use stage1_paging::{Access, Pages, Prot, Space};
+use stage1_paging::{Access, Pages, Space};
 
 use super::staging::Staging;
-use super::{Failure, Row, check, failure, release, scattered_frames, signature};
+use super::{Failure, Row, check, failure, mapped_range, release, signature};
 use crate::arch::tables::Hardware;
 use crate::mem::areas::Area;
 use crate::mem::kernel_space;
@@ -46,13 +46,9 @@ pub(super) fn run_task(row: &mut Row) -> Result<(), Failure> {
 
 fn run(row: &mut Row, space: &Space<'_, Hardware>, from: Pages, to: Pages) -> Result<(), Failure> {
     let size = row.size;
-    let frames = scattered_frames(size.pages, size.seed)?;
-    space
-        .map_frames(from, frames.iter().copied(), Prot::RW)
-        .map_err(|error| failure!("{error}"))?;
+    let frames = mapped_range(space, from, size)?;
     let (sources, targets): (Vec<_>, Vec<_>) = from.chunks(1).zip(to.chunks(1)).unzip();
     for (index, (source, target)) in sources.iter().zip(&targets).enumerate() {
-        check::store(source.start(), signature(index, 1)).map_err(|fault| failure!("{fault}"))?;
         check::mapped(
             space,
             source.start(),
@@ -89,6 +85,6 @@ fn run(row: &mut Row, space: &Space<'_, Hardware>, from: Pages, to: Pages) -> Re
             signature(index, 1),
         )?;
     }
-    // SAFETY: the frames are `scattered_frames`', and nothing else maps them.
+    // SAFETY: the frames are `mapped_range`'s, and nothing else maps them.
     unsafe { release(space, to) }
 }

@@ -4,10 +4,8 @@
 //! The frames allocated on the way stand for the pages in which Linux's gather remembers them:
 //! there as here, this is where a zap meets the page allocator.
 
-use stage1_paging::Prot;
-
 use super::staging::Staging;
-use super::{Failure, Row, check, failure, scattered_frames, signature};
+use super::{Failure, Row, check, failure, mapped_range, signature};
 use crate::mem::areas::Area;
 use crate::mem::{frames, kernel_space, layout};
 use crate::mode;
@@ -19,18 +17,14 @@ pub(super) fn run(row: &mut Row) -> Result<(), Failure> {
     let area = Area::take(size.pages as u64).ok_or_else(|| failure!("the vmap area is full"))?;
     row.link_tables(space, area.pages())?;
     // From here on the mappings own their frames.
-    let frames = scattered_frames(size.pages, size.seed)?;
-    space
-        .map_frames(area.pages(), frames.iter().copied(), Prot::RW)
-        .map_err(|error| failure!("{error}"))?;
+    let frames = mapped_range(space, area.pages(), size)?;
     for (index, page) in area.pages().chunks(1).enumerate() {
-        check::store(page.start(), signature(index, 1)).map_err(|fault| failure!("{fault}"))?;
         check::touch(page.start(), signature(index, 1))?;
         check::touch(layout::linear(frames[index].pa()), signature(index, 1))?;
     }
 
     let mut staging = Staging::new(size.pages, size.k);
-    // SAFETY: the frames are `scattered_frames`', and nothing but this range maps them.
+    // SAFETY: the frames are `mapped_range`'s, and nothing but this range maps them.
     let parked = unsafe { frames::Zapped::with_capacity(size.pages) };
     let mut gather = space.gather(parked);
     let zapped = row.measured(|| {
