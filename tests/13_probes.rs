@@ -50,6 +50,10 @@ fn main(_: &Boot) -> Verdict {
         "{:?}",
         translate::write(image.start)
     );
+    // The MMU says yes to EL1, and the load has EL0's permissions: made again for a while, and no longer.
+    let as_el0 = probe::read_u64_as_el0(image.rodata_end);
+    ensure!(is_permission(as_el0), "{as_el0:?}");
+    ensure!(translate::read(image.rodata_end).is_ok(), "EL1 may read it");
     let mut stacks = 0;
     for (start, end) in image.stack_blocks() {
         stacks += 1;

@@ -19,8 +19,8 @@ use crate::mem::stacks::{Stack, StackError};
 use crate::task::{self, MAX_CORES, MAX_TASKS};
 use crate::{check, println, sched};
 
-/// How long a core may take to start, and to stop, in microseconds.
-const PATIENCE: u64 = 1_000_000;
+/// How long a core may take to start, and to stop, in microseconds. Long for a core, not for an emulated one whose host is busy.
+const PATIENCE: u64 = 10_000_000;
 
 /// The cores that take part, a bit each.
 static ONLINE: AtomicU8 = AtomicU8::new(0);

@@ -110,6 +110,13 @@ macro_rules! write {
 
 read!(read_u64, u64, "ldr", ":x", "8 bytes");
 read!(read_u8, u8, "ldrb", ":w", "one byte");
+read!(
+    read_u64_as_el0,
+    u64,
+    "ldtr",
+    ":x",
+    "8 bytes, with EL0's permissions,"
+);
 write!(write_u64, u64, "str", ":x", "8 bytes");
 
 /// RET, as [`execute`] wants to find it.

@@ -73,7 +73,7 @@ impl Controller {
             .redistributor(affinity)
             .ok_or(IrqError::NoRedistributor)?;
         mine.WAKER.set(mine.WAKER.get() & !PROCESSOR_SLEEP);
-        if !time::wait_until(100_000, || mine.WAKER.get() & CHILDREN_ASLEEP == 0) {
+        if !time::wait_until(1_000_000, || mine.WAKER.get() & CHILDREN_ASLEEP == 0) {
             return Err(IrqError::Asleep);
         }
         mine.IGROUPR0.set(u32::MAX);

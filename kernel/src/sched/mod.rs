@@ -198,11 +198,11 @@ pub(crate) extern "C" fn begin_idle(left: &'static Task) -> ! {
     idle()
 }
 
-/// Waits, at most a second, until no other core has anything to do or can get it. Says whether it
+/// Waits, at most ten seconds, until no other core has anything to do or can get it. Says whether it
 /// is so.
 pub fn wait_until_quiet() -> bool {
     let others = cores::others_online();
-    time::wait_until(1_000_000, || {
+    time::wait_until(10_000_000, || {
         let queue = QUEUE.lock();
         !queue.any_ready() && queue.idle() & others == others
     })

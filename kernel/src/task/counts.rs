@@ -1,6 +1,5 @@
 //! What a task, or a core's handlers and switches, made the machine do, as numbers.
 
-use core::ops::{Add, Sub};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A number that one writer adds to.
@@ -38,101 +37,99 @@ impl Count {
     }
 }
 
-/// What one task, or one core's interrupt handlers and switches, made the machine do.
-#[derive(Default)]
-pub struct Counts {
-    /// Pairs `dsb ishst; isb` that published stores.
-    pub pairs: Count,
-    /// DSBs of any kind, those of the pairs among them.
-    pub dsb: Count,
-    /// ISBs, those of the pairs among them.
-    pub isb: Count,
-    /// DMBs.
-    pub dmb: Count,
-    /// TLB invalidation instructions.
-    pub tlbi: Count,
-    /// Translations those dropped at most, in pages; full invalidations apart.
-    pub reach: Count,
-    /// Invalidations of a whole ASID or of everything.
-    pub full: Count,
-    /// Descriptors stored.
-    pub stores: Count,
-}
-
-/// The values of [`Counts`] at one moment, or the difference of two.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-#[allow(missing_docs)] // the fields of Counts
-pub struct Tally {
-    pub pairs: u64,
-    pub dsb: u64,
-    pub isb: u64,
-    pub dmb: u64,
-    pub tlbi: u64,
-    pub reach: u64,
-    pub full: u64,
-    pub stores: u64,
-}
-
-impl Counts {
-    /// All zero.
-    pub const fn new() -> Self {
-        Self {
-            pairs: Count::new(),
-            dsb: Count::new(),
-            isb: Count::new(),
-            dmb: Count::new(),
-            tlbi: Count::new(),
-            reach: Count::new(),
-            full: Count::new(),
-            stores: Count::new(),
+/// Declares a record of counts and the values of it from one list, so that no figure is forgotten in a sum or a difference:
+/// `now` is how many there are at the moment, and no value of a span of time; `most` is a maximum, which a difference keeps and
+/// a sum takes the greater of.
+macro_rules! counted {
+    (
+        $(#[$record:meta])*
+        $counts:ident, read by $read:ident as $values:ident:
+        now { $($(#[$now_is:meta])* $now:ident,)* }
+        most { $($(#[$most_is:meta])* $most:ident,)* }
+        sums { $($(#[$what:meta])* $name:ident,)* }
+    ) => {
+        $(#[$record])*
+        #[derive(Default)]
+        pub struct $counts {
+            $($(#[$now_is])* pub $now: Count,)*
+            $($(#[$most_is])* pub $most: Count,)*
+            $($(#[$what])* pub $name: Count,)*
         }
-    }
 
-    /// The values now.
-    pub fn tally(&self) -> Tally {
-        Tally {
-            pairs: self.pairs.get(),
-            dsb: self.dsb.get(),
-            isb: self.isb.get(),
-            dmb: self.dmb.get(),
-            tlbi: self.tlbi.get(),
-            reach: self.reach.get(),
-            full: self.full.get(),
-            stores: self.stores.get(),
+        #[doc = concat!("The values of [`", stringify!($counts), "`] at one moment, or the difference of two.")]
+        #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+        pub struct $values {
+            $($(#[$most_is])* pub $most: u64,)*
+            $($(#[$what])* pub $name: u64,)*
         }
-    }
+
+        impl $counts {
+            /// All zero.
+            pub const fn new() -> Self {
+                Self {
+                    $($now: Count::new(),)*
+                    $($most: Count::new(),)*
+                    $($name: Count::new(),)*
+                }
+            }
+
+            /// The values now.
+            pub fn $read(&self) -> $values {
+                $values {
+                    $($most: self.$most.get(),)*
+                    $($name: self.$name.get(),)*
+                }
+            }
+        }
+
+        /// What happened since.
+        impl core::ops::Sub for $values {
+            type Output = $values;
+
+            fn sub(self, before: $values) -> $values {
+                $values {
+                    $($most: self.$most,)*
+                    $($name: self.$name - before.$name,)*
+                }
+            }
+        }
+
+        /// The figures of both.
+        impl core::ops::Add for $values {
+            type Output = $values;
+
+            fn add(self, other: $values) -> $values {
+                $values {
+                    $($most: self.$most.max(other.$most),)*
+                    $($name: self.$name + other.$name,)*
+                }
+            }
+        }
+    };
 }
+pub(super) use counted;
 
-impl Sub for Tally {
-    type Output = Tally;
-
-    fn sub(self, before: Tally) -> Tally {
-        Tally {
-            pairs: self.pairs - before.pairs,
-            dsb: self.dsb - before.dsb,
-            isb: self.isb - before.isb,
-            dmb: self.dmb - before.dmb,
-            tlbi: self.tlbi - before.tlbi,
-            reach: self.reach - before.reach,
-            full: self.full - before.full,
-            stores: self.stores - before.stores,
-        }
-    }
-}
-
-impl Add for Tally {
-    type Output = Tally;
-
-    fn add(self, other: Tally) -> Tally {
-        Tally {
-            pairs: self.pairs + other.pairs,
-            dsb: self.dsb + other.dsb,
-            isb: self.isb + other.isb,
-            dmb: self.dmb + other.dmb,
-            tlbi: self.tlbi + other.tlbi,
-            reach: self.reach + other.reach,
-            full: self.full + other.full,
-            stores: self.stores + other.stores,
-        }
+counted! {
+    /// What one task, or one core's interrupt handlers and switches, made the machine do.
+    Counts, read by tally as Tally:
+    now {}
+    most {}
+    sums {
+        /// Pairs `dsb ishst; isb` that published stores.
+        pairs,
+        /// DSBs of any kind, those of the pairs among them.
+        dsb,
+        /// ISBs, those of the pairs among them.
+        isb,
+        /// DMBs.
+        dmb,
+        /// TLB invalidation instructions.
+        tlbi,
+        /// Translations those dropped at most, in pages; full invalidations apart.
+        reach,
+        /// Invalidations of a whole ASID or of everything.
+        full,
+        /// Descriptors stored.
+        stores,
     }
 }

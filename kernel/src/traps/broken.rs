@@ -14,7 +14,7 @@ use crate::mem::{hardware, kernel_space};
 use crate::{sched, task};
 
 /// How long an access waits for the make, in microseconds.
-const PATIENCE: u64 = 1_000_000;
+const PATIENCE: u64 = 10_000_000;
 /// SPSR_EL1.I: whoever faulted had interrupts masked.
 const MASKED: u64 = 1 << 7;
 
@@ -32,14 +32,16 @@ pub(super) fn is_mended(frame: &TrapFrame) -> bool {
     }
     // Who holds a lock has interrupts masked, and must not leave its core; the page is then another core's to mend.
     let may_leave = frame.spsr & MASKED == 0;
-    time::wait_until(PATIENCE, || {
+    let mended = time::wait_until(PATIENCE, || {
         if may_leave {
             sched::yield_now();
         } else {
             registers::yield_now();
         }
         !is_broken(va)
-    })
+    });
+    task::current().stats.mended.add(u64::from(mended));
+    mended
 }
 
 fn is_broken(va: Va) -> bool {

@@ -16,15 +16,21 @@ use super::frame::TrapFrame;
 use crate::arch::{registers, time, translate};
 use crate::task;
 
-/// How often in a row one access may be made again.
-const RETRIES: u64 = 8;
-/// Two faults of one access with less than this between them, in microseconds, are in a row.
+/// How often in a row one access may be made again. AT and the access may disagree for good: LDTR and STTR have EL0's
+/// permissions, and AT S1E1R is asked about EL1's. These end here.
+const RETRIES: u64 = 1_000;
+/// Two faults with less than this between them, in microseconds, and nothing changed in the registers, are in a row. One that
+/// comes round to the same instruction has got somewhere in between: a page may be replaced again and again, and be met by the
+/// same load each time.
 const IN_A_ROW: u64 = 1_000;
+
+/// FNV's, for the digest.
+const PRIME: u64 = 0x100_0000_01b3;
 
 /// The last fault of a task that was retried.
 pub struct LastFault {
-    elr: AtomicU64,
-    far: AtomicU64,
+    /// A digest of address and registers.
+    state: AtomicU64,
     when: AtomicU64,
     times: AtomicU64,
 }
@@ -33,8 +39,7 @@ impl LastFault {
     /// None.
     pub const fn new() -> Self {
         Self {
-            elr: AtomicU64::new(0),
-            far: AtomicU64::new(0),
+            state: AtomicU64::new(0),
             when: AtomicU64::new(0),
             times: AtomicU64::new(0),
         }
@@ -45,9 +50,13 @@ impl LastFault {
     fn note(&self, frame: &TrapFrame) -> u64 {
         let now = time::now();
         let before = self.when.swap(now, Relaxed);
-        let same = self.elr.swap(frame.elr, Relaxed) == frame.elr
-            && self.far.swap(frame.far, Relaxed) == frame.far
-            && now - before < time::from_micros(IN_A_ROW);
+        let digest = |sum: u64, word: &u64| (sum ^ word).wrapping_mul(PRIME).rotate_left(23);
+        let state = [frame.elr, frame.far, frame.sp]
+            .iter()
+            .chain(&frame.x)
+            .fold(0, digest);
+        let same =
+            self.state.swap(state, Relaxed) == state && now - before < time::from_micros(IN_A_ROW);
         let times = if same {
             self.times.load(Relaxed) + 1
         } else {
