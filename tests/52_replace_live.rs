@@ -1,7 +1,8 @@
 //! Break-before-make under fire: pages are replaced while every other core loads from them without pause.
 //!
 //! A load sees the old page or the new one, never a fault and never anything else: an access that meets the break waits for
-//! the make. A page that really is not there still faults.
+//! the make. A page that really is not there still faults. Text, stacks and the linear map are not broken, whoever asks. It goes on until every reader has seen either page and met a
+//! break: how soon that is, is the host's affair.
 //!
 //! @boot smp=2,4 cpu=max,cortex-a72
 #![no_std]
@@ -13,33 +14,47 @@ mod common;
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use common::ensure;
 use lazy_mmu::Policy;
 use lazy_mmu_kernel::arch::{probe, time};
 use lazy_mmu_kernel::exit::Verdict;
 use lazy_mmu_kernel::mem::areas::Area;
-use lazy_mmu_kernel::mem::{frames, kernel_space};
-use lazy_mmu_kernel::{Boot, mode, println, sched};
-use stage1_paging::{Frame, Pages, Prot};
+use lazy_mmu_kernel::mem::{frames, kernel_space, layout};
+use lazy_mmu_kernel::{Boot, mode, println, sched, task};
+use stage1_paging::{Frame, Level, Pages, Prot, Va, What};
 
 lazy_mmu_kernel::entry!(main);
 
 const PAGES: u64 = 16;
-const ROUNDS: u64 = 300;
+const LEAST_ROUNDS: u64 = 300;
+/// How long the readers may take to meet what they wait for, in microseconds.
+const PATIENCE: u64 = 60_000_000;
 static STOP: AtomicBool = AtomicBool::new(false);
+/// The readers that have seen all there is to see.
+static CONTENT: AtomicU64 = AtomicU64::new(0);
 
 /// Loads until it is told to stop; how often it saw either page.
 fn load(pages: Pages) -> Result<(u64, u64), String> {
     let (mut old, mut new) = (0, 0);
+    let mended = &task::current().stats.mended;
+    let mut content = false;
     while !STOP.load(SeqCst) {
         for page in pages.chunks(1) {
             match probe::read_u64(page.start()) {
                 Ok(1) => old += 1,
                 Ok(2) => new += 1,
-                other => return Err(alloc::format!("{}: {other:x?}", page.start())),
+                other => {
+                    // Nothing is waited for any more: the test has failed.
+                    STOP.store(true, SeqCst);
+                    return Err(alloc::format!("{}: {other:x?}", page.start()));
+                }
             }
+        }
+        if !content && old > 0 && new > 0 && mended.get() > 0 {
+            content = true;
+            CONTENT.fetch_add(1, SeqCst);
         }
     }
     Ok((old, new))
@@ -71,7 +86,12 @@ fn main(boot: &Boot) -> Verdict {
         return Verdict::Failed;
     };
 
-    for round in 0..ROUNDS {
+    let all = readers.len() as u64;
+    let end = time::now() + time::from_micros(PATIENCE);
+    let mut round = 0;
+    while !STOP.load(SeqCst)
+        && (round < LEAST_ROUNDS || CONTENT.load(SeqCst) < all && time::now() < end)
+    {
         let frames = if round % 2 == 0 { new } else { old };
         let replaced = mode::section(|| {
             let mut gather = space.gather(());
@@ -82,19 +102,45 @@ fn main(boot: &Boot) -> Verdict {
         ensure!(replaced.is_ok(), "{replaced:?}");
         // A different pause each time, so that loads fall before, into and after the break.
         time::wait_until(100 + round % 7 * 20, || false);
+        round += 1;
     }
     STOP.store(true, SeqCst);
-    let (mut ones, mut twos) = (0, 0);
+    let (mut ones, mut twos, mut met) = (0, 0, 0);
     for reader in readers {
-        match reader.join().value {
+        let ended = reader.join();
+        met += ended.figures.mended;
+        match ended.value {
             Ok((one, two)) => (ones, twos) = (ones + one, twos + two),
             Err(seen) => ensure!(false, "a reader saw {seen}"),
         }
     }
-    println!("{ones} loads of the old pages, {twos} of the new ones");
-    ensure!(ones > 0 && twos > 0, "{ones} and {twos} loads");
+    println!(
+        "{ones} loads of the old pages, {twos} of the new ones, {met} into a break; {round} rounds"
+    );
+    let content = CONTENT.load(SeqCst);
+    ensure!(
+        content == all,
+        "{content} of {all} readers saw both and met a break"
+    );
 
+    let [text, stack] = [main as *const () as u64, &raw const round as u64];
+    let linear = layout::linear(old[0].pa()).raw();
     let mut gather = space.gather(());
+    for (what, at) in [
+        ("text", text),
+        ("the stack", stack),
+        ("the linear map", linear),
+    ] {
+        let page = Level::L3.floor(Va::new(at));
+        let Ok(Some(mapping)) = space.walk(page).map(|walk| walk.mapping()) else {
+            ensure!(false, "{what} is not mapped");
+            return Verdict::Failed;
+        };
+        let replaced = space.replace(page, &new[..1], mapping.prot(), &mut gather);
+        let refused = replaced.map_err(|error| error.what);
+        ensure!(refused == Err(What::InUse), "{what}: {refused:?}");
+        ensure!(gather.debt().is_empty(), "{what} was broken");
+    }
     ensure!(space.unmap(pages, &mut gather) == Ok(PAGES), "unmap");
     let _ = gather.finish();
     ensure!(

@@ -5,7 +5,7 @@
 //! the rules.
 //!
 //! What pays or owes is told after it was done, and what relies on a payment before it is: then two cores' events may come in
-//! any order without a rule being wrong about it.
+//! any order without a rule being wrong about it. What is done by one core is told as one with it ([`turn`]).
 //!
 //! When it is off, telling costs a load and a test; in the loop over descriptors, once per call.
 
@@ -19,6 +19,7 @@ use semihosting::fs::File;
 use semihosting::io::Write as _;
 use stage1_paging::{Frame, Pages, Va};
 
+use crate::arch::registers;
 use crate::exit::Verdict;
 use crate::mem::layout;
 use crate::sync::Lock;
@@ -100,6 +101,46 @@ pub fn is_on() -> bool {
 pub fn tell(what: What) {
     if is_on() {
         ask(what);
+    }
+}
+
+/// Something that is done and told as one: while the rules are asked, interrupts are masked from [`turn`] to the drop. Without it
+/// the task might go on elsewhere between the two, and the rules would hear of it on the wrong core.
+#[must_use = "interrupts are masked while it lives"]
+pub struct Turn {
+    mask: Option<u64>,
+}
+
+/// Begins a [`Turn`]; a load and a test when nothing is checked.
+#[inline]
+pub fn turn() -> Turn {
+    Turn {
+        mask: is_on().then(registers::mask_interrupts),
+    }
+}
+
+impl Turn {
+    /// Tells what was done.
+    #[inline]
+    pub fn tell(&self, what: What) {
+        if self.is_told() {
+            ask(what);
+        }
+    }
+
+    /// Whether the rules are asked.
+    #[inline]
+    pub fn is_told(&self) -> bool {
+        self.mask.is_some()
+    }
+}
+
+impl Drop for Turn {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(mask) = self.mask {
+            registers::restore_interrupts(mask);
+        }
     }
 }
 

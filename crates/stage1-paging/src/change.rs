@@ -29,7 +29,7 @@ impl<M: Mmu> Space<'_, M> {
         self.sweep(pages, |slots| {
             let (first, level) = (slots.va, slots.level);
             let mut va = first.raw();
-            let n = self.mmu.edit(slots, |old| {
+            let cleared = self.mmu.edit(slots, |old| {
                 if !old.is_leaf(level) {
                     return Step::Stop;
                 }
@@ -42,8 +42,8 @@ impl<M: Mmu> Space<'_, M> {
                 va = va.wrapping_add(level.size());
                 Step::Store(Desc::INVALID)
             });
-            gather.add(first, level, n);
-            Ok(n)
+            gather.add(first, level, cleared.passed);
+            Ok(cleared.passed)
         })
     }
 
@@ -84,38 +84,62 @@ impl<M: Mmu> Space<'_, M> {
             // before read-only, which now becomes executable.
             let _ = gather.pay();
         }
-        let mut stored = false;
-        let result = self.sweep(pages, |slots| {
-            let (first, level) = (slots.va, slots.level);
-            let (mut changed, mut why) = (false, None);
-            let n = self.mmu.edit(slots, |old| {
-                if !old.is_leaf(level) {
-                    return Step::Stop;
-                }
-                let new = old.with_access(access);
-                if new == old {
-                    return Step::Skip;
-                }
-                why = refuse(old, new.prot());
-                if why.is_some() {
-                    return Step::Stop;
-                }
-                changed = true;
-                Step::Store(new)
-            });
-            if changed {
-                gather.add(first, level, n);
-                stored = true;
+        // Each with a loop of its own, that asks of a leaf no more than it must: nothing contradicts read-only.
+        let (stored, result) = match access {
+            Access::ReadOnly => self.give(pages, access, gather, |_| None),
+            Access::ReadWrite => self.give(pages, access, gather, |old| {
+                refuse(old, old.with_access(Access::ReadWrite).prot())
+            }),
+            Access::ReadExecute | Access::ReadWriteExecute => {
+                self.give(pages, access, gather, |old| {
+                    refuse(old, old.with_access(Access::ReadExecute).prot())
+                })
             }
-            match why {
-                Some(what) if n == 0 => Err(what),
-                _ => Ok(n),
-            }
-        });
+        };
         if stored && !M::INVALIDATION_SETTLES {
             self.mmu.owe();
         }
         result
+    }
+
+    /// The loop of [`Space::protect`]: gives every leaf these permissions that `refuse` has nothing against. Returns whether it
+    /// stored anything, and how it ended.
+    #[inline(always)]
+    fn give<S: Sink>(
+        &self,
+        pages: Pages,
+        access: Access,
+        gather: &mut Gather<'_, M, S>,
+        refuse: impl Fn(Desc) -> Option<What>,
+    ) -> (bool, Result<u64, Error>) {
+        let (bits, mut stored) = (access.bits(), false);
+        let result = self.sweep(pages, |slots| {
+            let (first, level) = (slots.va, slots.level);
+            let mut why = None;
+            let edited = self.mmu.edit(slots, |old| {
+                if !old.is_leaf(level) {
+                    return Step::Stop;
+                }
+                let new = old.with_access_bits(bits);
+                if new == old {
+                    return Step::Skip;
+                }
+                why = refuse(old);
+                if why.is_some() {
+                    return Step::Stop;
+                }
+                Step::Store(new)
+            });
+            if edited.stored() > 0 {
+                gather.add(first, level, edited.passed);
+                stored = true;
+            }
+            match why {
+                Some(what) if edited.passed == 0 => Err(what),
+                _ => Ok(edited.passed),
+            }
+        });
+        (stored, result)
     }
 
     /// Puts other frames, and `prot`, in the place of live pages from `start` on, break-before-make
@@ -123,7 +147,7 @@ impl<M: Mmu> Space<'_, M> {
     /// paid, all are made.
     ///
     /// While broken, an access from any core faults. The caller sees to it that there is none, or
-    /// that the fault waits for the lock the caller holds; so never for text or a stack in use. The
+    /// that the fault waits for the make; never for text or a stack in use ([`Mmu::may_break`]). The
     /// new pages are usable when the pair is paid that this owes, and where `prot` alone changed
     /// when the gather is. The old frames are in the gather's sink, free to be reused after its next
     /// payment or now with [`Gather::pay`], which then executes nothing.
@@ -131,8 +155,9 @@ impl<M: Mmu> Space<'_, M> {
     /// # Errors
     /// All leave the pages as they were (though, once broken, an access may have faulted): those of
     /// [`Pages::new`] and [`Space::map`], [`What::OtherGather`], [`What::NotMapped`] at a hole,
-    /// [`What::PartOfBlock`], and [`What::WriteAndExecute`] also where a writable page would become
-    /// executable or the reverse.
+    /// [`What::PartOfBlock`], [`What::InUse`] where a page would have to be broken that may not be,
+    /// and [`What::WriteAndExecute`] also where a writable page would become executable or the
+    /// reverse.
     pub fn replace<S: Sink>(
         &self,
         start: Va,
@@ -144,11 +169,12 @@ impl<M: Mmu> Space<'_, M> {
         self.check_with(pages, gather)?;
         check_prot(prot, start)?;
         let make = |frame: &Frame| Desc::leaf(Level::L3, *frame, prot, self.half.is_global());
+        let may_break = self.mmu.may_break(pages);
         let (mut broke, mut why) = (false, What::NotMapped);
         let mut new = frames.iter().map(make);
         let seen = self.last_level(pages, |slots| {
-            let (va, mut broke_here) = (slots.va, false);
-            let n = self.mmu.edit(slots, |old| {
+            let va = slots.va;
+            let edited = self.mmu.edit(slots, |old| {
                 let refusal = if old.is_valid() {
                     refuse(old, prot)
                 } else {
@@ -161,14 +187,17 @@ impl<M: Mmu> Space<'_, M> {
                 if !needs_break(Level::L3, old, new) {
                     return Step::Skip;
                 }
-                broke_here = true;
+                if !may_break {
+                    why = What::InUse;
+                    return Step::Stop;
+                }
                 Step::Store(old.broken())
             });
-            if broke_here {
-                gather.add(va, Level::L3, n);
+            if edited.stored() > 0 {
+                gather.add(va, Level::L3, edited.passed);
+                broke = true;
             }
-            broke |= broke_here;
-            n
+            edited.passed
         });
         let rest = pages.skip(seen);
         if !rest.is_empty() {
@@ -200,7 +229,7 @@ impl<M: Mmu> Space<'_, M> {
         let mut any = false;
         self.last_level(pages, |slots| {
             let (first, mut va, mut changed) = (slots.va, slots.va.raw(), false);
-            let n = self.mmu.edit(slots, |old| {
+            let edited = self.mmu.edit(slots, |old| {
                 let Some(new) = new.next() else {
                     return Step::Stop;
                 };
@@ -222,10 +251,10 @@ impl<M: Mmu> Space<'_, M> {
                 }
             });
             if changed {
-                gather.add(first, Level::L3, n);
+                gather.add(first, Level::L3, edited.passed);
                 any = true;
             }
-            n
+            edited.passed
         });
         any
     }
@@ -235,13 +264,15 @@ impl<M: Mmu> Space<'_, M> {
     pub(crate) fn mend(&self, pages: Pages) {
         let mut mended = false;
         self.last_level(pages, |slots| {
-            self.mmu.edit(slots, |desc| {
-                if !desc.is_broken() {
-                    return Step::Skip;
+            let edited = self.mmu.edit(slots, |desc| {
+                if desc.is_broken() {
+                    Step::Store(desc.mended())
+                } else {
+                    Step::Skip
                 }
-                mended = true;
-                Step::Store(desc.mended())
-            })
+            });
+            mended |= edited.stored() > 0;
+            edited.passed
         });
         if mended {
             self.mmu.owe();
@@ -274,7 +305,7 @@ impl<M: Mmu> Space<'_, M> {
     }
 }
 
-/// Why a live mapping may not go over to `new`.
+/// Why a live leaf may not go over to `new`.
 #[inline]
 fn refuse(old: Desc, new: Prot) -> Option<What> {
     let old = old.access();

@@ -69,7 +69,7 @@ pub enum Access {
 
 impl Access {
     /// AP\[2\] and PXN; UXN is always set, EL0 never executes.
-    const fn bits(self) -> u64 {
+    pub(crate) const fn bits(self) -> u64 {
         UXN | match self {
             Access::ReadOnly => AP_READ_ONLY | PXN,
             Access::ReadWrite => PXN,
@@ -281,7 +281,13 @@ impl Desc {
     /// The leaf with other permissions and everything else as it was.
     #[must_use]
     pub const fn with_access(self, access: Access) -> Self {
-        Self(self.0 & !(AP_READ_ONLY | PXN | UXN) | access.bits())
+        self.with_access_bits(access.bits())
+    }
+
+    /// The same for [`Access::bits`], which a loop looks up once.
+    #[must_use]
+    pub(crate) const fn with_access_bits(self, bits: u64) -> Self {
+        Self(self.0 & !(AP_READ_ONLY | PXN | UXN) | bits)
     }
 
     /// The descriptor for piece `index` of a block of `level`, one level down; everything but kind

@@ -34,6 +34,9 @@ pub enum What {
     WriteAndExecute,
     /// Device memory cannot be executed.
     ExecutableDevice,
+    /// The pages would have to be broken, and what runs meanwhile needs them
+    /// ([`Mmu::may_break`](crate::Mmu::may_break)).
+    InUse,
 }
 
 impl What {
@@ -62,6 +65,10 @@ impl What {
                 "make it read-only and invalidate in between",
             ),
             What::ExecutableDevice => ("executable device memory", "use Normal memory"),
+            What::InUse => (
+                "in use by what runs during a break",
+                "leave these as they are; map in pages what must change",
+            ),
         }
     }
 }

@@ -109,6 +109,6 @@ pub use desc::{Access, Desc, Kind, Mapping, Memory, Prot, needs_break};
 pub use error::{Error, What};
 pub use gather::{Gather, Sink};
 pub use map::Fit;
-pub use mmu::{Mmu, NoFrame, Slots, Step};
+pub use mmu::{Edited, Mmu, NoFrame, Slots, Step};
 pub use space::{Mappings, Space, Walk};
 pub use tlbi::{Batch, Features, Tlbi};

@@ -82,7 +82,7 @@ impl<M: Mmu> Space<'_, M> {
                 let level = slots.level;
                 let mut next =
                     Desc::leaf(level, frame_of(rest), prot, self.half.is_global()).bits();
-                let n = self.mmu.edit(slots, |old| {
+                let edited = self.mmu.edit(slots, |old| {
                     if old.is_valid() {
                         return Step::Stop;
                     }
@@ -90,8 +90,8 @@ impl<M: Mmu> Space<'_, M> {
                     next += level.size();
                     Step::Store(desc)
                 });
-                if n > 0 {
-                    Ok(n)
+                if edited.passed > 0 {
+                    Ok(edited.passed)
                 } else {
                     Err(What::AlreadyMapped)
                 }
@@ -119,7 +119,7 @@ impl<M: Mmu> Space<'_, M> {
             |_| Level::L3,
             |slots, _| {
                 let mut why = What::AlreadyMapped;
-                let n = self.mmu.edit(slots, |old| {
+                let edited = self.mmu.edit(slots, |old| {
                     if old.is_valid() {
                         return Step::Stop;
                     }
@@ -129,7 +129,11 @@ impl<M: Mmu> Space<'_, M> {
                     };
                     Step::Store(Desc::from_bits(bits | frame.pa().raw()))
                 });
-                if n > 0 { Ok(n) } else { Err(why) }
+                if edited.passed > 0 {
+                    Ok(edited.passed)
+                } else {
+                    Err(why)
+                }
             },
         )
     }

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::ops::Range;
 
-use crate::addr::{Frame, Level, Va};
+use crate::addr::{Frame, Level, Pages, Va};
 use crate::debt::{Debt, Done};
 use crate::desc::Desc;
 
@@ -43,6 +43,23 @@ pub enum Step {
     Skip,
     /// Leave it, and end here.
     Stop,
+}
+
+/// How far [`Mmu::edit`] got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Edited {
+    /// Descriptors it went past: stored or skipped, without the one that stopped it.
+    pub passed: usize,
+    /// Those of them that were left as they were.
+    pub skipped: usize,
+}
+
+impl Edited {
+    /// Descriptors it stored.
+    #[inline]
+    pub const fn stored(self) -> usize {
+        self.passed - self.skipped
+    }
 }
 
 /// No frame for a table.
@@ -89,8 +106,8 @@ pub trait Mmu {
     /// The frame a table lives in: the inverse of [`Mmu::child`].
     fn frame(&self, table: Self::Table) -> Frame;
 
-    /// Shows `f` the descriptors of `slots` in ascending order, stores what it asks for, and
-    /// returns how many it went past (not counting one that stopped it).
+    /// Shows `f` the descriptors of `slots` in ascending order and stores what it asks for, until
+    /// it says stop.
     ///
     /// No barrier: the caller says with [`Mmu::owe`] or [`Mmu::invalidate`] what the stores owe.
     /// `f` may call [`Mmu::read`] on any table, so no lock or borrow that `read` needs is held
@@ -98,7 +115,16 @@ pub trait Mmu {
     ///
     /// This is the inner loop of every operation: mark it `#[inline]`, and count or record per
     /// call, not per descriptor.
-    fn edit(&self, slots: Slots<Self::Table>, f: impl FnMut(Desc) -> Step) -> usize;
+    fn edit(&self, slots: Slots<Self::Table>, f: impl FnMut(Desc) -> Step) -> Edited;
+
+    /// Whether `pages` may be invalid for a moment, while break-before-make replaces them.
+    ///
+    /// Nothing that runs in between, on any core, may need them without being able to wait: not the
+    /// running text and stacks, not the tables, not what the fault handler, the locks and the frame
+    /// allocator touch. What may be broken is mostly an area handed out by an allocator of
+    /// addresses, and a task's half. Asked only where a break is due, which is refused with
+    /// [`What::InUse`](crate::What::InUse) otherwise.
+    fn may_break(&self, pages: Pages) -> bool;
 
     /// Links a new empty table at `index` of `table`, whose `level` is not the last, and returns
     /// it.

@@ -19,11 +19,11 @@ impl<M: Mmu> Space<'_, M> {
     /// Break-before-make: the block is cleared, the invalidation paid, a table linked and filled,
     /// and the pair owed. From the first to the last of these every access to the block faults, on
     /// every core. So never a block that holds the running text, stack, these tables, or anything
-    /// the frame allocator touches; that one is mapped in pages from the start.
+    /// the frame allocator touches ([`Mmu::may_break`]); that one is mapped in pages from the start.
     ///
     /// # Errors
-    /// Those of [`Pages::new`], [`What::OtherHalf`]; [`What::OutOfFrames`], with the block in place
-    /// as it was.
+    /// Those of [`Pages::new`], [`What::OtherHalf`]; [`What::InUse`] for a block that may not be
+    /// broken; [`What::OutOfFrames`], with the block in place as it was.
     pub fn split(&mut self, at: Va) -> Result<(), Error> {
         self.check(Pages::one(at)?)?;
         loop {
@@ -37,6 +37,9 @@ impl<M: Mmu> Space<'_, M> {
                 return Ok(());
             }
             let va = level.floor(at);
+            if !self.mmu.may_break(Pages::new(va, level.pages())?) {
+                return Err(Error::new(What::InUse, at));
+            }
             let slot = Slots::new(table, level, va, 1);
             let mut gather = self.gather(());
             self.mmu.edit(slot.clone(), |_| Step::Store(Desc::INVALID));

@@ -25,7 +25,8 @@ impl<M: Mmu> Space<'_, M> {
     /// Nothing changed: those of [`Pages::new`] for either range, [`What::OtherHalf`],
     /// [`What::OtherGather`]. Part of the way, where the ranges are disjoint, and with nothing
     /// changed where they overlap: [`What::AlreadyMapped`] (where a page would go),
-    /// [`What::OutOfFrames`] for a table there, [`What::PartOfBlock`]. [`Error::at`] is in `from`.
+    /// [`What::OutOfFrames`] for a table there, [`What::PartOfBlock`]; where they overlap also
+    /// [`What::InUse`] ([`Mmu::may_break`]). [`Error::at`] is in `from`.
     pub fn move_pages<S: Sink>(
         &self,
         from: Pages,
@@ -69,7 +70,7 @@ impl<M: Mmu> Space<'_, M> {
             }
             let room = source.at.len().min(ENTRIES - level.index(va));
             let mut next = source.at.start;
-            let n = self.mmu.edit(Slots::new(table, level, va, room), |old| {
+            let edited = self.mmu.edit(Slots::new(table, level, va, room), |old| {
                 let desc = self.mmu.read(source.table, next);
                 if old.is_valid() || !desc.is_leaf(level) {
                     return Step::Stop;
@@ -77,6 +78,7 @@ impl<M: Mmu> Space<'_, M> {
                 next += 1;
                 Step::Store(desc)
             });
+            let n = edited.passed;
             if n == 0 {
                 return Err(What::AlreadyMapped);
             }
@@ -107,15 +109,15 @@ impl<M: Mmu> Space<'_, M> {
             .and_then(|()| {
                 self.sweep(from, |slots| {
                     let va = slots.va;
-                    let n = self.mmu.edit(slots, |old| {
+                    let edited = self.mmu.edit(slots, |old| {
                         if old.is_valid() {
                             Step::Store(old.broken())
                         } else {
                             Step::Stop
                         }
                     });
-                    gather.add(va, Level::L3, n);
-                    Ok(n)
+                    gather.add(va, Level::L3, edited.passed);
+                    Ok(edited.passed)
                 })
             });
         if let Ok(1..) = result {
@@ -143,6 +145,9 @@ impl<M: Mmu> Space<'_, M> {
         if let Some(there) = self.mappings(fresh)?.next() {
             let into = there.va.max(fresh.start()).raw() - dest.start().raw();
             return Err(refused(What::AlreadyMapped, into >> PAGE_SHIFT));
+        }
+        if !self.mmu.may_break(from) {
+            return Err(refused(What::InUse, 0));
         }
         if self.mappings(from)?.any(|m| m.level < Level::L3) {
             return Err(refused(What::PartOfBlock, 0));

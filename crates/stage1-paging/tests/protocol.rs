@@ -273,6 +273,50 @@ fn mistake_break_where_none_is_needed() {
     assert_eq!(trace(&model.events()), "sdidtDi");
 }
 
+#[test]
+fn mistake_break_of_what_is_in_use() {
+    let model = Model::new(2, FULL);
+    let mut space = model.space(TASK);
+    let text = Pages::new(Va::new(VA), 4).unwrap();
+    space.map(text, ram(8), Prot::RX, Fit::Pages).unwrap();
+    let block = Pages::new(Va::new(Level::L1.size()), Level::L2.pages()).unwrap();
+    space.map(block, ram(512), Prot::RX, Fit::Largest).unwrap();
+    let before = format!("{space:?}");
+    let _ = model.events();
+    let refused = |result: Result<(), Error>| {
+        assert_eq!(result.map_err(|e| e.what), Err(What::InUse));
+        assert_eq!(trace(&model.events()), "", "nothing was stored");
+    };
+    // One page of the range is enough, and so is one page of the block.
+    model.keep(Some(text.skip(3)));
+    let mut gather = space.gather(());
+    refused(space.replace(
+        text.start(),
+        &[ram(1), ram(2), ram(3), ram(4)],
+        Prot::RX,
+        &mut gather,
+    ));
+    let one_up = text.skip(1).start();
+    refused(space.move_pages(text, one_up, &mut gather).map(drop));
+    // Permissions need no break.
+    space
+        .replace(
+            text.start(),
+            &[ram(8), ram(9), ram(10), ram(11)],
+            Prot::RX,
+            &mut gather,
+        )
+        .unwrap();
+    let _ = gather.finish();
+    model.keep(Some(block.skip(7).take(1)));
+    let _ = model.events();
+    refused(space.split(block.skip(1).start()));
+    assert_eq!(format!("{space:?}"), before);
+    // Not in use any more.
+    model.keep(None);
+    space.split(block.skip(1).start()).unwrap();
+}
+
 /// The model, as a kernel that lets the invalidation settle the pair of changed permissions.
 struct Settling(Model);
 
@@ -293,8 +337,12 @@ impl Mmu for Settling {
         self.0.frame(table)
     }
 
-    fn edit(&self, slots: Slots<Frame>, f: impl FnMut(Desc) -> Step) -> usize {
+    fn edit(&self, slots: Slots<Frame>, f: impl FnMut(Desc) -> Step) -> Edited {
         self.0.edit(slots, f)
+    }
+
+    fn may_break(&self, pages: Pages) -> bool {
+        self.0.may_break(pages)
     }
 
     fn link(&self, table: Frame, level: Level, index: usize, va: Va) -> Result<Frame, NoFrame> {

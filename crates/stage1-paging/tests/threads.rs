@@ -47,18 +47,24 @@ impl Mmu for Shared {
         Frame::ZERO.checked_add(table as u64).unwrap()
     }
 
-    fn edit(&self, slots: Slots<usize>, mut f: impl FnMut(Desc) -> Step) -> usize {
-        for (n, word) in self.tables[slots.table][slots.at.clone()]
-            .iter()
-            .enumerate()
-        {
+    fn edit(&self, slots: Slots<usize>, mut f: impl FnMut(Desc) -> Step) -> Edited {
+        let mut edited = Edited {
+            passed: 0,
+            skipped: 0,
+        };
+        for word in &self.tables[slots.table][slots.at] {
             match f(Desc::from_bits(word.load(Relaxed))) {
                 Step::Store(desc) => word.store(desc.bits(), Relaxed),
-                Step::Skip => {}
-                Step::Stop => return n,
+                Step::Skip => edited.skipped += 1,
+                Step::Stop => break,
             }
+            edited.passed += 1;
         }
-        slots.at.len()
+        edited
+    }
+
+    fn may_break(&self, _: Pages) -> bool {
+        true
     }
 
     fn link(&self, table: usize, level: Level, index: usize, _: Va) -> Result<usize, NoFrame> {

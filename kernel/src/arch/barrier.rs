@@ -41,6 +41,7 @@ pub fn publish() {
 /// `st`; the walkers are inner shareable (TCR, asserted at boot), hence `ish`.
 #[inline]
 pub fn dsb_ishst() {
+    let turn = check::turn();
     if !planted::is(Bug::DsbOnlyRecorded) {
         cpu::dsb(cpu::ISHST);
     }
@@ -48,7 +49,7 @@ pub fn dsb_ishst() {
         .dsb
         .add(u64::from(!planted::is(Bug::DsbNotCounted)));
     event::record(Kind::DsbIshst, 0, 0, 0);
-    check::tell(What::Dsb(Barrier::Ishst));
+    turn.tell(What::Dsb(Barrier::Ishst));
 }
 
 /// `dsb ish` after a TLBI: every core has dropped the translation, and every access made through it
@@ -58,10 +59,11 @@ pub fn dsb_ishst() {
 /// land after the frame was given away. It must wait for loads as well, hence not `ishst`.
 #[inline]
 pub fn dsb_ish() {
+    let turn = check::turn();
     cpu::dsb(cpu::ISH);
     task::counts().dsb.add(1);
     event::record(Kind::DsbIsh, 0, 0, 0);
-    check::tell(What::Dsb(Barrier::Ish));
+    turn.tell(What::Dsb(Barrier::Ish));
 }
 
 /// `isb`: instructions after it are fetched and translated anew on this core.
@@ -69,12 +71,13 @@ pub fn dsb_ish() {
 /// For this core alone: another core does its own.
 #[inline]
 pub fn isb() {
+    let turn = check::turn();
     cpu::isb(cpu::SY);
     task::counts()
         .isb
         .add(u64::from(!planted::is(Bug::IsbNotCounted)));
     event::record(Kind::Isb, 0, 0, 0);
-    check::tell(What::Isb);
+    turn.tell(What::Isb);
 }
 
 /// `dmb ishst` between the zeroes of a new table and the store that links it.
@@ -85,10 +88,11 @@ pub fn isb() {
 /// the second store *is* the one being ordered.
 #[inline]
 pub fn dmb_ishst() {
+    let turn = check::turn();
     cpu::dmb(cpu::ISHST);
     task::counts()
         .dmb
         .add(u64::from(!planted::is(Bug::DmbNotCounted)));
     event::record(Kind::DmbIshst, 0, 0, 0);
-    check::tell(What::Dmb(Barrier::Ishst));
+    turn.tell(What::Dmb(Barrier::Ishst));
 }

@@ -8,7 +8,8 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use stage1_paging::{
-    Debt, Desc, Done, ENTRIES, Features, Frame, Level, Mmu, NoFrame, Pa, Slots, Step, Va,
+    Debt, Desc, Done, ENTRIES, Edited, Features, Frame, Half, Level, Mmu, NoFrame, Pa, Pages,
+    Slots, Step, Va,
 };
 
 use super::{barrier, registers, tlb};
@@ -67,8 +68,9 @@ impl Table {
     fn zero(self) {
         let frame = Frame::containing(layout::linear_to_physical(Va::new(self.0.as_ptr() as u64)));
         check::tell_fill(frame);
+        let turn = check::turn();
         zero_page(self.0);
-        check::tell(What::Zero {
+        turn.tell(What::Zero {
             frame: frame.pa().raw(),
         });
     }
@@ -109,28 +111,19 @@ impl Mmu for Hardware {
     }
 
     #[inline]
-    fn edit(&self, slots: Slots<Table>, mut f: impl FnMut(Desc) -> Step) -> usize {
-        let checking = check::is_on();
-        let (mut stored, mut passed) = (0, 0);
-        for slot in &slots.table.0[slots.at.clone()] {
-            let old = Desc::from_bits(slot.load(Relaxed));
-            match f(old) {
-                Step::Store(new) => {
-                    slot.store(new.bits(), Relaxed);
-                    stored += 1;
-                    if checking {
-                        let va = slots
-                            .va
-                            .raw()
-                            .wrapping_add(passed as u64 * slots.level.size());
-                        tell_store(slot, slots.level, Va::new(va), old, new);
-                    }
-                }
-                Step::Skip => {}
-                Step::Stop => break,
-            }
-            passed += 1;
-        }
+    fn edit(&self, slots: Slots<Table>, f: impl FnMut(Desc) -> Step) -> Edited {
+        let all = &slots.table.0[slots.at.clone()];
+        // Two loops: the one that nobody listens to tests and calls nothing for a store.
+        let edited = if check::is_on() {
+            edit_each(all, f, |n, slot, old, new| {
+                let offset = n as u64 * slots.level.size();
+                let va = Va::new(slots.va.raw().wrapping_add(offset));
+                store_and_tell(slot, slots.level, va, old, new);
+            })
+        } else {
+            edit_each(all, f, |_, slot, _, new| slot.store(new.bits(), Relaxed))
+        };
+        let stored = edited.stored() as u64;
         task::counts().stores.add(stored);
         event::record(
             Kind::Store,
@@ -138,7 +131,15 @@ impl Mmu for Hardware {
             physical(&slots.table.0[slots.at.start]),
             stored,
         );
-        passed
+        edited
+    }
+
+    /// The vmap area and the tasks' half: the rest of the upper half holds text, stacks, tables and all that a fault touches.
+    fn may_break(&self, pages: Pages) -> bool {
+        let first = pages.start().raw().wrapping_sub(layout::VMAP_BASE);
+        let in_vmap_area = first < layout::VMAP_SIZE
+            && pages.count() <= (layout::VMAP_SIZE - first) / layout::PAGE_SIZE;
+        in_vmap_area || !Half::Upper.holds(pages)
     }
 
     fn link(&self, table: Table, level: Level, index: usize, va: Va) -> Result<Table, NoFrame> {
@@ -160,11 +161,7 @@ impl Mmu for Hardware {
             frames::free(frame);
             return Ok(self.child(theirs));
         }
-        let link = Desc::table(frame.into_frame());
-        slot.store(link.bits(), Relaxed);
-        if check::is_on() {
-            tell_store(slot, level, va, there, link);
-        }
+        store_and_tell(slot, level, va, there, Desc::table(frame.into_frame()));
         drop(lock);
         COUNT.fetch_add(1, Relaxed);
         task::counts().stores.add(1);
@@ -195,15 +192,38 @@ impl Mmu for Hardware {
     }
 }
 
+/// The loop of [`Mmu::edit`]. One variable goes along with the stores: what is counted besides is what is left alone.
+#[inline(always)]
+fn edit_each(
+    slots: &[AtomicU64],
+    mut f: impl FnMut(Desc) -> Step,
+    mut store: impl FnMut(usize, &AtomicU64, Desc, Desc),
+) -> Edited {
+    let (mut passed, mut skipped) = (0, 0);
+    while passed < slots.len() {
+        let slot = &slots[passed];
+        let old = Desc::from_bits(slot.load(Relaxed));
+        match f(old) {
+            Step::Store(new) => store(passed, slot, old, new),
+            Step::Skip => skipped += 1,
+            Step::Stop => break,
+        }
+        passed += 1;
+    }
+    Edited { passed, skipped }
+}
+
 /// The physical address of a descriptor.
 fn physical(slot: &AtomicU64) -> u64 {
     layout::linear_to_physical(Va::new(slot.as_ptr() as u64)).raw()
 }
 
-/// Tells the rules that a descriptor was stored.
+/// Stores a descriptor, and tells the rules if they are asked. Cold: links are few.
 #[cold]
-fn tell_store(slot: &AtomicU64, level: Level, va: Va, old: Desc, new: Desc) {
-    check::tell(What::Store {
+fn store_and_tell(slot: &AtomicU64, level: Level, va: Va, old: Desc, new: Desc) {
+    let turn = check::turn();
+    slot.store(new.bits(), Relaxed);
+    turn.tell(What::Store {
         slot: physical(slot),
         va: va.raw() & !(level.size() - 1),
         level: level.number(),

@@ -10,9 +10,10 @@ use stage1_paging::{Batch, Debt, Done, Features, Half, Tlbi};
 use mmu_check::{Op, What};
 
 use super::barrier;
+use crate::check::{self, Turn};
 use crate::event::{self, Kind};
 use crate::planted::{self, Bug};
-use crate::{check, task};
+use crate::task;
 
 /// Carries out what `debt` asks for, and returns the proof.
 ///
@@ -74,6 +75,7 @@ fn execute(batch: Batch) {
     if planted::is(Bug::TlbiLocal) {
         return execute_local();
     }
+    let turn = check::turn();
     if !planted::is(Bug::TlbiOnlyRecorded) {
         issue(batch);
     }
@@ -92,8 +94,8 @@ fn execute(batch: Batch) {
         batch.count,
         u64::from(number) << 56 | batch.step,
     );
-    if check::is_on() {
-        tell(batch);
+    if turn.is_told() {
+        tell(&turn, batch);
     }
 }
 
@@ -116,12 +118,13 @@ fn issue(batch: Batch) {
 /// The mistake of other page-table crates: everything goes, but on this core alone.
 #[cold]
 fn execute_local() {
+    let turn = check::turn();
     // SAFETY: as in `tlbi!`.
     unsafe { asm!("tlbi vmalle1", options(nostack, preserves_flags)) };
     task::counts().tlbi.add(1);
     task::counts().full.add(1);
     if let Some(op) = Op::named("vmalle1") {
-        check::tell(What::Tlbi { op, operand: 0 });
+        turn.tell(What::Tlbi { op, operand: 0 });
     }
 }
 
@@ -143,12 +146,12 @@ fn parts(operation: Tlbi) -> (&'static str, u8, u64) {
 
 /// Tells the rules each instruction of a batch that was executed.
 #[cold]
-fn tell(batch: Batch) {
+fn tell(turn: &Turn, batch: Batch) {
     for operation in batch.ops() {
         let (name, _, operand) = parts(operation);
         // Every name above is one of theirs.
         if let Some(op) = Op::named(name) {
-            check::tell(What::Tlbi { op, operand });
+            turn.tell(What::Tlbi { op, operand });
         }
     }
 }

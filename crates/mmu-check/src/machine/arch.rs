@@ -5,7 +5,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use stage1_paging::{Debt, Desc, Done, Frame, Half, Level, Mmu, NoFrame, Pa, Slots, Step, Tlbi};
+use stage1_paging::{
+    Debt, Desc, Done, Edited, Frame, Half, Level, Mmu, NoFrame, Pa, Pages, Slots, Step, Tlbi,
+};
 
 use super::bug::{Bug, Site};
 use super::kernel::{Kernel, ThisCpu};
@@ -158,10 +160,10 @@ impl Mmu for Kernel {
         }
     }
 
-    fn edit(&self, slots: Slots<Table>, mut f: impl FnMut(Desc) -> Step) -> usize {
+    fn edit(&self, slots: Slots<Table>, mut f: impl FnMut(Desc) -> Step) -> Edited {
         let size = slots.level.size();
         let base = slots.va.raw() & !(size - 1);
-        let mut passed = 0;
+        let (mut passed, mut skipped) = (0, 0);
         for index in slots.at.clone() {
             let old = self.read(slots.table, index);
             let va = base.wrapping_add(passed as u64 * size);
@@ -173,12 +175,17 @@ impl Mmu for Kernel {
                     }
                     self.store(slots.table, index, va, slots.level.number(), old, new);
                 }
-                Step::Skip => {}
+                Step::Skip => skipped += 1,
                 Step::Stop => break,
             }
             passed += 1;
         }
-        passed
+        Edited { passed, skipped }
+    }
+
+    // Scenarios break only what their other cores can wait for.
+    fn may_break(&self, _: Pages) -> bool {
+        true
     }
 
     fn link(

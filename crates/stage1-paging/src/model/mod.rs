@@ -30,7 +30,7 @@ use std::vec::Vec;
 use crate::addr::{Asid, ENTRIES, Frame, Half, Level, Pa, Pages, Va};
 use crate::debt::{Debt, Done};
 use crate::desc::{Desc, Kind, Prot};
-use crate::mmu::{Mmu, NoFrame, Slots, Step};
+use crate::mmu::{Edited, Mmu, NoFrame, Slots, Step};
 use crate::space::Space;
 use crate::tlbi::{Features, Tlbi};
 use tlb::Core;
@@ -135,6 +135,7 @@ pub struct Model {
     sabotage: Cell<Option<Sabotage>>,
     defer: Cell<bool>,
     pending: Cell<bool>,
+    in_use: Cell<Option<Pages>>,
 }
 
 impl Model {
@@ -157,6 +158,7 @@ impl Model {
             sabotage: Cell::new(None),
             defer: Cell::new(false),
             pending: Cell::new(false),
+            in_use: Cell::new(None),
         }
     }
 
@@ -195,6 +197,11 @@ impl Model {
         if self.pending.replace(false) {
             self.publish();
         }
+    }
+
+    /// The pages that may not be broken, from now on.
+    pub fn keep(&self, pages: Option<Pages>) {
+        self.in_use.set(pages);
     }
 
     /// Lets only `n` more tables be allocated.
@@ -314,7 +321,7 @@ impl Mmu for Model {
         table
     }
 
-    fn edit(&self, slots: Slots<Frame>, mut f: impl FnMut(Desc) -> Step) -> usize {
+    fn edit(&self, slots: Slots<Frame>, mut f: impl FnMut(Desc) -> Step) -> Edited {
         assert!(
             !slots.at.is_empty() && slots.at.end <= ENTRIES,
             "slots out of range"
@@ -324,6 +331,10 @@ impl Mmu for Model {
             slots.level.index(slots.va),
             "slots and address disagree"
         );
+        let mut edited = Edited {
+            passed: 0,
+            skipped: 0,
+        };
         for (n, index) in slots.at.clone().enumerate() {
             let old = self.read(slots.table, index);
             match f(old) {
@@ -340,11 +351,16 @@ impl Mmu for Model {
                         });
                     }
                 }
-                Step::Skip => {}
-                Step::Stop => return n,
+                Step::Skip => edited.skipped += 1,
+                Step::Stop => break,
             }
+            edited.passed += 1;
         }
-        slots.at.len()
+        edited
+    }
+
+    fn may_break(&self, pages: Pages) -> bool {
+        self.in_use.get().is_none_or(|kept| !kept.overlaps(pages))
     }
 
     fn link(&self, table: Frame, level: Level, index: usize, va: Va) -> Result<Frame, NoFrame> {
