@@ -34,13 +34,16 @@ qemu_version() {
     "${QEMU:-qemu-system-aarch64}" --version 2>/dev/null | sed -n '1s/.*version \([0-9]*\)\.\([0-9]*\).*/\1 \2/p'
 }
 
+# Asks nothing, also behind sudo, and waits for another apt: a new machine is often busy upgrading itself.
+apt_get() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@"
+}
+
 apt_install() {
     # The lists may be missing or old: they are fetched only when it does not work without.
-    DEBIAN_FRONTEND=noninteractive
-    export DEBIAN_FRONTEND
-    as_root apt-get install -y -qq --no-install-recommends "$@" >"$OUT/setup-apt.log" 2>&1 && return
-    as_root apt-get update -qq >>"$OUT/setup-apt.log" 2>&1 || true
-    as_root apt-get install -y -qq --no-install-recommends "$@" >>"$OUT/setup-apt.log" 2>&1 ||
+    apt_get install -y --no-install-recommends "$@" >"$OUT/setup-apt.log" 2>&1 && return
+    apt_get update >>"$OUT/setup-apt.log" 2>&1 || true
+    apt_get install -y --no-install-recommends "$@" >>"$OUT/setup-apt.log" 2>&1 ||
         fail "apt-get cannot install $*: see $OUT/setup-apt.log"
 }
 
@@ -86,8 +89,9 @@ need_qemu() {
 
 may_rustup() { [ "${LAZY_MMU_NO_RUSTUP:-}" != 1 ] && have rustup; }
 
+# Without rustup's own installing, which would take a minute and say nothing.
 has_target() {
-    libs=$(rustc --print target-libdir --target "$TARGET" 2>/dev/null) && ls "$libs"/libcore-*.rlib >/dev/null 2>&1
+    libs=$(RUSTUP_AUTO_INSTALL=0 rustc --print target-libdir --target "$TARGET" 2>/dev/null) && ls "$libs"/libcore-*.rlib >/dev/null 2>&1
 }
 
 # What cargo must be told: flags for the bare target alone, and which toolchain, if rust-toolchain.toml asks for more than
@@ -97,8 +101,8 @@ write_env() {
         [ -z "${TOOLCHAIN:-}" ] || echo "RUSTUP_TOOLCHAIN='$TOOLCHAIN'"
         [ -z "${1:-}" ] || echo "BARE_FLAGS='$1'"
         [ -z "${1:-}" ] || echo "CARGO_TARGET_AARCH64_UNKNOWN_NONE_SOFTFLOAT_RUSTFLAGS='$1'"
-    } >"$OUT/setup.env.new"
-    mv "$OUT/setup.env.new" "$OUT/setup.env"
+    } >"$OUT/setup.env.$$"
+    mv "$OUT/setup.env.$$" "$OUT/setup.env"
 }
 
 # Was the target built from source before, by the compiler that is there now? Then rustup is not asked again.
@@ -112,14 +116,24 @@ has_own_sysroot() {
 }
 
 need_target() {
-    has_own_sysroot && return
+    if has_own_sysroot; then
+        # For what is asked of cargo and rustc below.
+        set -a
+        . "$OUT/setup.env"
+        set +a
+        return
+    fi
     if has_target; then
         write_env
         return
     fi
     if may_rustup; then
+        if ! RUSTUP_AUTO_INSTALL=0 rustc --version >/dev/null 2>&1; then
+            say "installing the Rust toolchain that rust-toolchain.toml names: rustup toolchain install"
+            rustup toolchain install >"$OUT/setup-rustup.log" 2>&1 || true
+        fi
         say "installing the Rust target $TARGET: rustup target add"
-        if rustup target add "$TARGET" >"$OUT/setup-rustup.log" 2>&1 && has_target; then
+        if rustup target add "$TARGET" >>"$OUT/setup-rustup.log" 2>&1 && has_target; then
             write_env
             return
         fi
@@ -129,7 +143,7 @@ need_target() {
     *[[:space:]\']*) fail "$OUT: this path has a space or a quote, which flags for rustc cannot have: set CARGO_TARGET_DIR" ;;
     esac
     if have rustup; then
-        TOOLCHAIN=$(rustup show active-toolchain 2>/dev/null | sed 's/ .*//;q')
+        TOOLCHAIN=$(RUSTUP_AUTO_INSTALL=0 rustup show active-toolchain 2>/dev/null | sed 's/ .*//;q')
         [ -z "$TOOLCHAIN" ] || export RUSTUP_TOOLCHAIN="$TOOLCHAIN"
     fi
     sh tools/bare-sysroot.sh "$OUT" "$TARGET"
