@@ -11,7 +11,7 @@
 
 use alloc::string::{String, ToString};
 use core::fmt::Write as _;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use mmu_check::event::{AccessKind, Expect};
 use mmu_check::{Checker, Event, Violation, What};
@@ -28,7 +28,11 @@ use crate::{print, println, task};
 static ON: AtomicBool = AtomicBool::new(false);
 /// The kernel runs on its own tables: an address is what they say, and its use can be judged.
 static OWN_TABLES: AtomicBool = AtomicBool::new(false);
+/// Some of the trace could not be written.
+static UNWRITTEN: AtomicBool = AtomicBool::new(false);
 static VIOLATIONS: AtomicU64 = AtomicU64::new(0);
+/// The core that asks the rules, counted from 1; 0 for none.
+static ASKING: AtomicU8 = AtomicU8::new(0);
 static CHECKER: Lock<Option<Checking>> = Lock::new(None);
 
 /// The rules, and where they are told from as well.
@@ -60,6 +64,7 @@ impl Trace {
     fn write(&mut self) {
         if self.file.write_all(self.lines.as_bytes()).is_err() {
             println!("check: the trace could not be written");
+            UNWRITTEN.store(true, Relaxed);
         }
         self.lines.clear();
     }
@@ -186,23 +191,36 @@ pub fn tell_done(pages: Pages, asid: u16, tables: bool) {
 
 #[cold]
 fn ask(what: What) {
-    // The lock masks interrupts: the event keeps its core, and its place in the order is its turn at the lock.
-    let mut checker = CHECKER.lock();
-    let Some(checker) = checker.as_mut() else {
+    // The event keeps its core, and its place in the order is its turn at the lock.
+    let _turn = turn();
+    let this_core = task::core().index + 1;
+    if ASKING.load(Relaxed) == this_core {
+        // The rules themselves met an exception, which is about to be reported: the lock is this core's, and stays taken.
         return;
-    };
-    let event = Event {
-        sequence: checker.sequence,
-        core: task::core().index,
-        task: task::current().id,
-        what,
-    };
-    checker.sequence = checker.sequence.wrapping_add(1);
-    if let Some(trace) = &mut checker.trace {
-        trace.note(&event);
     }
-    if let Err(violation) = checker.rules.step(&event) {
-        report(&violation);
+    let mut checker = CHECKER.lock();
+    if let Some(checker) = checker.as_mut() {
+        ASKING.store(this_core, Relaxed);
+        checker.ask(what);
+        ASKING.store(0, Relaxed);
+    }
+}
+
+impl Checking {
+    fn ask(&mut self, what: What) {
+        let event = Event {
+            sequence: self.sequence,
+            core: task::core().index,
+            task: task::current().id,
+            what,
+        };
+        self.sequence = self.sequence.wrapping_add(1);
+        if let Some(trace) = &mut self.trace {
+            trace.note(&event);
+        }
+        if let Err(violation) = self.rules.step(&event) {
+            report(&violation);
+        }
     }
 }
 
@@ -288,7 +306,11 @@ pub fn finish() -> Verdict {
     match VIOLATIONS.load(Relaxed) {
         0 => {
             println!(" no violation");
-            Verdict::Good
+            if UNWRITTEN.load(Relaxed) {
+                Verdict::Failed
+            } else {
+                Verdict::Good
+            }
         }
         count => {
             println!(" {count} VIOLATIONS");

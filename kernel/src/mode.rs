@@ -41,6 +41,9 @@ impl Cpu for ThisCpu {
             return;
         }
         barrier::publish();
+        if planted::is(Bug::FlagStays) && in_lazy_mmu_mode() {
+            task::current().mmu.owe(self);
+        }
     }
 
     fn misuse(&self, misuse: Misuse) {

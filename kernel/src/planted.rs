@@ -15,6 +15,7 @@ pub enum Bug {
     PublishSwapped,
     OweLost,
     InnerExitPaysNothing,
+    FlagStays,
     LinkNoDmb,
     LinkNoZero,
     TlbiNone,
@@ -41,12 +42,13 @@ pub enum Bug {
 }
 
 /// The names of the mistakes, as `plant=` takes them.
-pub const NAMES: [(&str, Bug); 28] = [
+pub const NAMES: [(&str, Bug); 29] = [
     ("publish-no-dsb", Bug::PublishNoDsb),
     ("publish-no-isb", Bug::PublishNoIsb),
     ("publish-swapped", Bug::PublishSwapped),
     ("owe-lost", Bug::OweLost),
     ("inner-exit-pays-nothing", Bug::InnerExitPaysNothing),
+    ("flag-stays", Bug::FlagStays),
     ("link-no-dmb", Bug::LinkNoDmb),
     ("link-no-zero", Bug::LinkNoZero),
     ("tlbi-none", Bug::TlbiNone),

@@ -274,8 +274,8 @@ pub struct Outcome {
     pub qemu_said: String,
     /// What the plugin saw, when it was there.
     pub windows: Option<Vec<Window>>,
-    /// Rows of `report.json`, when the kernel wrote one that is sound.
-    pub rows: Option<usize>,
+    /// Rows of `report.json` ([`report::check`]), when the kernel wrote one that is sound.
+    pub rows: Option<Vec<String>>,
     /// What a person should know beside the console, a line each.
     pub notes: Vec<String>,
 }

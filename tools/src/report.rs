@@ -16,6 +16,10 @@ const COUNTS: [&str; 9] = [
     "pages", "k", "stores", "pairs", "dsb", "isb", "dmb", "tlbi", "depth",
 ];
 const REACH: &str = "reach";
+/// All of them, as they stand above.
+const ORDER: [&str; 12] = [
+    "run", "policy", "pages", "k", "stores", "pairs", "dsb", "isb", "dmb", "tlbi", REACH, "depth",
+];
 
 /// What is wrong with a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,11 +63,11 @@ impl fmt::Display for Flaw {
 
 impl std::error::Error for Flaw {}
 
-/// Checks a report and says how many rows it has.
+/// Checks a report, and returns its rows as lines: the values in the order above, a space between them.
 ///
 /// # Errors
 /// The first [`Flaw`].
-pub fn check(text: &str) -> Result<usize, Flaw> {
+pub fn check(text: &str) -> Result<Vec<String>, Flaw> {
     let report: Value = serde_json::from_str(text).map_err(|e| Flaw::NotJson(e.to_string()))?;
     if report["schema"].as_u64() != Some(1) {
         return Err(Flaw::Schema(shown(report.get("schema"))));
@@ -82,7 +86,15 @@ pub fn check(text: &str) -> Result<usize, Flaw> {
             v.is_u64() || v.is_null()
         })?;
     }
-    Ok(rows.len())
+    Ok(rows.iter().map(line).collect())
+}
+
+fn line(row: &Value) -> String {
+    let values = ORDER.map(|field| match &row[field] {
+        Value::String(name) => name.clone(),
+        other => other.to_string(),
+    });
+    values.join(" ")
 }
 
 fn want(
@@ -120,9 +132,17 @@ mod tests {
 
     #[test]
     fn good_ones() {
-        assert_eq!(check(&report(ROW)), Ok(1));
-        assert_eq!(check(&report(&ROW.replace("null", "512"))), Ok(1));
-        assert_eq!(check(&report("")), Ok(0));
+        let one = |row: &str| Ok(vec![row.to_owned()]);
+        assert_eq!(
+            check(&report(ROW)),
+            one("zap flat 512 8 512 1 3 2 0 1 null 2")
+        );
+        let bounded = ROW.replace("null", "512");
+        assert_eq!(
+            check(&report(&bounded)),
+            one("zap flat 512 8 512 1 3 2 0 1 512 2")
+        );
+        assert_eq!(check(&report("")), Ok(vec![]));
     }
 
     #[test]

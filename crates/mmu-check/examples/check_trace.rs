@@ -42,6 +42,10 @@ fn check(name: &str, from: impl BufRead) -> u8 {
                 violations.len(),
                 checker.coverage()
             );
+            if checker.coverage().counts().iter().all(|(_, n)| *n == 0) {
+                eprintln!("{name}: there is nothing in it");
+                return 2;
+            }
             u8::from(!violations.is_empty())
         }
     }

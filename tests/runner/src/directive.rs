@@ -9,6 +9,8 @@
 //! | `args` | the kernel's command line | empty |
 //! | `verdict` | the status the boot must end with | 0 |
 //! | `expect` | what the kernel, or the runner after it, must say; may come several times | nothing |
+//! | `row` | a row that `report.json` must have, its values in order; may come several times | none |
+//! | `rows` | how many rows it must have | any number, or no report |
 //! | `timeout` | seconds until QEMU is killed | 60 |
 //! | `witness` | `off`: do not compare with the plugin | `must` |
 
@@ -27,6 +29,10 @@ pub struct Case {
     pub verdict: Verdict,
     /// What its console must contain.
     pub expect: Vec<String>,
+    /// Rows that its report must have.
+    pub row: Vec<String>,
+    /// How many those must be in all.
+    pub rows: Option<usize>,
 }
 
 /// What is wrong with a line.
@@ -53,6 +59,8 @@ pub fn parse(line: &str, boot: &Boot) -> Result<Vec<Case>, BadDirective> {
         boot: boot.clone(),
         verdict: Verdict::Good,
         expect: Vec::new(),
+        row: Vec::new(),
+        rows: None,
     };
     let mut cases = vec![(first, Vec::new())];
     let mut cpu_said = false;
@@ -115,6 +123,9 @@ fn set(
         }
         "expect" if value.is_empty() => return Err(bad("some text")),
         "expect" => case.expect.push(value.to_owned()),
+        "row" if value.split(' ').count() != 12 => return Err(bad("twelve values")),
+        "row" => case.row.push(value.to_owned()),
+        "rows" => case.rows = Some(value.parse().map_err(|_| bad("a number"))?),
         "timeout" | "witness" => options::set(&mut case.boot, key, value)
             .map_err(|e| BadDirective(format!("{key}={value}: {}", e.what())))?,
         _ => return Err(BadDirective(format!("there is no key `{key}`"))),

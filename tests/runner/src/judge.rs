@@ -33,6 +33,12 @@ fn differences(case: &Case, outcome: &Outcome) -> Vec<String> {
     };
     let missing = case.expect.iter().filter(|text| !said(text));
     wrong.extend(missing.map(|text| format!("neither kernel nor runner said `{text}`")));
+    let rows = outcome.rows.as_deref().unwrap_or_default();
+    if case.rows.is_some_and(|wanted| wanted != rows.len()) {
+        wrong.push(format!("the report has {} rows", rows.len()));
+    }
+    let missing = case.row.iter().filter(|row| !rows.contains(row));
+    wrong.extend(missing.map(|row| format!("the report has no row `{row}`, but {rows:#?}")));
     wrong
 }
 
@@ -98,6 +104,20 @@ mod tests {
             ]
         );
         assert_eq!(wrong("", &outcome(Verdict::CheckFailed, "")).len(), 1);
+    }
+
+    #[test]
+    fn rows_of_the_report_count() {
+        let row = "zap flat 512 8 512 1 3 2 0 1 null 2";
+        let with = |rows: Option<&str>| Outcome {
+            rows: rows.map(|row| vec![row.to_owned()]),
+            ..outcome(Verdict::Good, "")
+        };
+        let line = format!("rows=1 row=\"{row}\"");
+        assert_eq!(wrong(&line, &with(Some(row))), Vec::<String>::new());
+        let other = row.replace("null", "512");
+        assert_eq!(wrong(&line, &with(Some(&other))).len(), 1);
+        assert_eq!(wrong(&line, &with(None)).len(), 2);
     }
 
     #[test]
