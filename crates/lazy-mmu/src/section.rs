@@ -137,7 +137,8 @@ impl<'id, S: Slot, C: Cpu> Section<'_, 'id, S, C> {
     /// task.section(cpu, |s| s.section(|s| s.pause(|| ())));
     /// # }
     /// ```
-    /// The section cannot be used inside `f`, which is most of what the exclusive contract asks:
+    /// The section cannot be used inside `f`, which is what of the exclusive contract can be seen from the text of `f`; the task
+    /// behind it can, see below:
     ///
     /// ```compile_fail,E0500
     /// # use lazy_mmu::{Cpu, Slot, TaskMmu};
@@ -152,7 +153,7 @@ impl<'id, S: Slot, C: Cpu> Section<'_, 'id, S, C> {
     /// # }
     /// ```
     ///
-    /// A callee of `f` can still open a section on the task. Then, under [`Seed`](crate::Policy::Seed),
+    /// A callee of `f`, or `f` itself if it has the task at hand, can still open a section on the task. Then, under [`Seed`](crate::Policy::Seed),
     /// [`Misuse::EnableWhilePaused`](crate::Misuse::EnableWhilePaused) is reported at run time; under
     /// [`Linux7`](crate::Policy::Linux7) that is allowed, and ignored.
     ///

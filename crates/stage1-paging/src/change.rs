@@ -169,7 +169,11 @@ impl<M: Mmu> Space<'_, M> {
         self.check_with(pages, gather)?;
         check_prot(prot, start)?;
         let make = |frame: &Frame| Desc::leaf(Level::L3, *frame, prot, self.half.is_global());
-        let may_break = self.mmu.may_break(pages);
+        if prot.access != Access::ReadOnly && gather.touches(pages) {
+            // As in `protect`: a TLB may still hold permissions that these contradict.
+            let _ = gather.pay();
+        }
+        let mut may_break = None;
         let (mut broke, mut why) = (false, What::NotMapped);
         let mut new = frames.iter().map(make);
         let seen = self.last_level(pages, |slots| {
@@ -187,7 +191,7 @@ impl<M: Mmu> Space<'_, M> {
                 if !needs_break(Level::L3, old, new) {
                     return Step::Skip;
                 }
-                if !may_break {
+                if !*may_break.get_or_insert_with(|| self.mmu.may_break(pages)) {
                     why = What::InUse;
                     return Step::Stop;
                 }
@@ -233,12 +237,13 @@ impl<M: Mmu> Space<'_, M> {
                 let Some(new) = new.next() else {
                     return Step::Stop;
                 };
-                if old.is_broken() {
-                    let (va, desc) = (Va::new(va), old.mended());
+                let (was, level) = (old.mended(), Level::L3);
+                // The memory type may be all that changed: then the frame is still in use.
+                if old.is_broken() && was.frame(level) != new.frame(level) {
                     gather.park(Mapping {
-                        va,
-                        level: Level::L3,
-                        desc,
+                        va: Va::new(va),
+                        level,
+                        desc: was,
                     });
                 }
                 // Live ones are changed without a break, as they may be. TLBs still have to forget.

@@ -57,8 +57,14 @@ impl What {
             What::OutputTooHigh => ("output address beyond 48 bits", "check the physical range"),
             What::AlreadyMapped => ("already mapped", "unmap it first, or use `replace`"),
             What::NotMapped => ("not mapped", "map it first"),
-            What::OutOfFrames => ("no frame for a table", "free memory and go on from here"),
-            What::TooFewFrames => ("fewer frames than pages", "go on from here with more"),
+            What::OutOfFrames => (
+                "no frame for a table",
+                "free memory and go on after what is done",
+            ),
+            What::TooFewFrames => (
+                "fewer frames than pages",
+                "go on with more after what is done",
+            ),
             What::PartOfBlock => ("part of a block", "`split` it while nobody else uses it"),
             What::WriteAndExecute => (
                 "writable and executable",
@@ -73,17 +79,18 @@ impl What {
     }
 }
 
-/// A failed operation. Everything before [`Error::at`] is done and stays; nothing from there on was
-/// changed.
+/// A failed operation. The first [`Error::done`] pages of its range are done and stay; the rest is
+/// as it was.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[must_use]
 pub struct Error {
     /// What went wrong.
     pub what: What,
-    /// The first address that was not dealt with.
+    /// The address it met the obstacle at: the first that is not done, or, of an operation that does
+    /// all or nothing, wherever in the range that is.
     pub at: Va,
-    /// Pages of the range dealt with before it; 0 when the tables are as they were (but for empty
-    /// tables linked).
+    /// Pages of the range, from its start, that are done; 0 when the tables are as they were (but
+    /// for empty tables linked).
     pub done: u64,
 }
 
@@ -108,7 +115,7 @@ impl fmt::Display for Error {
         let (what, remedy) = self.what.text();
         write!(
             f,
-            "{what} at {} ({} pages done before it): {remedy}",
+            "{what} at {} ({} pages done): {remedy}",
             self.at, self.done
         )
     }

@@ -11,7 +11,8 @@ use crate::mmu::{Mmu, Slots, Step};
 /// Where the frames of removed mappings wait for the invalidation.
 ///
 /// The gather owns its sink and lends it only after paying, so a frame cannot be reused while a TLB
-/// still translates to it. `()` is for mappings that do not own their frames.
+/// still translates to it: a gather that is forgotten takes its frames along. (Hence no sink behind
+/// a reference.) `()` is for mappings that do not own their frames.
 pub trait Sink {
     /// Takes one removed mapping. Called in the loop over descriptors, before the invalidation:
     /// remember it, and touch nothing else. A sink with bounded room is given sub-ranges that fit,
@@ -22,13 +23,6 @@ pub trait Sink {
 impl Sink for () {
     #[inline]
     fn park(&mut self, _: Mapping) {}
-}
-
-impl<S: Sink + ?Sized> Sink for &mut S {
-    #[inline]
-    fn park(&mut self, mapping: Mapping) {
-        (**self).park(mapping);
-    }
 }
 
 /// Debt and parked tables; pays when it is dropped.

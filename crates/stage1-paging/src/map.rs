@@ -112,7 +112,7 @@ impl<M: Mmu> Space<'_, M> {
         prot: Prot,
     ) -> Result<(), Error> {
         check_prot(prot, pages.start())?;
-        let mut frames = frames.into_iter();
+        let mut frames = frames.into_iter().fuse();
         let bits = Desc::leaf(Level::L3, Frame::ZERO, prot, self.half.is_global()).bits();
         self.fill(
             pages,

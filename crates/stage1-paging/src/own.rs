@@ -17,9 +17,11 @@ impl<M: Mmu> Space<'_, M> {
     /// before.
     ///
     /// Break-before-make: the block is cleared, the invalidation paid, a table linked and filled,
-    /// and the pair owed. From the first to the last of these every access to the block faults, on
-    /// every core. So never a block that holds the running text, stack, these tables, or anything
-    /// the frame allocator touches ([`Mmu::may_break`]); that one is mapped in pages from the start.
+    /// and the pair owed. From the first of these until that pair is paid every access to the block
+    /// may fault, on every core, and nothing tells such a fault from a real one: the owner, who has
+    /// the space alone, keeps off the block as well. So never a block that holds the running text,
+    /// stack, these tables, or anything the frame allocator touches ([`Mmu::may_break`]); that one is
+    /// mapped in pages from the start.
     ///
     /// # Errors
     /// Those of [`Pages::new`], [`What::OtherHalf`]; [`What::InUse`] for a block that may not be

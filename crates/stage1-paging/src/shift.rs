@@ -18,8 +18,8 @@ impl<M: Mmu> Space<'_, M> {
     /// Where the ranges are disjoint, each run of descriptors is copied and then cleared, blocks
     /// included. Where they overlap, a live page would be replaced by another, so: all are broken,
     /// the gather is paid, all are made at their new place; meanwhile an access from any core
-    /// faults. The gather is paid first, too, when it holds stale translations of the new place, as
-    /// after moving neighbours.
+    /// faults. The gather is paid first, too, when it holds stale translations of either place, as
+    /// after moving neighbours or changing permissions.
     ///
     /// # Errors
     /// Nothing changed: those of [`Pages::new`] for either range, [`What::OtherHalf`],
@@ -37,9 +37,11 @@ impl<M: Mmu> Space<'_, M> {
         self.check_with(from, gather)?;
         self.check_with(dest, gather)?;
         if from.start() == to {
-            return Ok(self.mappings(from)?.map(|m| m.frames()).sum());
+            return self.count(from);
         }
-        if gather.touches(dest) {
+        // The frames go along, and what is owed for them at the old place is not known at the new one: a TLB may hold them
+        // writable here while they become executable there.
+        if gather.touches(dest) || gather.touches(from) {
             let _ = gather.pay();
         }
         if from.overlaps(dest) {
@@ -47,6 +49,21 @@ impl<M: Mmu> Space<'_, M> {
         } else {
             self.move_apart(from, dest, gather)
         }
+    }
+
+    /// How many of `pages` are mapped, by blocks that are wholly inside.
+    fn count(&self, pages: Pages) -> Result<u64, Error> {
+        self.sweep(pages, |slots| {
+            let level = slots.level;
+            let leaves = self.mmu.edit(slots, |desc| {
+                if desc.is_leaf(level) {
+                    Step::Skip
+                } else {
+                    Step::Stop
+                }
+            });
+            Ok(leaves.passed)
+        })
     }
 
     fn move_apart<S: Sink>(
@@ -146,10 +163,11 @@ impl<M: Mmu> Space<'_, M> {
             let into = there.va.max(fresh.start()).raw() - dest.start().raw();
             return Err(refused(What::AlreadyMapped, into >> PAGE_SHIFT));
         }
-        if !self.mmu.may_break(from) {
+        let mut mapped = self.mappings(from)?.peekable();
+        if mapped.peek().is_some() && !self.mmu.may_break(from) {
             return Err(refused(What::InUse, 0));
         }
-        if self.mappings(from)?.any(|m| m.level < Level::L3) {
+        if mapped.any(|m| m.level < Level::L3) {
             return Err(refused(What::PartOfBlock, 0));
         }
         self.link_all(dest, linked)

@@ -21,7 +21,7 @@ use crate::mmu::{Mmu, Slots};
 /// | read (`walk`, `mappings`) | the area for a firm answer; nothing for a snapshot | loads are atomic; tables are freed only by the owner of the space |
 ///
 /// So a kernel's own half, used from all cores through `&self`, keeps its tables for ever, and a
-/// task's half sits in a lock.
+/// task's half belongs to that task alone or sits in a lock.
 ///
 /// It is not `Copy`, so that `&mut Space` can mean that nobody else works on it.
 pub struct Space<'m, M: Mmu> {

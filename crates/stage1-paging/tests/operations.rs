@@ -310,6 +310,21 @@ fn a_block_is_split_break_before_make_and_only_by_the_owner_of_the_space() {
 }
 
 #[test]
+fn a_move_to_where_it_is_counts_what_it_would_move() {
+    let model = model();
+    let space = model.space(TASK);
+    space
+        .map(pages(0, 513), frame(0), Prot::RW, Fit::Largest)
+        .unwrap();
+    let mut gather = space.gather(());
+    let _ = model.events();
+    let mut stay = |at: u64, n| space.move_pages(pages(at, n), Va::new(at), &mut gather);
+    assert_eq!(stay(0, 600), Ok(513));
+    assert_eq!(failure(stay(0x1000, 1)), (What::PartOfBlock, 0x1000, 0));
+    assert_eq!(model.events(), []);
+}
+
+#[test]
 fn an_overlapping_move_keeps_order_holes_and_permissions() {
     for (from, to) in [
         (510, 512),
@@ -405,6 +420,7 @@ Lower(Asid(5)), root 0x000040000000
     let error = space
         .map(pages(0x2000, 1), ram(0), Prot::RW, Fit::Pages)
         .unwrap_err();
-    let text = "already mapped at 0x0000000000002000 (0 pages done before it): unmap it first, or use `replace`";
+    let text =
+        "already mapped at 0x0000000000002000 (0 pages done): unmap it first, or use `replace`";
     assert_eq!(error.to_string(), text);
 }

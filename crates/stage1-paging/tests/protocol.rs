@@ -274,6 +274,58 @@ fn mistake_break_where_none_is_needed() {
 }
 
 #[test]
+fn mistake_a_frame_given_back_that_stays_mapped() {
+    let model = Model::new(2, FULL);
+    let space = model.space(TASK);
+    space.map_page(Va::new(VA), ram(1), Prot::RW).unwrap();
+    let mut gather = space.gather(Parked::default());
+    // Another memory type takes a break, and the frame is the same.
+    space
+        .replace(Va::new(VA), &[ram(1)], Prot::DEVICE, &mut gather)
+        .unwrap();
+    let (parked, _) = gather.finish();
+    assert!(parked.0.is_empty(), "the frame is still mapped");
+    assert_eq!(
+        seen(&model, &space, VA),
+        only(Seen::Page(ram(1), Prot::DEVICE))
+    );
+}
+
+/// From writable to executable by way of read-only, all in one gather: no core may see both.
+#[test]
+fn mistake_executable_while_a_tlb_has_it_writable() {
+    let to = VA + 0x8000;
+    for moved in [false, true] {
+        let model = Model::new(2, FULL);
+        let space = model.space(TASK);
+        space.map_page(Va::new(VA), ram(1), Prot::RW).unwrap();
+        seen(&model, &space, VA);
+        let mut gather = space.gather(());
+        space
+            .protect(pages(VA, 1), Access::ReadOnly, &mut gather)
+            .unwrap();
+        if moved {
+            space
+                .move_pages(pages(VA, 1), Va::new(to), &mut gather)
+                .unwrap();
+            space
+                .protect(pages(to, 1), Access::ReadExecute, &mut gather)
+                .unwrap();
+        } else {
+            space
+                .replace(Va::new(VA), &[ram(1)], Prot::RX, &mut gather)
+                .unwrap();
+        }
+        let writable = Seen::Page(ram(1), Prot::RW);
+        for va in [VA, to] {
+            let on_some_core = seen(&model, &space, va).concat().contains(&writable);
+            assert!(!on_some_core, "{va:#x}, moved: {moved}");
+        }
+        let _ = gather.finish();
+    }
+}
+
+#[test]
 fn mistake_break_of_what_is_in_use() {
     let model = Model::new(2, FULL);
     let mut space = model.space(TASK);
@@ -298,7 +350,12 @@ fn mistake_break_of_what_is_in_use() {
     ));
     let one_up = text.skip(1).start();
     refused(space.move_pages(text, one_up, &mut gather).map(drop));
-    // Permissions need no break.
+    // Where nothing is mapped, nothing is broken; permissions need no break.
+    let beyond = Pages::new(Va::new(VA + 0x10_0000), 4).unwrap();
+    model.keep(Some(beyond));
+    let moved = space.move_pages(beyond, beyond.skip(1).start(), &mut gather);
+    assert_eq!(moved, Ok(0));
+    model.keep(Some(text.skip(3)));
     space
         .replace(
             text.start(),

@@ -135,6 +135,7 @@ impl Mmu for Hardware {
     }
 
     /// The vmap area and the tasks' half: the rest of the upper half holds text, stacks, tables and all that a fault touches.
+    /// An access or a fetch there waits for the make (`traps/broken.rs`), but for an interrupt handler's.
     fn may_break(&self, pages: Pages) -> bool {
         let first = pages.start().raw().wrapping_sub(layout::VMAP_BASE);
         let in_vmap_area = first < layout::VMAP_SIZE

@@ -20,6 +20,12 @@ pub fn from_micros(micros: u64) -> u64 {
     CNTFRQ_EL0.get().max(1_000_000) / 1_000 * micros / 1_000
 }
 
+/// So many counts as nanoseconds.
+pub fn to_nanos(counts: u64) -> u64 {
+    // Up to a GHz and some seconds: no overflow.
+    counts * 1_000_000_000 / CNTFRQ_EL0.get().max(1)
+}
+
 /// Lets this core's timer interrupt it at `when`; an earlier arrangement is replaced.
 ///
 /// No ISB: the counter is another clock than this core's anyway. An interrupt that the old

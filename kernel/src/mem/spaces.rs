@@ -2,7 +2,7 @@
 
 use core::marker::PhantomData;
 
-use stage1_paging::{Asid, Half, NoFrame, Pages, Space, Va};
+use stage1_paging::{Asid, Error, Gather, Half, NoFrame, Pages, Sink, Space, Va};
 
 use super::layout::PAGE_SIZE;
 use crate::arch::registers;
@@ -55,6 +55,26 @@ impl TaskSpace {
     /// Its tables.
     pub fn space(&self) -> &Space<'static, Hardware> {
         &self.space
+    }
+
+    /// Splits blocks until a mapping begins at `at`: [`Space::split`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn split(&mut self, at: Va) -> Result<(), Error> {
+        self.space.split(at)
+    }
+
+    /// Frees the empty tables on the way to `pages`: [`Space::free_tables`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn free_tables<S: Sink>(
+        &mut self,
+        pages: Pages,
+        gather: &mut Gather<'static, Hardware, S>,
+    ) -> Result<(), Error> {
+        self.space.free_tables(pages, gather)
     }
 
     /// Makes it this core's lower half.

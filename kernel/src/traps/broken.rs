@@ -18,19 +18,32 @@ const PATIENCE: u64 = 10_000_000;
 /// SPSR_EL1.I: whoever faulted had interrupts masked.
 const MASKED: u64 = 1 << 7;
 
-/// Whether the access of this exception is to be made again, since the page it met broken is so no more.
-pub(super) fn is_mended(frame: &TrapFrame) -> bool {
+/// What became of an access that may have met a page in its break.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// The page is not broken.
+    NotBroken,
+    /// It was, and is made again: so is the access.
+    Mended,
+    /// It still is.
+    GaveUp,
+}
+
+/// Waits for the make, if the access or the fetch of this exception met a page in its break.
+pub(super) fn wait(frame: &TrapFrame) -> Wait {
     let esr = Esr(frame.esr);
     let va = Va::new(frame.far);
+    let access = matches!(esr.class(), Esr::DATA_ABORT | Esr::INSTRUCTION_ABORT);
     let translation = matches!(Kind::from_status(esr.fault_status()), Kind::Translation(3));
-    if esr.class() != Esr::DATA_ABORT || !translation || !task::is_task(registers::current_task()) {
-        return false;
+    if !access || !translation || !task::is_task(registers::current_task()) {
+        return Wait::NotBroken;
     }
-    // A handler cannot wait for the task that it interrupted.
+    // A handler cannot wait for the task that it interrupted: handlers keep off what tasks replace.
     if task::current().mmu.in_interrupt() || !is_broken(va) {
-        return false;
+        return Wait::NotBroken;
     }
-    // Who holds a lock has interrupts masked, and must not leave its core; the page is then another core's to mend.
+    // Who holds a lock has interrupts masked, and must not leave its core. The page is another core's to mend then, or nobody's:
+    // who may be the only one to run keeps off as well.
     let may_leave = frame.spsr & MASKED == 0;
     let mended = time::wait_until(PATIENCE, || {
         if may_leave {
@@ -40,8 +53,12 @@ pub(super) fn is_mended(frame: &TrapFrame) -> bool {
         }
         !is_broken(va)
     });
-    task::current().stats.mended.add(u64::from(mended));
-    mended
+    if mended {
+        task::current().stats.mended.add(1);
+        Wait::Mended
+    } else {
+        Wait::GaveUp
+    }
 }
 
 fn is_broken(va: Va) -> bool {

@@ -31,6 +31,7 @@ pub use fault::{Fault, Kind as FaultKind};
 pub use frame::{TrapFrame, Vector};
 pub use spurious::LastFault;
 
+use broken::Wait;
 use core::arch::global_asm;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -77,7 +78,17 @@ extern "C" fn trap(frame: &mut TrapFrame, vector: u64) {
 ///
 /// Asked several times in turn: a page that is replaced over and over may be mended between the one question and the other.
 fn is_transient(frame: &TrapFrame) -> bool {
-    (0..4).any(|_| spurious::is_over(frame) || broken::is_mended(frame))
+    for _ in 0..4 {
+        if spurious::is_over(frame) {
+            return true;
+        }
+        match broken::wait(frame) {
+            Wait::NotBroken => {}
+            Wait::Mended => return true,
+            Wait::GaveUp => return false,
+        }
+    }
+    false
 }
 
 /// An IRQ. If it asks for another task, the interrupted one goes on when its turn comes, which may be

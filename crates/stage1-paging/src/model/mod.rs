@@ -225,7 +225,7 @@ impl Model {
     }
 
     /// Where a descriptor was stored that a core holds in its TLB in another form:
-    /// break-before-make was not kept.
+    /// break-before-make was not kept. Right for one space in each half: ASIDs are not compared.
     pub fn conflicts(&self) -> Vec<Va> {
         self.state.borrow().conflicts.clone()
     }
