@@ -23,7 +23,7 @@ use lazy_mmu_kernel::exit::Verdict;
 use lazy_mmu_kernel::mem::areas::Area;
 use lazy_mmu_kernel::mem::{frames, kernel_space, layout};
 use lazy_mmu_kernel::{Boot, mode, println, sched, task};
-use stage1_paging::{Frame, Level, Pages, Prot, Va, What};
+use stage1_paging::{Frame, Level, Mapping, Pages, Prot, Sink, Va, What};
 
 lazy_mmu_kernel::entry!(main);
 
@@ -34,6 +34,15 @@ const PATIENCE: u64 = 60_000_000;
 static STOP: AtomicBool = AtomicBool::new(false);
 /// The readers that have seen all there is to see.
 static CONTENT: AtomicU64 = AtomicU64::new(0);
+
+/// Keeps every break open for a while: a reader that has a core meets it.
+struct Slow;
+
+impl Sink for Slow {
+    fn park(&mut self, _: Mapping) {
+        time::wait_until(40, || false);
+    }
+}
 
 /// Two frames of text with a RET at the same offset, and the offset: code that may stand in the place of other code.
 fn two_with_ret() -> Option<([Frame; 2], u64)> {
@@ -120,7 +129,7 @@ fn main(boot: &Boot) -> Verdict {
     {
         let frames = if round % 2 == 0 { new } else { old };
         let replaced = mode::section(|| {
-            let mut gather = space.gather(());
+            let mut gather = space.gather(Slow);
             space.replace(pages.start(), frames, Prot::RW, &mut gather)?;
             let text = texts[(round as usize + 1) % 2];
             let replaced = space.replace(code, &[text], Prot::RX, &mut gather);

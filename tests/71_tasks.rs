@@ -38,6 +38,26 @@ fn main(boot: &Boot) -> Verdict {
 
 /// Every task yields many times and ends with a value of its own; all of them run under the policy they were given.
 fn values(boot: &Boot) -> Verdict {
+    const PATIENCE: u64 = 60_000_000;
+    // On one core nobody moves; on several somebody does, as soon as the host has let two of them run at a time.
+    let end = time::now() + time::from_micros(PATIENCE);
+    let (mut migrations, mut verdict) = (0, Verdict::Good);
+    for round in 1.. {
+        verdict = values_once(round, &mut migrations);
+        let enough = boot.cores == 1 || migrations > 0 || time::now() >= end;
+        if enough || verdict != Verdict::Good {
+            break;
+        }
+    }
+    ensure!(
+        (migrations > 0) == (boot.cores > 1),
+        "{migrations} migrations"
+    );
+    verdict
+}
+
+/// All of them once, this time being the `round`th; adds up how often they migrated.
+fn values_once(round: u32, migrations: &mut u64) -> Verdict {
     static TURNS: AtomicU32 = AtomicU32::new(0);
     let mut joins = Vec::new();
     for n in 0..20_u64 {
@@ -55,22 +75,18 @@ fn values(boot: &Boot) -> Verdict {
         joins.extend(join.map(|join| (n, policy, join)));
     }
     joins.iter().for_each(|(_, _, join)| join.let_go());
-    let mut migrations = 0;
     for (n, policy, join) in joins {
         let ended = join.join();
         ensure!(ended.value == (n * n, policy), "{:?}", ended.value);
         ensure!(ended.leak.is_none(), "{:?}", ended.leak);
-        migrations += ended.figures.migrations;
+        *migrations += ended.figures.migrations;
     }
-    ensure!(TURNS.load(Relaxed) == 20_000, "{}", TURNS.load(Relaxed));
-    ensure!(
-        (migrations > 0) == (boot.cores > 1),
-        "{migrations} migrations"
-    );
+    let turns = TURNS.load(Relaxed);
+    ensure!(turns == round * 20_000, "{turns}");
     Verdict::Good
 }
 
-/// Sleepers wake in time, in their order, while nobody preempts and others keep the cores busy.
+/// Sleepers wake, each no sooner than it asked for.
 fn sleepers(_: &Boot) -> Verdict {
     let start = time::now();
     let joins = [30, 20, 10].map(|millis| {

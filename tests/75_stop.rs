@@ -14,7 +14,7 @@ use lazy_mmu_kernel::{Boot, cores, mode, sched, task};
 
 lazy_mmu_kernel::entry!(main);
 
-fn main(_: &Boot) -> Verdict {
+fn main(boot: &Boot) -> Verdict {
     let forever: fn() = || {
         mode::lazy_mmu_mode_enable();
         loop {
@@ -34,7 +34,12 @@ fn main(_: &Boot) -> Verdict {
         ensure!(spawned.is_ok(), "{spawned:?}");
     }
     // No core but this one: the tasks are never run, and must not be in the way either.
-    time::wait_until(10_000, || false);
+    if boot.cores > 1 {
+        // Sleeping, so that this core's timer is set when the others stop: its interrupt must not stop this one.
+        sched::sleep(10_000);
+    } else {
+        time::wait_until(10_000, || false);
+    }
     ensure!(cores::stop(), "not every core has stopped");
     let others = cores::others_online();
     for core in task::cores() {

@@ -189,16 +189,33 @@ pub fn tell_done(pages: Pages, asid: u16, tables: bool) {
     });
 }
 
+/// Does what other cores can see, a store to a table, and tells it before any of them can tell what it did because of it.
+///
+/// Told afterwards, a link could come behind the descriptor that another core stored through it.
+#[inline]
+pub fn tell_in_turn(what: What, act: impl FnOnce()) {
+    if is_on() {
+        ask_and(what, act);
+    } else {
+        act();
+    }
+}
+
 #[cold]
 fn ask(what: What) {
+    ask_and(what, || ());
+}
+
+fn ask_and(what: What, act: impl FnOnce()) {
     // The event keeps its core, and its place in the order is its turn at the lock.
     let _turn = turn();
     let this_core = task::core().index + 1;
     if ASKING.load(Relaxed) == this_core {
         // The rules themselves met an exception, which is about to be reported: the lock is this core's, and stays taken.
-        return;
+        return act();
     }
     let mut checker = CHECKER.lock();
+    act();
     if let Some(checker) = checker.as_mut() {
         ASKING.store(this_core, Relaxed);
         checker.ask(what);

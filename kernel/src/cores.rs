@@ -167,6 +167,8 @@ unsafe extern "C" fn secondary_entry(index: usize) -> ! {
 ///
 /// What they were doing is not finished; a task that is interrupted holds no lock.
 pub fn stop() -> bool {
+    // For good, and first: an interrupt from here on parks whoever takes it, and a preemption could move this task.
+    registers::mask_interrupts();
     let others = others_online();
     if others == 0 {
         return true;

@@ -46,14 +46,11 @@ fn main(boot: &Boot) -> Verdict {
 /// What the rules must have had to look at, for the runs that were asked for.
 fn floors(boot: &Boot) -> check::Floors {
     let arguments = &boot.arguments;
-    let pages = arguments
-        .runs
-        .iter()
-        .any(|run| *run != Run::Nesting && *run != Run::Forced);
+    let pages = arguments.runs.iter().any(|run| *run != Run::Nesting);
     let tasks = arguments
         .runs
         .iter()
-        .any(|run| matches!(run, Run::Mixed | Run::Preempt));
+        .any(|run| matches!(run, Run::Mixed | Run::Preempt | Run::Forced));
     check::Floors {
         pages,
         nested: pages && arguments.debug,

@@ -222,15 +222,14 @@ fn physical(slot: &AtomicU64) -> u64 {
 /// Stores a descriptor, and tells the rules if they are asked. Cold: links are few.
 #[cold]
 fn store_and_tell(slot: &AtomicU64, level: Level, va: Va, old: Desc, new: Desc) {
-    let turn = check::turn();
-    slot.store(new.bits(), Relaxed);
-    turn.tell(What::Store {
+    let what = What::Store {
         slot: physical(slot),
         va: va.raw() & !(level.size() - 1),
         level: level.number(),
         old: old.bits(),
         new: new.bits(),
-    });
+    };
+    check::tell_in_turn(what, || slot.store(new.bits(), Relaxed));
 }
 
 /// Zeroes a page: by cache block where the core allows it (`DC ZVA`), else word by word.

@@ -55,12 +55,12 @@ impl LastFault {
             .iter()
             .chain(&frame.x)
             .fold(0, digest);
-        let same =
-            self.state.swap(state, Relaxed) == state && now - before < time::from_micros(IN_A_ROW);
-        let times = if same {
-            self.times.load(Relaxed) + 1
-        } else {
-            1
+        let same = self.state.swap(state, Relaxed) == state;
+        let times = match self.times.load(Relaxed) {
+            _ if !same => 1,
+            // Too long for an access that goes nowhere, unless this core was away: neither counted nor forgotten.
+            times if now - before >= time::from_micros(IN_A_ROW) => times,
+            times => times + 1,
         };
         self.times.store(times, Relaxed);
         times

@@ -10,6 +10,7 @@ use lazy_mmu::State;
 use stage1_paging::{Pages, Prot};
 
 use super::{Failure, check, failure};
+use crate::check::tell_fill;
 use crate::mem::areas::Area;
 use crate::mem::{frames, kernel_space};
 use crate::{mode, sched, task};
@@ -85,6 +86,7 @@ impl Stage {
         self.map(3, salt)?;
         let frame = frames::alloc().ok_or_else(|| failure!("no frame left inside the section"))?;
         trace.look();
+        tell_fill(frame.frame());
         frame.words()[0].store(salt, Relaxed);
         mode::lazy_mmu_mode_disable();
         trace.look();

@@ -333,7 +333,7 @@ pub const NOT_HERE: [(&str, &str); 4] = [
     ),
     (
         "H8",
-        "sleeping inside a section: the policy's, reported by the scheduler",
+        "sleeping inside a section: neither contract forbids it, and the debt goes along with the task",
     ),
     (
         "H9",
