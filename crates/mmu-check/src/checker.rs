@@ -284,6 +284,7 @@ impl State {
             owner: self.owner(event.task),
             store: *event,
             old,
+            older: None,
             asid: self.shadow.asid(key.slot),
             progress: Progress::Stored,
             missed: None,

@@ -60,6 +60,8 @@ pub(crate) struct Invalidation {
     pub owner: Owner,
     pub store: Event,
     pub old: Desc,
+    /// The first leaf that was there before `old` and is not gone either: a TLB may have the one or the other.
+    pub older: Option<Desc>,
     pub asid: Option<u16>,
     pub progress: Progress,
     /// The TLBI that would have covered it and, as it was, did not.
@@ -294,11 +296,16 @@ impl Ledger {
     }
 
     /// A descriptor that a TLB may hold was changed or cleared.
-    pub fn owe_invalidation(&mut self, key: Key, new: Invalidation) {
+    pub fn owe_invalidation(&mut self, key: Key, mut new: Invalidation) {
         let core = usize::from(new.store.core);
         let frame = new.old.frame();
         let debt = self.entry(key);
         // What is gone already is gone; what is not is still owed, with the new one.
+        new.older = debt.invalidation.and_then(|before| {
+            let gone = matches!(before.progress, Progress::Complete(..));
+            let older = before.older.or(Some(before.old));
+            older.filter(|leaf| !gone && !leaf.is_table())
+        });
         if let Some(before) = debt.invalidation.replace(new) {
             self.forget_frame(key, &before);
         }

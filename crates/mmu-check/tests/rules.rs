@@ -368,3 +368,30 @@ fn bad_lines_say_what_is_expected() {
         assert_eq!(line.parse::<Event>().unwrap_err().to_string(), text);
     }
 }
+
+/// A second change before the invalidation: what the first took away may still be in a TLB.
+#[test]
+fn r3_sees_past_a_second_change() {
+    let protect =
+        "store slot=0x3008 va=0xffff000000001000 level=3 old=0x40000000009707 new=0x40000000009787";
+    let again =
+        "store slot=0x3008 va=0xffff000000001000 level=3 old=0x40000000009787 new=0xc0000000009787";
+    let write = "access write faults va=0xffff000000001008";
+    let changed = [protect, again, "dsb ishst", "isb", write];
+    assert_eq!(first(&mapped(&changed)), Some("R3"));
+    let paid = [protect, again, "dsb ishst", TLBI, "dsb ish", "isb", write];
+    assert_eq!(first(&mapped(&paid)), None);
+    // Paid in between, the first is gone.
+    let in_between = [
+        protect,
+        "dsb ishst",
+        TLBI,
+        "dsb ish",
+        "isb",
+        again,
+        "dsb ishst",
+        "isb",
+        write,
+    ];
+    assert_eq!(first(&mapped(&in_between)), None);
+}
