@@ -4,75 +4,54 @@
 //! for each, and says who must see it: QEMU (a stale translation is used), the rules (`check=on`), the table or the closed form (the
 //! number of pairs), the witness (what was executed), or the workload's own checks.
 
-/// A mistake.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-#[allow(missing_docs)] // the names are the documentation; `NAMES` has them in words
-pub enum Bug {
-    None,
-    PublishNoDsb,
-    PublishNoIsb,
-    PublishSwapped,
-    OweLost,
-    InnerExitPaysNothing,
-    FlagStays,
-    LinkNoDmb,
-    LinkNoZero,
-    TlbiNone,
-    TlbiNoDsbBefore,
-    TlbiNoDsbAfter,
-    TlbiNoIsb,
-    TlbiFirst,
-    TlbiLocal,
-    TlbiOnlyRecorded,
-    DsbOnlyRecorded,
-    DsbNotCounted,
-    IsbNotCounted,
-    DmbNotCounted,
-    TlbiNotCounted,
-    RootUnpublished,
-    SwitchNoDsb,
-    FreeBeforeInvalidation,
-    WrongFrame,
-    FrameLost,
-    FrameOverwritten,
-    PairUnasked,
-    OtherCalls,
-    HookWrong,
+/// Declares the mistakes and their names from one list.
+macro_rules! mistakes {
+    ($($name:literal => $bug:ident,)*) => {
+        /// A mistake.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(u8)]
+        #[allow(missing_docs)] // the names are the documentation; `NAMES` has them in words
+        pub enum Bug {
+            None,
+            $($bug,)*
+        }
+
+        /// The names of the mistakes, as `plant=` takes them.
+        pub const NAMES: &[(&str, Bug)] = &[$(($name, Bug::$bug),)*];
+    };
 }
 
-/// The names of the mistakes, as `plant=` takes them.
-pub const NAMES: [(&str, Bug); 29] = [
-    ("publish-no-dsb", Bug::PublishNoDsb),
-    ("publish-no-isb", Bug::PublishNoIsb),
-    ("publish-swapped", Bug::PublishSwapped),
-    ("owe-lost", Bug::OweLost),
-    ("inner-exit-pays-nothing", Bug::InnerExitPaysNothing),
-    ("flag-stays", Bug::FlagStays),
-    ("link-no-dmb", Bug::LinkNoDmb),
-    ("link-no-zero", Bug::LinkNoZero),
-    ("tlbi-none", Bug::TlbiNone),
-    ("tlbi-no-dsb-before", Bug::TlbiNoDsbBefore),
-    ("tlbi-no-dsb-after", Bug::TlbiNoDsbAfter),
-    ("tlbi-no-isb", Bug::TlbiNoIsb),
-    ("tlbi-first", Bug::TlbiFirst),
-    ("tlbi-local", Bug::TlbiLocal),
-    ("tlbi-only-recorded", Bug::TlbiOnlyRecorded),
-    ("dsb-only-recorded", Bug::DsbOnlyRecorded),
-    ("dsb-not-counted", Bug::DsbNotCounted),
-    ("isb-not-counted", Bug::IsbNotCounted),
-    ("dmb-not-counted", Bug::DmbNotCounted),
-    ("tlbi-not-counted", Bug::TlbiNotCounted),
-    ("root-unpublished", Bug::RootUnpublished),
-    ("switch-no-dsb", Bug::SwitchNoDsb),
-    ("free-before-invalidation", Bug::FreeBeforeInvalidation),
-    ("wrong-frame", Bug::WrongFrame),
-    ("frame-lost", Bug::FrameLost),
-    ("frame-overwritten", Bug::FrameOverwritten),
-    ("pair-unasked", Bug::PairUnasked),
-    ("other-calls", Bug::OtherCalls),
-    ("hook-wrong", Bug::HookWrong),
-];
+mistakes! {
+    "publish-no-dsb" => PublishNoDsb,
+    "publish-no-isb" => PublishNoIsb,
+    "publish-swapped" => PublishSwapped,
+    "owe-lost" => OweLost,
+    "inner-exit-pays-nothing" => InnerExitPaysNothing,
+    "flag-stays" => FlagStays,
+    "link-no-dmb" => LinkNoDmb,
+    "link-no-zero" => LinkNoZero,
+    "tlbi-none" => TlbiNone,
+    "tlbi-no-dsb-before" => TlbiNoDsbBefore,
+    "tlbi-no-dsb-after" => TlbiNoDsbAfter,
+    "tlbi-no-isb" => TlbiNoIsb,
+    "tlbi-first" => TlbiFirst,
+    "tlbi-local" => TlbiLocal,
+    "tlbi-only-recorded" => TlbiOnlyRecorded,
+    "dsb-only-recorded" => DsbOnlyRecorded,
+    "dsb-not-counted" => DsbNotCounted,
+    "isb-not-counted" => IsbNotCounted,
+    "dmb-not-counted" => DmbNotCounted,
+    "tlbi-not-counted" => TlbiNotCounted,
+    "root-unpublished" => RootUnpublished,
+    "switch-no-dsb" => SwitchNoDsb,
+    "free-before-invalidation" => FreeBeforeInvalidation,
+    "wrong-frame" => WrongFrame,
+    "frame-lost" => FrameLost,
+    "frame-overwritten" => FrameOverwritten,
+    "pair-unasked" => PairUnasked,
+    "other-calls" => OtherCalls,
+    "hook-wrong" => HookWrong,
+}
 
 #[cfg(feature = "planted")]
 static PLANTED: core::sync::atomic::AtomicU8 = core::sync::atomic::AtomicU8::new(Bug::None as u8);

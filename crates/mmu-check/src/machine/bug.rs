@@ -79,15 +79,27 @@ impl Site {
     }
 }
 
-/// One thing that is wrong.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Bug {
-    /// The primitive is not there.
-    Omitted(Site),
-    /// The primitive records its event and does not execute.
-    RecordedOnly(Site),
-    /// The primitive executes and records nothing.
-    ExecutedOnly(Site),
+/// Declares [`Bug`] and the list of its bugs that have no site from one list.
+macro_rules! bugs {
+    ($($(#[$what:meta])* $name:ident,)*) => {
+        /// One thing that is wrong.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Bug {
+            /// The primitive is not there.
+            Omitted(Site),
+            /// The primitive records its event and does not execute.
+            RecordedOnly(Site),
+            /// The primitive executes and records nothing.
+            ExecutedOnly(Site),
+            $($(#[$what])* $name,)*
+        }
+
+        /// Those without a site, in the order of the matrix.
+        const WITHOUT_SITE: &[Bug] = &[$(Bug::$name,)*];
+    };
+}
+
+bugs! {
     /// The pair as `isb; dsb ishst`.
     PublishReversed,
     /// The pair as `dsb ishld; isb`.
@@ -181,42 +193,7 @@ impl Bug {
         all.extend(Site::ALL.map(Omitted));
         all.extend(Site::ALL.map(RecordedOnly));
         all.extend(Site::ALL.map(ExecutedOnly));
-        all.extend([
-            PublishReversed,
-            PublishForLoads,
-            LinkUnzeroed,
-            DsbAfterForStores,
-            DsbAfterLocal,
-            TlbiLocal,
-            TlbiBeforeStore,
-            TlbiLeafForTables,
-            TlbiWrongHint,
-            TlbiShort,
-            FramesFreedEarly,
-            TablesFreedEarly,
-            AsidNotFlushed,
-            ReplacedInPlace,
-            RemappedEarly,
-            UsedWhilePending,
-            ImmediateDeferred,
-            InnerExitPaysNothing,
-            ExitPaysNothing,
-            PausePaysNothing,
-            IrqDefers,
-            IrqTakesDebt,
-            IrqUnbalances,
-            DebtStaysOnCore,
-            SwitchClearsNextTask,
-            SectionLeaked,
-            NoRetry,
-            PeerLocalFlush,
-            PeerUnmasked,
-            PeerAsidZero,
-            PeerSubtableFirst,
-            PeerSubtableNone,
-            PeerMapSilent,
-            PeerNoDsb,
-        ]);
+        all.extend(WITHOUT_SITE);
         all
     }
 

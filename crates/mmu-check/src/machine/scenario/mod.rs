@@ -101,6 +101,11 @@ fn take(kernel: &Kernel, count: usize) -> Result<Vec<u64>, Wrong> {
     frames.ok_or_else(|| "out of frames".into())
 }
 
+/// Links the tables that a page needs.
+fn reserve(kernel: &Kernel, va: Va) -> Outcome {
+    kernel.space().reserve(range(va, 1)?).map_err(text)
+}
+
 fn give(kernel: &Kernel, frames: Vec<u64>) {
     for frame in frames {
         kernel.free(frame);
@@ -163,10 +168,7 @@ fn prepare(kernel: &Kernel) -> Outcome {
     let frame = take(kernel, 1)?[0];
     map(kernel, Va::new(SHARED), frame)?;
     kernel.put(Va::new(SHARED), SHARED_VALUE)?;
-    kernel
-        .space()
-        .reserve(range(Va::new(HANDLER), 1)?)
-        .map_err(text)?;
+    reserve(kernel, Va::new(HANDLER))?;
     for va in [BESIDE, HANDLER, SHARED, OWN, OWN + PAGE] {
         kernel.machine.watch(va);
     }

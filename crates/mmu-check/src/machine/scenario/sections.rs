@@ -39,10 +39,7 @@ pub(super) fn nest(kernel: &Kernel) -> Outcome {
 /// Two tasks in sections on one core, neither paying for the other.
 pub(super) fn tasks(kernel: &Kernel) -> Outcome {
     let frames = take(kernel, 3)?;
-    kernel
-        .space()
-        .reserve(range(page(0), 1)?)
-        .map_err(super::text)?;
+    super::reserve(kernel, page(0))?;
     kernel.section(|| {
         map(kernel, page(0), frames[0])?;
         kernel.switch_to(1);
@@ -94,10 +91,7 @@ pub(super) fn migrate(kernel: &Kernel) -> Outcome {
 /// A pause pays, inside it every store pays at once, and the section goes on after it.
 pub(super) fn pause(kernel: &Kernel) -> Outcome {
     let frames = take(kernel, 3)?;
-    kernel
-        .space()
-        .reserve(range(page(0), 1)?)
-        .map_err(super::text)?;
+    super::reserve(kernel, page(0))?;
     kernel.section(|| {
         map(kernel, page(0), frames[0])?;
         kernel.call(Call::Pause);
@@ -116,10 +110,7 @@ pub(super) fn pause(kernel: &Kernel) -> Outcome {
 /// An interrupt inside a section, with the task in debt.
 pub(super) fn irq(kernel: &Kernel) -> Outcome {
     let frames = take(kernel, 3)?;
-    kernel
-        .space()
-        .reserve(range(page(0), 1)?)
-        .map_err(super::text)?;
+    super::reserve(kernel, page(0))?;
     kernel.section(|| {
         map(kernel, page(0), frames[0])?;
         kernel.interrupt()?;
