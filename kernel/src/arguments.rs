@@ -8,6 +8,7 @@ use core::str::FromStr;
 
 use lazy_mmu::Policy;
 
+use crate::exit;
 #[cfg(feature = "planted")]
 use crate::planted;
 use crate::task::MAX_TASKS;
@@ -164,6 +165,13 @@ impl Arguments {
             "poison" => self.poison = switch(value)?,
             "check" => self.check = switch(value)?,
             "trace" => self.trace = switch(value)?,
+            // The boot runner's own, read before there was a heap. Not among the keys that are listed: nobody types it.
+            exit::MARK_KEY => {
+                exit::parse_mark(value).ok_or_else(|| {
+                    let allowed = "16 hexadecimal digits, from the boot runner";
+                    Wrong("not a mark", allowed.to_string())
+                })?;
+            }
             #[cfg(feature = "planted")]
             "plant" => {
                 let named = planted::NAMES.iter().find(|(name, _)| *name == value);

@@ -120,6 +120,11 @@ unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
     // before it has been read.
     let (tree, at) =
         unsafe { find_tree(tree) }.map_err(|error| cannot_run(format_args!("{error}")))?;
+    if let Some(chosen) = tree.chosen()
+        && let Ok(Some(line)) = chosen.bootargs()
+    {
+        exit::take_mark(line);
+    }
     if let Some(uart) = machine::console(tree) {
         // SAFETY: 1. From the device tree; the early tables map the first GiB of devices, and the
         // kernel's map this one. 2. The console's alone.

@@ -5,16 +5,18 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 use std::time::Duration;
 
+use crate::interrupt::{self, Cause};
+use crate::mark::Mark;
+use crate::outcome::Outcome;
 use crate::places::{self, WorkDir};
 use crate::plugin;
-use crate::process::{self, Finished};
+use crate::process;
 use crate::qemu::{NoQemu, Qemu};
-use crate::report;
-use crate::verdict::Verdict;
-use crate::witness::{self, Window};
+use crate::results::Results;
+use crate::witness;
 
 /// Whether the plugin counts along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +56,7 @@ pub struct Boot {
     pub debug: bool,
     /// Pass the console on while the kernel runs.
     pub echo: bool,
-    /// Where to leave the JSON files of a boot that ran to an end: the kernel's and the witness's.
+    /// Where to leave the boot's files: the kernel's reports and trace, and what the witness saw. See [`Results`].
     pub keep: Option<PathBuf>,
 }
 
@@ -88,13 +90,15 @@ impl Boot {
         let kernel = self.find_kernel()?;
         let mut notes = Vec::new();
         let plugin = self.find_plugin(&qemu, &mut notes)?;
-        if let Some(dir) = &self.keep {
-            forget(dir).map_err(|e| BootError::files(dir, &e))?;
+        if let Some(cause) = interrupt::cause() {
+            return Err(BootError::Interrupted(cause.clone()));
         }
+        let results = self.claim_results(&mut notes)?;
         let dir = WorkDir::new().map_err(|e| BootError::files(&places::target_dir(), &e))?;
+        let mark = Mark::new();
         let mut command = Command::new(&qemu.program);
         command
-            .args(self.qemu_args(&kernel, plugin.as_deref()))
+            .args(self.qemu_args(&kernel, plugin.as_deref(), mark))
             .current_dir(dir.path());
         let shown = show(&command);
         let done =
@@ -102,31 +106,24 @@ impl Boot {
                 command: shown.clone(),
                 why: e.to_string(),
             })?;
-
-        let mut outcome = Outcome {
-            verdict: self.verdict(&done, &mut notes),
-            command: shown,
-            console: done.stdout,
-            qemu_said: done.stderr,
-            windows: None,
-            rows: None,
-            notes,
-        };
+        let mut outcome = Outcome::of(done, &mark.look(&dir), shown, self.timeout);
+        notes.append(&mut outcome.notes);
+        outcome.notes = notes;
         outcome.read_report(&dir);
-        if plugin.is_some() && outcome.verdict != Verdict::NoBoot {
+        if plugin.is_some() {
             outcome.read_witness(&dir);
         }
-        if let Some(to) = &self.keep {
+        if let Some(results) = &results {
             outcome
-                .keep(&dir, to)
-                .map_err(|e| BootError::files(to, &e))?;
+                .keep(&dir, results)
+                .map_err(|e| BootError::files(results.dir(), &e))?;
         }
         Ok(outcome)
     }
 
     /// The whole line for QEMU, without the program's name.
     #[must_use]
-    pub fn qemu_args(&self, kernel: &Path, plugin: Option<&Path>) -> Vec<OsString> {
+    pub fn qemu_args(&self, kernel: &Path, plugin: Option<&Path>, mark: Mark) -> Vec<OsString> {
         let mut machine = "virt".to_owned();
         if let Some(gic) = self.gic {
             machine += &format!(",gic-version={gic}");
@@ -162,11 +159,14 @@ impl Boot {
         if self.debug {
             args.extend(["-s", "-S"].map(OsString::from));
         }
+        // QEMU takes what follows `-append` as it is, commas too.
+        let mut line = self.args.clone();
+        line.push(format!("mark={mark}"));
         args.extend([
             OsString::from("-kernel"),
             kernel.into(),
             "-append".into(),
-            self.args.join(" ").into(),
+            line.join(" ").into(),
         ]);
         args
     }
@@ -189,6 +189,21 @@ impl Boot {
         }
     }
 
+    fn claim_results(&self, notes: &mut Vec<String>) -> Result<Option<Results>, BootError> {
+        let Some(dir) = self.keep.as_deref() else {
+            return Ok(None);
+        };
+        let results = Results::claim(dir).map_err(|e| BootError::files(dir, &e))?;
+        if results.beside() {
+            notes.push(format!(
+                "another boot has {} at this moment: this one's files go to {}",
+                dir.display(),
+                results.dir().display()
+            ));
+        }
+        Ok(Some(results))
+    }
+
     fn find_plugin(
         &self,
         qemu: &Qemu,
@@ -209,161 +224,6 @@ impl Boot {
             }
         }
     }
-
-    fn verdict(&self, done: &Finished, notes: &mut Vec<String>) -> Verdict {
-        let Some(status) = done.status else {
-            let limit = self.timeout.unwrap_or_default().as_secs();
-            notes.push(format!(
-                "no end after {limit} s: QEMU was killed (--timeout or TIMEOUT allow more)"
-            ));
-            return Verdict::Timeout;
-        };
-        let (verdict, note) = judge(status, &done.stdout, &done.stderr);
-        notes.extend(note);
-        verdict
-    }
-}
-
-/// The verdict of a QEMU that ended by itself.
-fn judge(status: ExitStatus, console: &str, stderr: &str) -> (Verdict, Option<String>) {
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    // QEMU too ends with 1 when something is wrong with its own arguments, and says so before anything runs.
-    let complaint = stderr.lines().find(|line| line.starts_with("qemu-system-"));
-    match (code, complaint) {
-        (None, _) => (Verdict::NoBoot, Some(format!("QEMU died: {status}"))),
-        (Some(1), Some(complaint)) if console.is_empty() => {
-            let plugin = complaint.contains("load plugin");
-            let hint = if plugin {
-                "; WITNESS=off boots without it"
-            } else {
-                ""
-            };
-            (
-                Verdict::NoBoot,
-                Some(format!("QEMU did not start the kernel: {complaint}{hint}")),
-            )
-        }
-        (Some(code), _) => {
-            let verdict = Verdict::from_code(code);
-            let own = matches!(
-                verdict,
-                Verdict::Unknown(_) | Verdict::Timeout | Verdict::NoBoot
-            );
-            (
-                verdict,
-                own.then(|| {
-                    format!(
-                        "the kernel ended with status {code}, which is none of a kernel's verdicts"
-                    )
-                }),
-            )
-        }
-    }
-}
-
-/// What came of a boot.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// How it ended.
-    pub verdict: Verdict,
-    /// The command that was run, for a shell.
-    pub command: String,
-    /// What the kernel printed.
-    pub console: String,
-    /// What QEMU itself said.
-    pub qemu_said: String,
-    /// What the plugin saw, when it was there.
-    pub windows: Option<Vec<Window>>,
-    /// Rows of `report.json` ([`report::check`]), when the kernel wrote one that is sound.
-    pub rows: Option<Vec<String>>,
-    /// What a person should know beside the console, a line each.
-    pub notes: Vec<String>,
-}
-
-impl Outcome {
-    /// A check of the runner's failed: that is the verdict, unless the boot has a worse one already.
-    fn fail(&mut self, why: String) {
-        self.notes.push(why);
-        if self.verdict == Verdict::Good {
-            self.verdict = Verdict::CheckFailed;
-        }
-    }
-
-    fn read_report(&mut self, dir: &WorkDir) {
-        match dir.read(report::FILE).map(|text| report::check(&text)) {
-            None => {}
-            Some(Ok(rows)) => self.rows = Some(rows),
-            Some(Err(flaw)) => self.fail(flaw.to_string()),
-        }
-    }
-
-    fn read_witness(&mut self, dir: &WorkDir) {
-        let Some(text) = dir.read(witness::PLUGIN_FILE) else {
-            return self.fail("witness: FAILED, the plugin wrote nothing".to_owned());
-        };
-        let kernel = witness::parse_kernel(&dir.read(witness::KERNEL_FILE).unwrap_or_default());
-        let (kernel, seen) = match (kernel, witness::parse_plugin(&text)) {
-            (Ok(kernel), Ok(seen)) => (kernel, seen),
-            (Err(bad), _) | (_, Err(bad)) => return self.fail(format!("witness: FAILED, {bad}")),
-        };
-        let differences = witness::compare(&kernel, &seen);
-        if differences.is_empty() {
-            self.notes.push(match kernel.len() {
-                0 => "witness: the kernel marked no windows".to_owned(),
-                1 => "witness: 1 window, equal".to_owned(),
-                n => format!("witness: {n} windows, all equal"),
-            });
-        }
-        for difference in differences {
-            self.fail(format!("witness: DIFFERS, {difference}"));
-        }
-        self.windows = Some(seen.windows);
-    }
-
-    fn keep(&self, dir: &WorkDir, to: &Path) -> io::Result<()> {
-        if let Some(windows) = &self.windows {
-            fs::write(
-                to.join(witness::JSON_FILE),
-                format!("{:#}\n", witness::to_json(windows)),
-            )?;
-        }
-        // A trace is kept of a boot that failed, too: it is what tells why.
-        for file in files_with(dir.path(), "trace")? {
-            fs::copy(dir.path().join(&file), to.join(&file))?;
-        }
-        if self.verdict == Verdict::Good {
-            for file in files_with(dir.path(), "json")? {
-                fs::copy(dir.path().join(&file), to.join(&file))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What the kernel writes under `check=on trace=on`.
-const TRACE_FILE: &str = "events.trace";
-
-/// Removes what an earlier boot left, so that nobody takes it for this one's.
-fn forget(dir: &Path) -> io::Result<()> {
-    for file in [report::FILE, witness::JSON_FILE, TRACE_FILE] {
-        match fs::remove_file(dir.join(file)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn files_with(dir: &Path, extension: &str) -> io::Result<Vec<OsString>> {
-    let names = fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name()));
-    let has = |name: &OsString| {
-        Path::new(name)
-            .extension()
-            .is_some_and(|end| end == extension)
-    };
-    names
-        .filter(|name| name.as_ref().map_or(true, has))
-        .collect()
 }
 
 /// A command as one would type it.
@@ -395,6 +255,8 @@ pub enum BootError {
     },
     /// There is no plugin, and this boot must not go without.
     Plugin(plugin::NoPlugin),
+    /// This process was told to end before QEMU was started.
+    Interrupted(Cause),
     /// QEMU could not be started or waited for.
     Start {
         /// The command.
@@ -438,6 +300,7 @@ impl fmt::Display for BootError {
                 )
             }
             Self::Plugin(why) => write!(f, "no witness: {why}"),
+            Self::Interrupted(cause) => write!(f, "{cause}: QEMU was not started"),
             Self::Start { command, why } => write!(f, "cannot run `{command}`: {why}"),
             Self::Files { path, why } => write!(
                 f,
@@ -453,12 +316,12 @@ impl std::error::Error for BootError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::process::ExitStatusExt;
 
     fn line(boot: &Boot, plugin: Option<&str>) -> String {
+        let mark = Mark::new();
         let mut command = Command::new("qemu");
-        command.args(boot.qemu_args(Path::new("/k.elf"), plugin.map(Path::new)));
-        show(&command)
+        command.args(boot.qemu_args(Path::new("/k.elf"), plugin.map(Path::new), mark));
+        show(&command).replace(&mark.to_string(), "MARK")
     }
 
     #[test]
@@ -466,7 +329,7 @@ mod tests {
         assert_eq!(
             line(&Boot::new("k.elf"), None),
             "qemu -nodefaults -M virt -cpu max -smp 1 -m 256M -nic none -display none -serial stdio \
-             -semihosting-config enable=on,target=native -kernel /k.elf -append ''"
+             -semihosting-config enable=on,target=native -kernel /k.elf -append mark=MARK"
         );
     }
 
@@ -489,22 +352,10 @@ mod tests {
             line.contains("-icount shift=0 -plugin file=/a,,b/p.so,out=witness.txt -s -S "),
             "{line}"
         );
-        assert!(line.ends_with("-append 'run=zap pages=8'"), "{line}");
-    }
-
-    #[test]
-    fn who_ended_with_one() {
-        let one = ExitStatus::from_raw(1 << 8);
-        let complaint = "qemu-system-aarch64: unable to find CPU model 'banana'\n";
-        assert_eq!(judge(one, "", complaint).0, Verdict::NoBoot);
-        assert_eq!(judge(one, "a check failed\n", "").0, Verdict::CheckFailed);
-        assert_eq!(judge(one, "", "").0, Verdict::CheckFailed);
-        assert_eq!(judge(ExitStatus::from_raw(11), "", "").0, Verdict::NoBoot);
-        assert_eq!(
-            judge(ExitStatus::from_raw(77 << 8), "", "").0,
-            Verdict::Unknown(77)
+        assert!(
+            line.ends_with("-append 'run=zap pages=8 mark=MARK'"),
+            "{line}"
         );
-        assert!(judge(ExitStatus::from_raw(0), "", complaint).1.is_none());
     }
 
     #[test]

@@ -5,23 +5,31 @@
 //!
 //! 1. [`Qemu`] finds QEMU and refuses one that is too old.
 //! 2. [`Boot`] says which kernel, which machine, which command line; [`Boot::run`] starts QEMU in a fresh working
-//!    directory, passes the console on, and bounds the time.
-//! 3. [`Verdict`] names the status a boot ends with.
+//!    directory, passes the console on, and bounds the time. [`limit`] says how much time the usual limit is.
+//! 3. [`Outcome`] is what came of it, and [`Verdict`] names the status. Good is what the kernel has said with its [`mark`].
 //! 4. [`witness`] compares the kernel's own counts with those of the plugin, which sees what really executed.
-//! 5. [`report`] checks the table the kernel wrote.
+//! 5. [`report`] checks the table the kernel wrote; [`results`] is where it is left.
+//! 6. [`interrupt`] ends a boot when the runner is told to end.
 //!
 //! The binary `boot` is the command line around this, and nothing more.
 
 pub mod boot;
+pub mod interrupt;
+pub mod limit;
+pub mod mark;
 pub mod options;
+pub mod outcome;
 pub mod places;
 pub mod plugin;
 pub mod process;
 pub mod qemu;
 pub mod report;
+pub mod results;
+pub mod say;
 pub mod verdict;
 pub mod witness;
 
-pub use boot::{Boot, Outcome, Witnessing};
+pub use boot::{Boot, Witnessing};
+pub use outcome::Outcome;
 pub use qemu::Qemu;
 pub use verdict::Verdict;

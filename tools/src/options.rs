@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::boot::{Boot, Witnessing};
+use crate::limit;
 
 /// What `boot --help` prints.
 pub const HELP: &str = "\
@@ -20,12 +21,15 @@ Boots a kernel in QEMU and ends with the status of the boot: 0 all good, 1 a che
   --el2 on|off     enter at EL2 instead of EL1          EL2      off
   --icount SPEC    clock that counts instructions; on   ICOUNT   off
                    is shift=0, else as QEMU takes it
-  --timeout SECS   kill QEMU then; 0 is never           TIMEOUT  120
+  --timeout SECS   kill QEMU then; 0 is never           TIMEOUT  what was asked for
+                                                                 decides, at least 120
   --witness WORD   the counting plugin: on, off, or     WITNESS  on
                    must (no boot without it)
+  --keep DIR       leave the boot's files there         KEEP     Cargo's target/
   --debug          wait for gdb on port 1234            GDB=on
 
-The variable in the third column stands in for an option that is not given; the last column is what holds without it.
+The variable in the third column stands in for an option that is not given; the last column is what holds without it. ARGS
+stands in for the kernel's words: it is split at white space, and nothing in it means anything else.
 ";
 
 /// What the command line asks for.
@@ -63,7 +67,7 @@ impl From<lexopt::Error> for BadOption {
     }
 }
 
-const SETTINGS: [(&str, &str); 8] = [
+const SETTINGS: [(&str, &str); 9] = [
     ("cpu", "CPU"),
     ("smp", "SMP"),
     ("mem", "MEM"),
@@ -72,7 +76,11 @@ const SETTINGS: [(&str, &str); 8] = [
     ("icount", "ICOUNT"),
     ("timeout", "TIMEOUT"),
     ("witness", "WITNESS"),
+    ("keep", "KEEP"),
 ];
+
+/// The longest `timeout`, in seconds: a year. Without a limit is 0.
+const TIMEOUT_MAX: u64 = 365 * 86_400;
 
 /// Reads the command line (without the program's name); `variable` looks a variable up.
 ///
@@ -83,9 +91,11 @@ pub fn parse(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Request, BadOption> {
     let mut boot = Boot::new("");
+    let mut limited = false;
     for (key, name) in SETTINGS {
         // make passes on what was not given as an empty word.
         if let Some(value) = variable(name).filter(|value| !value.is_empty()) {
+            limited |= key == "timeout";
             set(&mut boot, key, &value)
                 .map_err(|e| BadOption(format!("{name}={value}: {}", e.0)))?;
         }
@@ -103,6 +113,7 @@ pub fn parse(
                     return Err(BadOption(format!("there is no option --{key}")));
                 };
                 let value = parser.value()?.to_string_lossy().into_owned();
+                limited |= key == "timeout";
                 set(&mut boot, key, &value)
                     .map_err(|e| BadOption(format!("--{key} {value}: {}", e.0)))?;
             }
@@ -114,14 +125,20 @@ pub fn parse(
         .raw_args()?
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
+    if boot.args.is_empty() {
+        let line = variable("ARGS").unwrap_or_default();
+        boot.args = line.split_whitespace().map(str::to_owned).collect();
+    }
     if boot.debug {
         boot.timeout = None;
+    } else if !limited {
+        boot.timeout = Some(limit::of(&boot));
     }
     Ok(Request::Boot(Box::new(boot)))
 }
 
 /// Sets one part of the machine by the name it has as an option: `cpu`, `smp`, `mem`, `gic`, `el2`, `icount`,
-/// `timeout`, `witness`.
+/// `timeout`, `witness`, `keep`.
 ///
 /// # Errors
 /// When there is no such part, or it cannot be this.
@@ -155,7 +172,11 @@ pub fn set(boot: &mut Boot, key: &str, value: &str) -> Result<(), BadOption> {
             }
         }
         "timeout" => {
-            let seconds = value.parse().map_err(|_| bad("a number of seconds"))?;
+            let seconds = value
+                .parse()
+                .ok()
+                .filter(|seconds| *seconds <= TIMEOUT_MAX)
+                .ok_or_else(|| bad(&format!("seconds, 0 to {TIMEOUT_MAX}")))?;
             boot.timeout = (seconds > 0).then(|| Duration::from_secs(seconds));
         }
         "witness" => {
@@ -166,6 +187,7 @@ pub fn set(boot: &mut Boot, key: &str, value: &str) -> Result<(), BadOption> {
                 _ => return Err(bad("on, off or must")),
             }
         }
+        "keep" => boot.keep = Some(value.into()),
         _ => return Err(BadOption(format!("there is no setting `{key}`"))),
     }
     Ok(())
@@ -238,6 +260,28 @@ mod tests {
         assert_eq!(of("--witness must k").witness, Witnessing::Required);
     }
 
+    #[test]
+    fn the_limit_follows_from_what_is_asked_for() {
+        let of = |line: &str, variables: &[(&str, &str)]| boot(line, variables).unwrap().timeout;
+        let long = "run=mixed seconds=600";
+        assert!(of("k", &[]) < of("k", &[("ARGS", long)]));
+        assert_eq!(of(&format!("k {long}"), &[]), of("k", &[("ARGS", long)]));
+        let said = [("ARGS", long), ("TIMEOUT", "7")];
+        assert_eq!(of("k", &said), Some(Duration::from_secs(7)));
+        assert_eq!(of("--timeout 8 k", &said), Some(Duration::from_secs(8)));
+    }
+
+    #[test]
+    fn args_are_words_and_nothing_else() {
+        let args = |line: &str, text: &str| boot(line, &[("ARGS", text)]).unwrap().args;
+        assert_eq!(
+            args("k", " a='b  c;d'\n$e\t`f`#g,h\\ \"\""),
+            ["a='b", "c;d'", "$e", "`f`#g,h\\", "\"\""]
+        );
+        assert_eq!(args("k run=zap", "run=vmap"), ["run=zap"]);
+        assert!(args("k", "").is_empty());
+    }
+
     fn waits(variables: &[(&str, &str)]) -> bool {
         boot("k", variables).unwrap().debug
     }
@@ -249,10 +293,20 @@ mod tests {
         assert!(error("--banana k", &[]).starts_with("there is no option --banana; "));
         assert!(error("--smp 0 k", &[]).starts_with("--smp 0: it must be 1 to 512; "));
         assert!(error("k", &[("GIC", "4")]).starts_with("GIC=4: it must be 2 or 3; "));
-        assert!(
-            error("k", &[("TIMEOUT", "soon")])
-                .starts_with("TIMEOUT=soon: it must be a number of seconds; ")
-        );
+        for time in [
+            "soon",
+            "-1",
+            "1.5",
+            "1e3",
+            "31536001",
+            "9223372036854775808",
+            "18446744073709551615",
+            "99999999999999999999999",
+        ] {
+            let said = format!("TIMEOUT={time}: it must be seconds, 0 to 31536000; ");
+            let why = boot("k", &[("TIMEOUT", time)]).unwrap_err();
+            assert!(why.starts_with(&said), "{why}");
+        }
         assert_eq!(error("--help", &[]), "help");
         assert!(error("-x k", &[]).contains("-x"));
     }

@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use crate::places;
+use crate::process::{self, End};
 use crate::qemu::Qemu;
 
 /// Why there is no plugin.
@@ -69,7 +70,8 @@ fn build(qemu: &Qemu) -> Result<PathBuf, NoPlugin> {
         .join("plugin")
         .join(format!("api-{api}"));
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let output = Command::new(cargo)
+    let mut build = Command::new(cargo);
+    build
         .args([
             "build",
             "--quiet",
@@ -81,14 +83,13 @@ fn build(qemu: &Qemu) -> Result<PathBuf, NoPlugin> {
         .arg(&target)
         .current_dir(places::repository())
         .env("LAZY_MMU_PLUGIN_API", &api)
-        .env_remove("CARGO_BUILD_TARGET")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| NoPlugin::NoCargo(e.to_string()))?;
-    if !output.status.success() {
-        return Err(NoPlugin::Build(
-            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        ));
+        .env_remove("CARGO_BUILD_TARGET");
+    let done =
+        process::run(&mut build, None, false).map_err(|e| NoPlugin::NoCargo(e.to_string()))?;
+    match done.end {
+        End::Itself(status) if status.success() => {}
+        End::Interrupted(cause) => return Err(NoPlugin::Build(cause.to_string())),
+        _ => return Err(NoPlugin::Build(done.stderr.trim().to_owned())),
     }
     let file = format!(
         "{}lazy_mmu_plugin{}",

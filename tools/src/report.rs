@@ -1,12 +1,17 @@
 //! `report.json`, the table a kernel writes.
 //!
-//! Schema 1: `{"schema":1,"rows":[{"run","policy","pages","k","stores","pairs","dsb","isb","dmb","tlbi","reach",
-//! "depth"}]}`. `run` and `policy` are names, the others counts; `reach` is `null` where a full invalidation has no
-//! bound. Further fields are allowed, missing ones are not.
+//! Schema 1: `{"schema":1,"complete":true,"rows":[{"run","policy","pages","k","stores","pairs","dsb","isb","dmb","tlbi",
+//! "reach","depth"}]}`. `run` and `policy` are names, the others counts; `reach` is `null` where a full invalidation has no
+//! bound. Further fields are allowed, missing ones are not, but for `complete`: a report without it is complete.
+//!
+//! A kernel may write the rows that are done with `"complete":false` as it goes on. What is kept of a boot that was not all good
+//! says so too, and has its status as `verdict`.
 
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use crate::verdict::Verdict;
 
 /// The name of the file, in the boot's working directory and in the target directory.
 pub const FILE: &str = "report.json";
@@ -28,6 +33,8 @@ pub enum Flaw {
     NotJson(String),
     /// `schema` is not 1.
     Schema(String),
+    /// `complete` is there, and neither `true` nor `false`.
+    Complete(String),
     /// There is no list `rows`.
     NoRows,
     /// A field of a row is missing or of the wrong kind.
@@ -48,6 +55,9 @@ impl fmt::Display for Flaw {
         match self {
             Self::NotJson(why) => write!(f, "{FILE} is not JSON: {why}"),
             Self::Schema(found) => write!(f, "{FILE}: `schema` is {found}, not 1"),
+            Self::Complete(found) => {
+                write!(f, "{FILE}: `complete` is {found}, not true or false")
+            }
             Self::NoRows => write!(f, "{FILE}: there is no list `rows`"),
             Self::Field {
                 row,
@@ -63,15 +73,29 @@ impl fmt::Display for Flaw {
 
 impl std::error::Error for Flaw {}
 
-/// Checks a report, and returns its rows as lines: the values in the order above, a space between them.
+/// A report that is sound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Its rows as lines: the values in the order above, a space between them.
+    pub rows: Vec<String>,
+    /// Whether it has all rows that were asked for.
+    pub complete: bool,
+}
+
+/// Checks a report.
 ///
 /// # Errors
 /// The first [`Flaw`].
-pub fn check(text: &str) -> Result<Vec<String>, Flaw> {
+pub fn check(text: &str) -> Result<Report, Flaw> {
     let report: Value = serde_json::from_str(text).map_err(|e| Flaw::NotJson(e.to_string()))?;
     if report["schema"].as_u64() != Some(1) {
         return Err(Flaw::Schema(shown(report.get("schema"))));
     }
+    let complete = match report.get("complete") {
+        None => true,
+        Some(Value::Bool(complete)) => *complete,
+        other => return Err(Flaw::Complete(shown(other))),
+    };
     let rows = report["rows"].as_array().ok_or(Flaw::NoRows)?;
     for (row, fields) in rows.iter().enumerate() {
         for field in NAMES {
@@ -86,7 +110,22 @@ pub fn check(text: &str) -> Result<Vec<String>, Flaw> {
             v.is_u64() || v.is_null()
         })?;
     }
-    Ok(rows.iter().map(line).collect())
+    Ok(Report {
+        rows: rows.iter().map(line).collect(),
+        complete,
+    })
+}
+
+/// The same report for those who come later: not complete, and with the verdict of its boot.
+///
+/// # Errors
+/// When it is no JSON object.
+pub fn incomplete(text: &str, verdict: Verdict) -> Result<String, Flaw> {
+    let mut report: Map<String, Value> =
+        serde_json::from_str(text).map_err(|e| Flaw::NotJson(e.to_string()))?;
+    report.insert("complete".to_owned(), false.into());
+    report.insert("verdict".to_owned(), verdict.code().into());
+    Ok(format!("{:#}\n", Value::Object(report)))
 }
 
 fn line(row: &Value) -> String {
@@ -132,7 +171,13 @@ mod tests {
 
     #[test]
     fn good_ones() {
-        let one = |row: &str| Ok(vec![row.to_owned()]);
+        let complete = |rows| {
+            Ok(Report {
+                rows,
+                complete: true,
+            })
+        };
+        let one = |row: &str| complete(vec![row.to_owned()]);
         assert_eq!(
             check(&report(ROW)),
             one("zap flat 512 8 512 1 3 2 0 1 null 2")
@@ -142,7 +187,27 @@ mod tests {
             check(&report(&bounded)),
             one("zap flat 512 8 512 1 3 2 0 1 512 2")
         );
-        assert_eq!(check(&report("")), Ok(vec![]));
+        assert_eq!(check(&report("")), complete(vec![]));
+    }
+
+    #[test]
+    fn rows_that_are_done_so_far() {
+        let text = report(ROW).replace("\"rows\"", "\"complete\":false,\"rows\"");
+        let so_far = check(&text).unwrap();
+        assert!(!so_far.complete && so_far.rows.len() == 1);
+        assert_eq!(
+            check(&text.replace("false", "0")),
+            Err(Flaw::Complete("0".into()))
+        );
+    }
+
+    #[test]
+    fn a_report_of_a_boot_that_failed_says_so() {
+        let kept = incomplete(&report(ROW), Verdict::Timeout).unwrap();
+        let again = check(&kept).unwrap();
+        assert!(!again.complete && again.rows.len() == 1);
+        assert!(kept.contains("\"verdict\": 124"), "{kept}");
+        assert!(incomplete("[]", Verdict::Panic).is_err());
     }
 
     #[test]

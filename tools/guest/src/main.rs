@@ -10,15 +10,20 @@
 //! | `unfit` | windows that do not start or end as they should |
 //! | `cores=N` | two cores with N barriers of each kind in one window (needs two) |
 //! | `spin=N` | N turns of a loop of five instructions |
-//! | `report=good`, `report=bad` | writes a `report.json` |
+//! | `report=good`, `report=bad`, `report=begun` | writes a `report.json`: sound, unsound, sound and not complete |
 //! | `hang` | stops without an end |
+//! | `loud` | prints without an end |
 //! | `exit=N` | ends with status N; without it, 0 |
+//! | `mark=DIGITS` | the boot runner's, which a kernel writes to `mark.txt` with its status at its end |
+//! | `unmarked` | does not write it |
+//! | `marked=N` | writes N instead of the status |
 #![no_std]
 #![no_main]
 
 use core::arch::{asm, global_asm};
 use core::fmt::{self, Write};
 
+use semihosting::experimental::env::args;
 use semihosting::{c, fs, process};
 
 global_asm!(include_str!("start.s"), options(raw));
@@ -92,14 +97,45 @@ impl Write for Text {
     }
 }
 
+/// What the boot runner wants to read at the end.
+struct Mark<'a> {
+    digits: Option<&'a str>,
+    /// Written instead of the status.
+    instead: Option<i32>,
+}
+
+impl Mark<'_> {
+    /// Ends the boot; the mark is the last thing before.
+    fn exit(&self, status: i32) -> ! {
+        if let Some(digits) = self.digits {
+            let mut text = Text {
+                bytes: [0; 1024],
+                len: 0,
+            };
+            let status = self.instead.unwrap_or(status);
+            // What is not written the runner misses.
+            let _ = writeln!(text, "{digits} {status}");
+            let _ = fs::write(c!("mark.txt"), &text.bytes[..text.len]);
+        }
+        process::exit(status)
+    }
+}
+
 #[unsafe(no_mangle)]
 extern "C" fn guest() -> ! {
-    let Ok(words) = semihosting::experimental::env::args::<1024>() else {
+    // Twice, because going through the words uses them up.
+    let (Ok(all), Ok(words)) = (args::<1024>(), args::<1024>()) else {
         process::exit(2)
+    };
+    // The runner's word is the last, and needed at any end.
+    let digits = (&all).flatten().find_map(|word| word.strip_prefix("mark="));
+    let mut mark = Mark {
+        digits,
+        instead: None,
     };
     // The first word is the kernel's own name.
     for word in (&words).skip(1) {
-        let Ok(word) = word else { process::exit(2) };
+        let Ok(word) = word else { mark.exit(2) };
         let (name, value) = word.split_once('=').unwrap_or((word, ""));
         let done = match name {
             "print" => writeln!(Uart, "{value}").ok(),
@@ -113,17 +149,26 @@ extern "C" fn guest() -> ! {
             "spin" => number(value).map(|turns| spin(turns)),
             "report" => report(value),
             "hang" => hang(),
-            "exit" => number(value)
-                .and_then(|n| i32::try_from(n).ok())
-                .map(|n| process::exit(n)),
+            "loud" => loud(),
+            "exit" => status(value).map(|status| mark.exit(status)),
+            "mark" => Some(()),
+            "unmarked" => {
+                mark.digits = None;
+                Some(())
+            }
+            "marked" => status(value).map(|status| mark.instead = Some(status)),
             _ => None,
         };
         if done.is_none() {
             let _ = writeln!(Uart, "cannot do `{word}`");
-            process::exit(2);
+            mark.exit(2);
         }
     }
-    process::exit(0)
+    mark.exit(0)
+}
+
+fn status(value: &str) -> Option<i32> {
+    number(value).and_then(|n| i32::try_from(n).ok())
 }
 
 fn number(value: &str) -> Option<u64> {
@@ -193,6 +238,10 @@ fn report(kind: &str) -> Option<()> {
             r#"{"schema":1,"rows":[{"run":"zap","policy":"flat","pages":1,"k":1,"stores":1,"pairs":1,"dsb":1,"isb":1,
             "dmb":0,"tlbi":1,"reach":null,"depth":1}]}"#
         }
+        "begun" => {
+            r#"{"schema":1,"complete":false,"rows":[{"run":"zap","policy":"flat","pages":1,"k":1,"stores":1,"pairs":1,
+            "dsb":1,"isb":1,"dmb":0,"tlbi":1,"reach":null,"depth":1}]}"#
+        }
         "bad" => r#"{"schema":1,"rows":[{"run":"zap"}]}"#,
         _ => return None,
     };
@@ -206,7 +255,18 @@ fn hang() -> ! {
     }
 }
 
+fn loud() -> ! {
+    loop {
+        // The UART takes what it is given.
+        let _ = writeln!(
+            Uart,
+            "and on and on and on and on and on and on and on and on"
+        );
+    }
+}
+
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // A failure needs no mark.
     process::exit(3)
 }
