@@ -6,16 +6,26 @@ BARE := lazy-mmu-boot lazy-mmu-kernel lazy-mmu-test-kernels lazy-mmu-guest
 # The kernel with mistakes to make on purpose: built by itself, so that the feature stays out of the others.
 PLANTED := lazy-mmu-planted
 
+# What is asked for: `make run` and `make debug` take the machine and the kernel's command line (tools/README.md says what each
+# may be), `make test` takes TESTS. The programs read them from their environment. No recipe has their text in it, so the shell
+# sees nothing of it; and here each becomes what was typed, so make does not expand a `$` either.
+ASKED := ARGS CPU SMP MEM GIC EL2 ICOUNT TIMEOUT WITNESS KEEP TESTS CARGO_TARGET_DIR
+$(foreach name,$(ASKED),$(eval override $(name) := $$(value $(name))))
+
 # One absolute place for all that is built, whoever asks: cargo, the tests, the scripts.
-TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
-export CARGO_TARGET_DIR := $(TARGET_DIR)
+override CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+ifeq ($(filter /%,$(firstword $(CARGO_TARGET_DIR))),)
+override CARGO_TARGET_DIR := $(CURDIR)/$(CARGO_TARGET_DIR)
+endif
+export $(ASKED)
 
-# The machine of `make run` and `make debug`; the boot runner reads them (tools/README.md says what each may be).
-export CPU SMP MEM GIC EL2 ICOUNT TIMEOUT WITNESS
+# A boot ends when this make does, however that is killed.
+export LAZY_MMU_ENDS_WITH := $(shell echo $$PPID)
 
-# setup.sh leaves what cargo must be told on this machine in setup.env; mostly nothing.
-ENV := set -a; . "$(TARGET_DIR)/setup.env"; set +a;
-CARGO := $(ENV) cargo
+# setup.sh leaves what cargo must be told on this machine in setup.env; mostly nothing. Cargo takes the shell's place: a signal
+# for what make has started reaches it, and by it the boot.
+ENV := set -a; . "$$CARGO_TARGET_DIR/setup.env"; set +a;
+CARGO := $(ENV) exec cargo
 
 DOC := --quiet --release --no-deps --document-private-items
 # The tests of stage1-paging run on its model.
@@ -26,8 +36,10 @@ ON_BARE := --target $(BARE_TARGET) $(BARE:%=--package %)
 
 help:
 	@echo 'make run [ARGS="run=zap pages=64 ..."] [CPU=..] [SMP=..] [MEM=..] [GIC=..] [EL2=on] [ICOUNT=on] [TIMEOUT=secs]'
-	@echo '             boot the kernel, run, print the table and the verdict; writes target/report.json'
-	@echo 'make test    all tests: on the host, then in QEMU; TESTS="00_boot" picks QEMU tests, as libtest does'
+	@echo '             boot the kernel, run, print the table and the verdict; writes target/report.json, or in KEEP=dir'
+	@echo 'make test    all tests: on the host, then in QEMU'
+	@echo 'make test TESTS="00_boot 11_panic"'
+	@echo '             only the QEMU tests whose names have one of these in them; --list and other options as of libtest'
 	@echo 'make check   format, lints on both targets, docs'
 	@echo 'make debug   the same boot as `make run`, waiting for gdb'
 	@echo 'make build   build the kernels only'
@@ -38,7 +50,7 @@ setup:
 	@sh tools/setup.sh
 
 run debug: setup
-	@$(CARGO) run --quiet --release --target $(BARE_TARGET) --package lazy-mmu-kernel -- $(ARGS)
+	@$(CARGO) run --quiet --release --target $(BARE_TARGET) --package lazy-mmu-kernel
 
 debug: export GDB := on
 
@@ -46,23 +58,29 @@ build: setup
 	@$(CARGO) build --release $(ON_BARE)
 	@$(CARGO) build --release --target $(BARE_TARGET) --package $(PLANTED)
 
-test: test-host test-qemu test-trace
+# With TESTS, what it names and nothing else.
+test: $(if $(TESTS),test-qemu,test-host test-qemu test-trace)
 
 # The rules on the host, over what the kernel has written: they must find there what they find in the kernel, as many events and
 # nothing wrong.
 test-trace: build test-qemu
-	@$(CARGO) run --quiet --release --target $(BARE_TARGET) --package lazy-mmu-kernel -- run=all policy=seed,linux7 pages=64 k=8 check=on trace=on > "$(TARGET_DIR)/trace.console" || { cat "$(TARGET_DIR)/trace.console"; exit 1; }
-	@$(CARGO) run --quiet --release --package mmu-check --example check_trace -- "$(TARGET_DIR)/events.trace" | tee "$(TARGET_DIR)/trace.checked"
-	@events=$$(sed -n 's/^check: \([0-9]*\) events,.*no violation$$/\1/p' "$(TARGET_DIR)/trace.console"); \
-		grep -q " 0 violations; events $$events," "$(TARGET_DIR)/trace.checked" || { echo "the kernel told of $${events:-no} events: not what is in the trace"; exit 1; }
+	@mkdir -p "$$CARGO_TARGET_DIR/test-trace"
+	@export KEEP="$$CARGO_TARGET_DIR/test-trace" ARGS="run=all policy=seed,linux7 pages=64 k=8 check=on trace=on"; \
+		($(CARGO) run --quiet --release --target $(BARE_TARGET) --package lazy-mmu-kernel) > "$$KEEP/console" || { cat "$$KEEP/console"; exit 1; }
+	@cd "$$CARGO_TARGET_DIR/test-trace"; \
+		($(CARGO) run --quiet --release --package mmu-check --example check_trace -- events.trace) > checked; status=$$?; cat checked; \
+		[ $$status = 0 ] || exit $$status; \
+		events=$$(sed -n 's/^check: \([0-9]*\) events,.*no violation$$/\1/p' console); \
+		grep -q " 0 violations; events $$events," checked || { echo "the kernel told of $${events:-no} events: not what is in the trace"; exit 1; }
 
 # The host's tests come after the bare build: those of tools/ boot a kernel too.
 test-host: build
 	@$(CARGO) test --release $(ON_HOST) --exclude lazy-mmu-tests -- --show-output
 	@$(CARGO) test --quiet --release --package lazy-mmu --no-default-features --test api --test misuse
 
-test-qemu: build test-host
-	@$(CARGO) test --release --package lazy-mmu-tests -- $(TESTS)
+# The tests' runner reads TESTS.
+test-qemu: build $(if $(TESTS),,test-host)
+	@$(CARGO) test --release --package lazy-mmu-tests $(if $(TESTS),--test qemu)
 
 check: setup
 	@sh tools/setup.sh check
@@ -74,4 +92,4 @@ check: setup
 	@$(ENV) export RUSTDOCFLAGS="-D warnings $$BARE_FLAGS"; cargo doc $(DOC) $(ON_BARE)
 
 clean:
-	@rm -rf "$(TARGET_DIR)"
+	@rm -rf "$$CARGO_TARGET_DIR"

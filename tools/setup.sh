@@ -11,6 +11,12 @@ TARGET=aarch64-unknown-none-softfloat
 OUT=${CARGO_TARGET_DIR:-target}
 mkdir -p "$OUT"
 OUT=$(cd "$OUT" && pwd)
+# Cargo marks only a directory that it makes itself; by the mark backups leave it out, and the boot runner finds it.
+[ -e "$OUT/CACHEDIR.TAG" ] || cat >"$OUT/CACHEDIR.TAG" <<'END'
+Signature: 8a477f597d28d172789f06886806bc55
+# This file is a cache directory tag created by setup.sh, as by Cargo.
+# For information about cache directory tags see https://bford.info/cachedir/
+END
 
 say() { echo "setup: $*"; }
 fail() {

@@ -9,6 +9,9 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// The key on the command line that holds the mark. It is the boot runner's, and changes nothing of a run.
 pub const MARK_KEY: &str = "mark";
 
+/// What the mark takes of a command line, in bytes, with the space before it.
+pub const MARK_BYTES: usize = " mark=0123456789abcdef".len();
+
 /// The file the mark is written to.
 const MARK_FILE: &core::ffi::CStr = c"mark.txt";
 

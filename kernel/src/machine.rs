@@ -11,6 +11,7 @@ use dtoolkit::standard::NodeStandard;
 use dtoolkit::{Node, Property};
 use stage1_paging::Pa;
 
+use crate::exit::MARK_BYTES;
 use crate::task::MAX_CORES;
 
 /// A stretch of physical addresses.
@@ -57,8 +58,8 @@ pub enum Conduit {
     Smc,
 }
 
-/// The longest command line that is kept, in bytes.
-pub const COMMAND_LINE_MAX: usize = 1024;
+/// The longest command line that is kept, in bytes: 1024 of whoever boots the kernel, and the boot runner's mark.
+pub const COMMAND_LINE_MAX: usize = 1024 + MARK_BYTES;
 
 /// What the device tree says.
 #[derive(Clone, Debug)]

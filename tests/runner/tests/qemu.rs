@@ -1,14 +1,30 @@
-//! Boots everything; names and filters are libtest's.
+//! Boots everything; names and filters are libtest's. `TESTS` may hold more of them, for make.
 
+use std::env;
 use std::process::ExitCode;
 
-use lazy_mmu_tests::{found, judge};
-use lazy_mmu_tools::places;
+use lazy_mmu_tests::{choice, found, judge};
+use lazy_mmu_tools::{interrupt, places};
 use libtest_mimic::{Arguments, Failed, Trial};
 
+/// The status of tests that could not be run, as libtest's.
+const NOT_RUN: u8 = 101;
+
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let (names, options) = choice::split(&env::var("TESTS").unwrap_or_default());
+    let arguments = Arguments::from_iter(env::args().chain(options));
+    if let Err(why) = interrupt::heed() {
+        eprintln!("cannot listen for signals: {why}");
+        return ExitCode::from(NOT_RUN);
+    }
     let tests = found::all(&places::repository().join("tests"));
+    let tests = match choice::of(tests, &names) {
+        Ok(tests) => tests,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::from(NOT_RUN);
+        }
+    };
     let trials = tests.into_iter().map(|test| {
         let case = test.case;
         Trial::test(test.name, move || {
