@@ -29,20 +29,25 @@ pub const ENDS_WITH: &str = "LAZY_MMU_ENDS_WITH";
 /// How long the process may take from the cause to its own end.
 pub const GRACE: Duration = Duration::from_secs(3);
 
+/// How often the process that asked is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// What ended it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// A signal, by its name.
     Signal(&'static str),
-    /// The process named by [`ENDS_WITH`] is gone.
-    Gone(String),
+    /// The process with this number, named by [`ENDS_WITH`], has ended or is about to.
+    Asker(Pid),
 }
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Signal(name) => write!(f, "interrupted by {name}"),
-            Self::Gone(pid) => write!(f, "process {pid}, which asked for the boot, is gone"),
+            Self::Asker(pid) => {
+                write!(f, "process {pid}, which asked for this, was told to end")
+            }
         }
     }
 }
@@ -62,9 +67,9 @@ pub fn cause() -> Option<&'static Cause> {
 /// # Errors
 /// When the system refuses to say when a signal comes, or the variable holds no process's number.
 pub fn heed() -> io::Result<()> {
-    let ignored = ignored();
+    let ignored = set(&status("self").unwrap_or_default(), "SigIgn:");
     let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter();
-    let mut signals = Signals::new(wanted.filter(|signal| ignored & (1 << (signal - 1)) == 0))?;
+    let mut signals = Signals::new(wanted.filter(|signal| ignored & bit(*signal) == 0))?;
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             end(Cause::Signal(name(signal)));
@@ -78,7 +83,7 @@ pub fn heed() -> io::Result<()> {
         })?;
         thread::spawn(move || {
             wait_for(pid);
-            end(Cause::Gone(text));
+            end(Cause::Asker(pid));
         });
     }
     Ok(())
@@ -100,30 +105,46 @@ fn name(signal: i32) -> &'static str {
     }
 }
 
-/// The signals that are ignored, a bit each from signal 1 on. Known on Linux alone; elsewhere none.
-fn ignored() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigIgn:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.unwrap_or(0)
+fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
 }
 
-/// Returns when the process is no more.
+/// What Linux says of a process. Other systems do not.
+fn status(process: impl fmt::Display) -> Option<String> {
+    fs::read_to_string(format!("/proc/{process}/status")).ok()
+}
+
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    let mut lines = status.lines();
+    lines.find_map(|line| Some(line.strip_prefix(name)?.trim()))
+}
+
+/// A set of signals, a bit each from signal 1 on.
+fn set(status: &str, name: &str) -> u64 {
+    field(status, name)
+        .and_then(|set| u64::from_str_radix(set, 16).ok())
+        .unwrap_or(0)
+}
+
+/// Returns when the process has ended, or is about to.
+///
+/// make, sent INT or HUP by itself, takes it that its children were, too, and waits for them. All that can be seen is that it no
+/// longer handles that signal.
 fn wait_for(pid: Pid) {
-    // Exact, and true of a process that has ended and that nobody has waited for. Since Linux 5.3.
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::event::{PollFd, PollFlags, poll};
-        use rustix::process::{PidfdFlags, pidfd_open};
-        if let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) {
-            let mut ended = [PollFd::new(&process, PollFlags::IN)];
-            while poll(&mut ended, None) == Err(rustix::io::Errno::INTR) {}
+    let handled = |status: &str| set(status, "SigCgt:") & (bit(SIGINT) | bit(SIGHUP));
+    let at_first = status(pid).as_deref().map(handled);
+    loop {
+        let runs = match status(pid) {
+            // One that has ended, and that nobody has waited for, still has a number.
+            Some(now) => {
+                !field(&now, "State:").is_some_and(|state| state.starts_with('Z'))
+                    && at_first == Some(handled(&now))
+            }
+            None => test_kill_process(pid).is_ok(),
+        };
+        if !runs {
             return;
         }
-    }
-    while test_kill_process(pid).is_ok() {
-        thread::sleep(Duration::from_millis(200));
+        thread::sleep(LOOK);
     }
 }

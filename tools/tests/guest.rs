@@ -3,10 +3,12 @@
 //!
 //! `make build` builds the guest.
 
+use std::thread;
 use std::time::Duration;
 
+use lazy_mmu_tools::places::WorkDir;
 use lazy_mmu_tools::witness::Window;
-use lazy_mmu_tools::{Boot, Outcome, Verdict, Witnessing, places};
+use lazy_mmu_tools::{Boot, Outcome, Verdict, Witnessing, places, report};
 
 fn boot(args: &str) -> Boot {
     Boot {
@@ -74,6 +76,124 @@ fn a_qemu_that_does_not_start_is_no_failed_check() {
         "{:?}",
         outcome.notes
     );
+}
+
+#[test]
+fn a_status_of_0_is_good_only_with_the_mark() {
+    let outcome = run("print=begin unmarked");
+    assert_eq!(outcome.verdict, Verdict::NoBoot);
+    assert!(says(&outcome, "not at the kernel's word"));
+    let outcome = run("marked=1");
+    assert_eq!(outcome.verdict, Verdict::CheckFailed);
+    assert!(says(&outcome, "mark.txt says verdict 1"));
+    // A kernel that fails before it has read its command line has no mark to show.
+    for code in 1..=5 {
+        let outcome = run(&format!("unmarked exit={code}"));
+        assert_eq!(outcome.verdict, Verdict::from_code(code));
+    }
+}
+
+#[test]
+fn a_kernel_that_prints_without_end_is_ended() {
+    let outcome = Boot {
+        timeout: Some(Duration::from_secs(3)),
+        ..boot("loud")
+    }
+    .run()
+    .unwrap();
+    assert_eq!(outcome.verdict, Verdict::Timeout);
+    assert!(says(&outcome, "it had come to: and on"));
+}
+
+#[test]
+fn words_arrive_as_they_are() {
+    let text = r#"print=a,b,,c print="q;$x`'#\ print=file=/x,y=on"#;
+    let outcome = run(text);
+    let said = text.replace("print=", "").replace(' ', "\n") + "\n";
+    assert_eq!((outcome.verdict, outcome.console), (Verdict::Good, said));
+}
+
+fn says(outcome: &Outcome, text: &str) -> bool {
+    outcome.notes.iter().any(|note| note.contains(text))
+}
+
+#[test]
+fn the_rows_that_were_done_are_kept() {
+    for (args, verdict) in [
+        ("report=begun print=progress: hang", Verdict::Timeout),
+        ("report=begun exit=1", Verdict::CheckFailed),
+        ("report=good exit=3", Verdict::Panic),
+        ("report=good unmarked", Verdict::NoBoot),
+        ("report=good lie=0", Verdict::CheckFailed),
+    ] {
+        let kept = WorkDir::new().unwrap();
+        let outcome = Boot {
+            timeout: Some(Duration::from_secs(5)),
+            keep: Some(kept.path().to_owned()),
+            ..boot(args)
+        }
+        .run()
+        .unwrap();
+        assert_eq!(outcome.verdict, verdict, "{args}: {outcome:?}");
+        let text = kept.read("report.json").unwrap();
+        let report = report::check(&text).unwrap();
+        assert!(!report.complete && report.rows.len() == 1, "{text}");
+        assert!(text.contains(&format!("\"verdict\": {}", verdict.code())));
+        assert!(says(&outcome, "report.json: the row that was done"));
+        assert!(says(&outcome, "written: "), "{:?}", outcome.notes);
+    }
+}
+
+#[test]
+fn a_good_end_with_half_a_report_is_none() {
+    let outcome = run("report=begun");
+    assert_eq!(outcome.verdict, Verdict::CheckFailed);
+    assert!(says(&outcome, "report.json: it is not complete"));
+}
+
+/// One complaint is enough: a kernel that did not come to its end has written nothing for the witness.
+#[test]
+fn the_witness_is_silent_about_what_did_not_end() {
+    for (args, verdict) in [
+        ("unfit hang", Verdict::Timeout),
+        ("unfit unmarked", Verdict::NoBoot),
+        ("unfit exit=3", Verdict::Panic),
+    ] {
+        let outcome = Boot {
+            timeout: Some(Duration::from_secs(5)),
+            ..boot(args)
+        }
+        .run()
+        .unwrap();
+        assert_eq!(outcome.verdict, verdict);
+        assert!(!says(&outcome, "witness"), "{:?}", outcome.notes);
+    }
+}
+
+#[test]
+fn two_at_once_keep_two_reports() {
+    let kept = WorkDir::new().unwrap();
+    let with = |args: &str| Boot {
+        timeout: Some(Duration::from_secs(10)),
+        keep: Some(kept.path().to_owned()),
+        ..boot(args)
+    };
+    let long = with("report=begun hang");
+    let (long, short) = thread::scope(|scope| {
+        let long = scope.spawn(|| long.run().unwrap());
+        while !kept.path().join("results.lock").exists() {
+            thread::sleep(Duration::from_millis(10));
+        }
+        thread::sleep(Duration::from_millis(500));
+        let short = with("report=good").run().unwrap();
+        (long.join().unwrap(), short)
+    });
+    let verdicts = (long.verdict, short.verdict);
+    assert_eq!(verdicts, (Verdict::Timeout, Verdict::Good));
+    let complete = |name| report::check(&kept.read(name).unwrap()).unwrap().complete;
+    assert!(!complete("report.json") && complete("beside-2/report.json"));
+    assert!(says(&short, "another boot has") && says(&short, "beside-2/report.json"));
+    assert!(!says(&long, "another boot has"));
 }
 
 #[test]

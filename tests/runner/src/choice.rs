@@ -20,25 +20,32 @@ impl fmt::Display for NoSuchTest {
 
 impl std::error::Error for NoSuchTest {}
 
-/// The words of `TESTS`: names, and options, which begin with `-` and are libtest's.
+/// The words of `TESTS`: names, and options, which begin with `-` and are libtest's, their values behind `=`.
 #[must_use]
 pub fn split(words: &str) -> (Vec<String>, Vec<String>) {
     let words = words.split_whitespace().map(str::to_owned);
     words.partition(|word| !word.starts_with('-'))
 }
 
-/// The tests that have one of `names` in theirs; all of them when there are no names.
+/// The tests that have one of `names` in theirs, or with `exact` as theirs; all of them when there are no names.
 ///
 /// # Errors
 /// When a name chooses none: a test that was renamed must not look like one that passes.
-pub fn of(tests: Vec<Test>, names: &[String]) -> Result<Vec<Test>, NoSuchTest> {
+pub fn of(tests: Vec<Test>, names: &[String], exact: bool) -> Result<Vec<Test>, NoSuchTest> {
+    let fits = |test: &Test, name: &str| {
+        if exact {
+            test.name == name
+        } else {
+            test.name.contains(name)
+        }
+    };
     let unknown = names
         .iter()
-        .find(|name| !tests.iter().any(|test| test.name.contains(*name)));
+        .find(|name| !tests.iter().any(|test| fits(test, name)));
     if let Some(name) = unknown {
         return Err(NoSuchTest(name.clone()));
     }
-    let chosen = |test: &Test| names.is_empty() || names.iter().any(|n| test.name.contains(n));
+    let chosen = |test: &Test| names.is_empty() || names.iter().any(|name| fits(test, name));
     Ok(tests.into_iter().filter(chosen).collect())
 }
 
@@ -52,8 +59,9 @@ mod tests {
             name: name.to_owned(),
             case: Err(Mistake::NoBoot("x".into())),
         });
-        let (names, _) = split(words);
-        let chosen = of(tests.into(), &names).map_err(|why| why.to_string())?;
+        let (names, options) = split(words);
+        let exact = options.iter().any(|option| option == "--exact");
+        let chosen = of(tests.into(), &names, exact).map_err(|why| why.to_string())?;
         Ok(chosen.into_iter().map(|test| test.name).collect())
     }
 
@@ -71,6 +79,8 @@ mod tests {
     fn a_name_that_chooses_nothing_is_an_error() {
         let why = chosen("00_boot 99_none").unwrap_err();
         assert!(why.contains("`99_none`"), "{why}");
+        assert!(chosen("--exact 00_boot").is_err());
+        assert_eq!(chosen("--exact 00_boot::max").unwrap(), ["00_boot::max"]);
     }
 
     #[test]

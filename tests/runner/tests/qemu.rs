@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         return ExitCode::from(NOT_RUN);
     }
     let tests = found::all(&places::repository().join("tests"));
-    let tests = match choice::of(tests, &names) {
+    let tests = match choice::of(tests, &names, arguments.exact) {
         Ok(tests) => tests,
         Err(why) => {
             eprintln!("{why}");
