@@ -62,14 +62,17 @@ pub fn cause() -> Option<&'static Cause> {
 
 /// Listens for the signals, and for the end of the process that [`ENDS_WITH`] names. To be called once, by `main`.
 ///
-/// A signal that was ignored when this process began stays so: `nohup` means it.
+/// A HUP that was ignored when this process began stays ignored: `nohup` means it. INT is heeded even so: a shell has what it
+/// starts in the background ignore it, but QEMU does not.
 ///
 /// # Errors
 /// When the system refuses to say when a signal comes, or the variable holds no process's number.
 pub fn heed() -> io::Result<()> {
     let ignored = set(&status("self").unwrap_or_default(), "SigIgn:");
-    let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter();
-    let mut signals = Signals::new(wanted.filter(|signal| ignored & bit(*signal) == 0))?;
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    if ignored & bit(SIGHUP) == 0 {
+        signals.add_signal(SIGHUP)?;
+    }
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             end(Cause::Signal(name(signal)));

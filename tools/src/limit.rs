@@ -31,7 +31,7 @@ const FORCED: u64 = 40;
 /// The same under the rules: 143 to 180 were measured.
 const FORCED_CHECKED: u64 = 180;
 /// A GiB of memory whose linear map is in pages.
-const GIB: u64 = 4;
+const GIB: u64 = 8;
 /// The same under the rules: 105 were measured for 4 GiB and all runs.
 const GIB_CHECKED: u64 = 25;
 /// How much more than was measured a boot may take: another machine, and other work on it.

@@ -369,6 +369,30 @@ fn a_limit_that_is_none_is_refused_before_qemu_starts() {
     }
 }
 
+/// Cargo marks only a target directory that it makes itself; setup.sh comes first.
+#[test]
+fn a_fresh_target_directory_is_marked() {
+    let place = Place::new();
+    let fresh = place.dir.path().join("a target");
+    fs::create_dir(&fresh).unwrap();
+    // What it has found out before about the toolchain; it would build a target from source again.
+    let _ = fs::copy(
+        places::target_dir().join("setup.env"),
+        fresh.join("setup.env"),
+    );
+    let mut command = place.command("sh");
+    command
+        .arg("tools/setup.sh")
+        .current_dir(places::repository());
+    let ended = Running::start(command.env("CARGO_TARGET_DIR", &fresh)).ended();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let tag = fs::read_to_string(fresh.join("CACHEDIR.TAG")).unwrap();
+    assert!(
+        tag.starts_with("Signature: 8a477f597d28d172789f06886806bc55\n"),
+        "{tag}"
+    );
+}
+
 /// `make` in this repository.
 fn make(place: &Place, goal: &str) -> Command {
     let mut command = place.command("make");

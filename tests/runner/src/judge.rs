@@ -1,9 +1,10 @@
 //! Whether a boot did what its line says.
 
 use std::fmt::Write as _;
+use std::sync::Once;
 use std::thread;
 
-use lazy_mmu_tools::{Outcome, interrupt};
+use lazy_mmu_tools::{Outcome, interrupt, say};
 
 use crate::directive::Case;
 
@@ -16,7 +17,9 @@ const LINES_SHOWN: usize = 200;
 /// What was otherwise than it must be, with the command and the console.
 pub fn run(case: &Case) -> Result<(), String> {
     let outcome = case.boot.run().map_err(|error| error.to_string());
-    if interrupt::cause().is_some() {
+    if let Some(cause) = interrupt::cause() {
+        static SAID: Once = Once::new();
+        SAID.call_once(|| say::error(format_args!("\n{cause}: no test is run any more")));
         // The process ends within this time: no list of failures for what was not run.
         thread::sleep(interrupt::GRACE);
     }
