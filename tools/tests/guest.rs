@@ -102,7 +102,8 @@ fn a_kernel_that_prints_without_end_is_ended() {
     .run()
     .unwrap();
     assert_eq!(outcome.verdict, Verdict::Timeout);
-    assert!(says(&outcome, "it had come to: and on"));
+    // The last line may be cut anywhere.
+    assert!(says(&outcome, "it had come to: a"));
 }
 
 #[test]
