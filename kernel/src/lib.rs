@@ -155,6 +155,13 @@ unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
     event::set_recording(arguments.trace);
     if arguments.check {
         check::start(arguments.trace);
+        if arguments.debug {
+            // Half a minute with 4 GiB, before anything else is said.
+            println!(
+                "progress: the linear map, {} pages, before the rules",
+                machine.ram.bytes / mem::layout::PAGE_SIZE
+            );
+        }
     }
     // SAFETY: 1. Once, first core, early tables; the boot code masked interrupts. 2. `machine` is a
     // copy.

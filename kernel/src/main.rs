@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use lazy_mmu::Policy;
 use lazy_mmu_kernel::exit::Verdict;
 use lazy_mmu_kernel::mem::frames;
-use lazy_mmu_kernel::workloads::{self, Crowd, Failure, Row, Run, Size};
+use lazy_mmu_kernel::workloads::{self, Crowd, Failure, Row, Run, Size, progress};
 use lazy_mmu_kernel::{Boot, check, println, report, task};
 
 lazy_mmu_kernel::entry!(main);
@@ -19,20 +19,23 @@ fn main(boot: &Boot) -> Verdict {
     describe(boot);
     #[cfg(feature = "planted")]
     lazy_mmu_kernel::planted::plant(boot.arguments.plant);
-    match run_all(boot) {
-        Ok(rows) => {
-            if !rows.is_empty() {
-                report::print_table(&rows);
-                report::print_saving(&rows);
-            }
-            match report::write_json(&rows) {
-                Ok(()) => check::reaches(&floors(boot)),
-                Err(error) => {
-                    println!("{error}");
-                    Verdict::Failed
-                }
-            }
-        }
+    let mut rows = Vec::new();
+    let made = make_rows(boot, &mut rows);
+    let complete = made.is_ok();
+    let result = made.and_then(|()| workloads::check_same_work(&rows));
+    if !rows.is_empty() {
+        report::print_table(&rows);
+    }
+    if result.is_ok() && !rows.is_empty() {
+        report::print_saving(&rows);
+    }
+    let written = report::write_json(&rows, complete);
+    if let Err(error) = written {
+        println!("{error}");
+    }
+    match result {
+        Ok(()) if written.is_ok() => check::reaches(&floors(boot)),
+        Ok(()) => Verdict::Failed,
         Err(failure) => {
             println!("FAILED {failure}");
             if boot.arguments.trace {
@@ -47,19 +50,15 @@ fn main(boot: &Boot) -> Verdict {
 fn floors(boot: &Boot) -> check::Floors {
     let arguments = &boot.arguments;
     let pages = arguments.runs.iter().any(|run| *run != Run::Nesting);
-    let tasks = arguments
-        .runs
-        .iter()
-        .any(|run| matches!(run, Run::Mixed | Run::Preempt | Run::Forced));
+    let crowd = crowd(boot);
+    let tasks = arguments.runs.iter().any(|&run| {
+        let mut policies = arguments.policies.iter();
+        policies.any(|&policy| workloads::carries_for_sure(run, policy, crowd))
+    });
     check::Floors {
         pages,
         nested: pages && arguments.debug,
-        // Eager never owes for long.
-        tasks: tasks
-            && arguments
-                .policies
-                .iter()
-                .any(|policy| *policy != Policy::Eager),
+        tasks,
     }
 }
 
@@ -77,36 +76,48 @@ fn describe(boot: &Boot) {
     );
 }
 
-fn run_all(boot: &Boot) -> Result<Vec<Row>, Failure> {
+fn crowd(boot: &Boot) -> Crowd {
+    Crowd {
+        tasks: boot.arguments.tasks,
+        seconds: boot.arguments.seconds,
+    }
+}
+
+/// Makes the rows that were asked for, one after the other, and reports each as soon as it is there: whatever happens to a later
+/// one, or to the boot, those that are done are kept.
+fn make_rows(boot: &Boot, rows: &mut Vec<Row>) -> Result<(), Failure> {
     let arguments = &boot.arguments;
     let size = Size {
         pages: arguments.pages,
         k: arguments.k,
         seed: arguments.seed,
     };
-    let crowd = Crowd {
-        tasks: arguments.tasks,
-        seconds: arguments.seconds,
-    };
-    let mut rows = Vec::new();
-    for &run in &arguments.runs {
-        let policies = if run == Run::Nesting {
-            &arguments.policies[..1]
+    let parts: Vec<_> = arguments
+        .runs
+        .iter()
+        .flat_map(|&run| parts(boot, run))
+        .collect();
+    for (number, &(run, policy)) in (1..).zip(&parts) {
+        progress::begin(run, policy, number, parts.len());
+        let row = if run.is_of_tasks() {
+            workloads::run_tasks(run, policy, size, crowd(boot)).map(Some)
         } else {
-            &arguments.policies[..]
+            workloads::run(run, policy, size)
         };
-        for &policy in policies {
-            let row = if run.is_of_tasks() {
-                workloads::run_tasks(run, policy, size, crowd).map(Some)
-            } else {
-                workloads::run(run, policy, size)
-            };
-            match row {
-                Ok(row) => rows.extend(row),
-                Err(failure) => return Err(failure.within(run, policy)),
-            }
-        }
+        rows.extend(row.map_err(|failure| failure.within(run, policy))?);
+        report::write_json(rows, false).map_err(|error| Failure::new(error.into()))?;
+        progress::finished();
     }
-    workloads::check_same_work(&rows)?;
-    Ok(rows)
+    Ok(())
+}
+
+/// A run under each of the policies that were asked for; but `nesting` has a policy of its own.
+fn parts(boot: &Boot, run: Run) -> impl Iterator<Item = (Run, Policy)> {
+    let policies = &boot.arguments.policies;
+    let count = if run == Run::Nesting {
+        1
+    } else {
+        policies.len()
+    };
+    policies[..count].iter().map(move |&policy| (run, policy))
 }

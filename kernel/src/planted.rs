@@ -51,6 +51,7 @@ mistakes! {
     "pair-unasked" => PairUnasked,
     "other-calls" => OtherCalls,
     "hook-wrong" => HookWrong,
+    "preemptions-lost" => PreemptionsLost,
 }
 
 #[cfg(feature = "planted")]

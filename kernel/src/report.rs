@@ -50,12 +50,20 @@ pub fn write_windows() -> Result<(), &'static str> {
     }
 }
 
-/// Writes `report.json`.
+/// The host's clock in whole seconds, by semihosting, from a start that does not matter; `None` if it has none.
+pub fn host_seconds() -> Option<u64> {
+    let time = semihosting::sys::arm_compat::sys_time();
+    time.ok().map(|seconds| seconds as u64)
+}
+
+/// Writes `report.json` with these rows: `complete` says that they are all that was asked for.
+///
+/// It is there as a whole or not at all, the old one or the new: a boot may be ended at any time, and what it has left is read.
 ///
 /// # Errors
 /// What went wrong.
-pub fn write_json(rows: &[Row]) -> Result<(), &'static str> {
-    let mut json = String::from("{\"schema\":1,\"rows\":[");
+pub fn write_json(rows: &[Row], complete: bool) -> Result<(), &'static str> {
+    let mut json = alloc::format!("{{\"schema\":1,\"complete\":{complete},\"rows\":[");
     for (index, row) in rows.iter().enumerate() {
         let comma = if index == 0 { "" } else { "," };
         let Tally {
@@ -80,12 +88,15 @@ pub fn write_json(rows: &[Row]) -> Result<(), &'static str> {
         );
     }
     json.push_str("\n]}\n");
-    write_file(c"report.json", &json)
+    write_file(c"report.json.new", &json)?;
+    semihosting::fs::rename(c"report.json.new", c"report.json").map_err(|_| NOT_WRITTEN)
 }
 
+const NOT_WRITTEN: &str =
+    "a report could not be written: is semihosting on, and its folder writable?";
+
 fn write_file(name: &CStr, text: &str) -> Result<(), &'static str> {
-    semihosting::fs::write(name, text)
-        .map_err(|_| "a report could not be written: is semihosting on, and its folder writable?")
+    semihosting::fs::write(name, text).map_err(|_| NOT_WRITTEN)
 }
 
 /// How many translations the invalidations dropped at most; `None` when one dropped everything.

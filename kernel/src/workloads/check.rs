@@ -3,7 +3,7 @@
 use mmu_check::event::AccessKind;
 use stage1_paging::{Access, Frame, Space, Va};
 
-use super::{Failure, failure};
+use super::{Failure, failure, progress};
 use crate::arch::tables::Hardware;
 use crate::arch::{probe, translate};
 use crate::check as rules;
@@ -20,6 +20,7 @@ pub(super) fn mapped(
     access: Access,
     word: u64,
 ) -> Result<(), Failure> {
+    progress::page_checked();
     let walk = space.walk(va).map_err(|error| failure!("{error}"))?;
     let found = walk
         .mapping()
@@ -69,6 +70,7 @@ pub(super) fn mapped(
 
 /// The page is not mapped: the tables have no leaf for it, the MMU faults, and so does a load.
 pub(super) fn unmapped(space: &Space<'_, Hardware>, va: Va) -> Result<(), Failure> {
+    progress::page_checked();
     if let Some(mapping) = space
         .walk(va)
         .map_err(|error| failure!("{error}"))?

@@ -10,14 +10,17 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use lazy_mmu::Policy;
 
-use super::{Failure, Row, Run, Size, failure, handler};
+use super::demand::{Demands, Naps};
+use super::measure::check_barriers;
+use super::{Failure, Row, Run, Size, failure, handler, progress};
 use crate::arch::time;
 use crate::arch::window::{self, Window};
 use crate::event::{self, Kind};
+use crate::planted::{self, Bug};
 use crate::sched::{self, Ended, Join};
 use crate::task::{self, Figures, Tally};
 use crate::{cores, mode, println, report};
@@ -27,17 +30,17 @@ use crate::{cores, mode, println, report};
 pub struct Crowd {
     /// Tasks beside the one that boots.
     pub tasks: usize,
-    /// Seconds that they go on for, if what must happen has happened before.
+    /// Seconds that they go on for, if what must happen has happened before: of the counter, or of the host's clock if that is
+    /// ahead. (A counter that counts instructions is far behind, and would make minutes of seconds.)
     pub seconds: u64,
 }
 
 /// A task's slice in microseconds: short enough to end inside sections.
 const SLICE: u64 = 100;
-/// How long it may take until everything that must happen has happened, in microseconds.
-const PATIENCE: u64 = 60_000_000;
-
-/// How often each thing that must happen must have happened.
-const WANTED: u64 = 20;
+/// How long the task that conducts the run sleeps before it looks again, in microseconds.
+const NAP: u64 = 2_000;
+/// After how many naps it looks at the host's clock.
+const NAPS_PER_LOOK: u64 = 50;
 
 /// What one task of the crowd has done, by name, and how often.
 pub(super) type Done = Result<(&'static str, u64), Failure>;
@@ -46,12 +49,27 @@ pub(super) type Work = Box<dyn FnOnce(&Enough) -> Done + Send>;
 
 /// Tells the tasks when they have done enough.
 #[derive(Clone, Default)]
-pub(super) struct Enough(Arc<AtomicBool>);
+pub(super) struct Enough(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    reached: AtomicBool,
+    rounds: AtomicU64,
+}
 
 impl Enough {
     /// Whether a task that has done its part at least once may end.
     pub(super) fn is_reached(&self) -> bool {
-        self.0.load(Relaxed)
+        self.0.reached.load(Relaxed)
+    }
+
+    /// A task has done its part once.
+    pub(super) fn count_round(&self) {
+        self.0.rounds.fetch_add(1, Relaxed);
+    }
+
+    fn rounds(&self) -> u64 {
+        self.0.rounds.load(Relaxed)
     }
 }
 
@@ -78,6 +96,7 @@ pub(super) fn run(
     work: impl Fn(usize) -> Work,
 ) -> Result<Row, Failure> {
     handler::prepare()?;
+    let demands = Demands::of(policy, crowd.tasks, cores::count());
     let enough = Enough::default();
     let mut joins = Vec::with_capacity(crowd.tasks);
     for number in 0..crowd.tasks {
@@ -89,7 +108,7 @@ pub(super) fn run(
     // The seed warns when a handler opens a section while the task's is paused, or just being opened.
     mode::expect_warnings(policy == Policy::Seed);
     let warnings = mode::warnings();
-    let result = in_window(&tag, joins, |joins| conduct(policy, crowd, joins, &enough));
+    let result = in_window(&tag, joins, |joins| conduct(demands, crowd, joins, &enough));
     mode::expect_warnings(false);
     let result = result?;
     let warnings = mode::warnings() - warnings;
@@ -108,7 +127,9 @@ pub(super) fn run(
             return Err(failure!("task {}: {leak}", end.id));
         }
     }
-    check_coverage(policy, &result)?;
+    if let Some(note) = demands.check(total(&result), result.handlers.pages)? {
+        println!("note: {run} under {policy}: {note}");
+    }
     let deepest = result.ends.iter().map(|end| end.figures.deepest).max();
     Ok(Row::of_machine(
         run,
@@ -150,9 +171,11 @@ fn in_window(
     sched::set_slice(SLICE);
     joins.iter().for_each(Join::let_go);
     let conducted = conduct(&joins);
+    // What was to be shown is. The tasks finish their rounds, which may be long ones, without the handlers' work on top.
+    handler::at_ticks(false);
+    wait_for(&joins);
     let ends = joins.into_iter().map(Join::join).collect();
     sched::set_slice(0);
-    handler::at_ticks(false);
     let still = quiet();
     let after = (
         boot.counts.tally(),
@@ -185,85 +208,128 @@ fn quiet() -> Result<(), Failure> {
 
 /// Waits until enough has happened and enough time has passed, and tells the tasks.
 fn conduct(
-    policy: Policy,
+    demands: Demands,
     crowd: Crowd,
     joins: &[Join<Done>],
     enough: &Enough,
 ) -> Result<(), Failure> {
-    let start = time::now();
-    let least = crowd.seconds * 1_000_000;
-    let (least, most) = (
-        time::from_micros(least),
-        time::from_micros(least + PATIENCE),
-    );
+    let mut clock = Clock::start(crowd.seconds);
     let result = loop {
-        sched::sleep(2_000);
+        sched::sleep(NAP);
+        clock.naps += 1;
         let handled = match handler::done() {
             Ok(done) => done.pages,
             Err(failure) => break Err(failure),
         };
-        let joined = joins.iter().map(Join::figures);
-        let figures = joined.fold(Figures::default(), |sum, figures| sum + figures);
-        let covered = missing(policy, figures, handled).is_none();
-        let passed = time::now() - start;
+        let figures = sum(joins.iter().map(Join::figures));
         // Nobody ends by himself but who has failed.
         let failed = joins.iter().any(Join::has_ended);
-        if failed || covered && passed >= least || passed >= most {
+        if failed || demands.are_met(figures, handled, clock.naps()) && clock.is_over() {
             break Ok(());
         }
+        progress::say(format_args!(
+            "{} seconds, of {} at least; {} rounds, {} interrupts",
+            clock.counter() / time::from_micros(1_000_000),
+            crowd.seconds,
+            enough.rounds(),
+            figures.interrupts
+        ));
     };
-    enough.0.store(true, Relaxed);
+    enough.0.reached.store(true, Relaxed);
     result
 }
 
-/// What must have happened often enough, and has not.
-fn missing(policy: Policy, figures: Figures, handled: u64) -> Option<&'static str> {
-    let wanted = [
-        (
-            figures.preemptions_inside >= WANTED,
-            "preemption inside a section",
-        ),
-        (
-            figures.interrupts_inside >= WANTED,
-            "interrupt inside a section",
-        ),
-        (
-            figures.migrations_inside >= WANTED || cores::count() == 1,
-            "migration inside a section",
-        ),
-        (
-            figures.carried >= WANTED || policy == Policy::Eager,
-            "debt carried across a switch",
-        ),
-        (
-            handled >= WANTED,
-            "page mapped, used and unmapped by a handler",
-        ),
-    ];
-    wanted
-        .into_iter()
-        .find(|(seen, _)| !seen)
-        .map(|(_, what)| what)
+/// Waits until all tasks have ended, as joining them would, but says how far they are.
+fn wait_for(joins: &[Join<Done>]) {
+    loop {
+        let ended = joins.iter().filter(|join| join.has_ended()).count();
+        if ended == joins.len() {
+            return;
+        }
+        progress::say(format_args!(
+            "{ended} of {} tasks have done their last round",
+            joins.len()
+        ));
+        sched::sleep(NAP);
+    }
 }
 
-fn check_coverage(policy: Policy, result: &Outcome) -> Result<(), Failure> {
-    match missing(policy, total(result), result.handlers.pages) {
-        Some(what) => Err(failure!(
-            "fewer than {WANTED} times a {what}: too little is shown about it"
-        )),
-        None => Ok(()),
+/// Since when the tasks run, and whether it is for long enough.
+struct Clock {
+    start: u64,
+    /// Counts that they are to run for.
+    least: u64,
+    /// The same in seconds, and when they began on the host's clock.
+    seconds: u64,
+    host_start: Option<u64>,
+    /// How often the task that conducts the run has slept.
+    naps: u64,
+}
+
+impl Clock {
+    fn start(seconds: u64) -> Self {
+        Self {
+            start: time::now(),
+            least: time::from_micros(seconds * 1_000_000),
+            seconds,
+            // Not asked where nothing depends on it: a run under a clock that counts instructions stays the same each time.
+            host_start: (seconds > 0).then(report::host_seconds).flatten(),
+            naps: 0,
+        }
+    }
+
+    /// Counts that have passed.
+    fn counter(&self) -> u64 {
+        time::now() - self.start
+    }
+
+    fn naps(&self) -> Naps {
+        Naps {
+            slept: self.naps,
+            passed: self.counter() / time::from_micros(NAP),
+        }
+    }
+
+    /// The host's clock is looked at now and then.
+    fn is_over(&self) -> bool {
+        self.counter() >= self.least
+            || self.naps.is_multiple_of(NAPS_PER_LOOK) && self.is_over_outside()
+    }
+
+    /// On the host's clock, which tells whole seconds: the first may have been a short one.
+    fn is_over_outside(&self) -> bool {
+        let now = self.host_start.and(report::host_seconds());
+        now.zip(self.host_start)
+            .is_some_and(|(now, start)| now.saturating_sub(start) > self.seconds)
     }
 }
 
 fn total(result: &Outcome) -> Figures {
-    let ends = result.ends.iter();
-    ends.fold(Figures::default(), |sum, end| sum + end.figures)
+    sum(result.ends.iter().map(|end| end.figures))
+}
+
+fn sum(figures: impl Iterator<Item = Figures>) -> Figures {
+    let sum = figures.fold(Figures::default(), |sum, figures| sum + figures);
+    Figures {
+        preemptions_inside: if planted::is(Bug::PreemptionsLost) {
+            0
+        } else {
+            sum.preemptions_inside
+        },
+        ..sum
+    }
 }
 
 /// Tasks, this one among them, and cores are the machine: every barrier belongs to one of them. And
 /// what a core's record has beyond its handlers' work is one DSB for each switch: a handler's pair
-/// has one, and each of its invalidations, of one page, has two and one TLBI.
+/// has one, and each of its invalidations, of one page, has two and one TLBI. No record has more pairs than barriers.
 fn add_up(result: &Outcome) -> Result<(), Failure> {
+    for end in &result.ends {
+        check_barriers(&alloc::format!("task {}", end.id), end.tally)?;
+    }
+    check_barriers("the task that boots", result.boot)?;
+    check_barriers("the cores' record", result.cores)?;
+    check_barriers("the machine", result.machine)?;
     let ends = result.ends.iter();
     let tasks = ends.fold(result.boot, |sum, end| sum + end.tally);
     let sum = tasks + result.cores;

@@ -17,8 +17,9 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use lazy_mmu::Policy;
 use mmu_check::What;
 
+use super::measure::check_barriers;
 use super::scenario::{Stage, Trace};
-use super::{Failure, Row, Run, Size, failure, handler, preempt};
+use super::{Failure, Row, Run, Size, failure, handler, preempt, progress};
 use crate::arch::{debug, registers, time};
 use crate::check::tell;
 use crate::sched::{self, Join};
@@ -39,6 +40,8 @@ const WHILE: u64 = 50;
 
 /// How long another task is waited for, in microseconds.
 const AWAITED: u64 = 100_000;
+/// How often is looked meanwhile: with a clock that counts instructions the time alone would be long, for each of the points.
+const LOOKS: u64 = 100_000;
 
 /// The fewest instructions of a part that a run comes by; under `eager`, which does least, there are twice as many.
 const FEWEST: u64 = 60;
@@ -114,8 +117,24 @@ pub(crate) fn stopped(frame: &TrapFrame) {
         task.mmu.irq_exit();
     }
     // Now and then all other tasks are on other cores; one of them yields soon.
-    let preempted = time::wait_until(AWAITED, sched::preempt);
+    let mut looks = 0;
+    let mut preempted = false;
+    time::wait_until(AWAITED, || {
+        looks += 1;
+        preempted = sched::preempt();
+        preempted || looks == LOOKS
+    });
     PREEMPTED.fetch_add(preempted.into(), Relaxed);
+}
+
+/// Helpers: more than there are cores, so that a task that is stopped is preempted, and goes on elsewhere, for sure.
+fn helper_count() -> usize {
+    2 * cores::count() + 1
+}
+
+/// Tasks beside the one that boots, which waits for their end: the helpers, and the one that visits.
+pub(super) fn tasks() -> usize {
+    helper_count() + 1
 }
 
 /// Visits every point, under one policy.
@@ -123,7 +142,7 @@ pub(super) fn run(policy: Policy, size: Size) -> Result<Row, Failure> {
     handler::prepare()?;
     let stop = Arc::new(AtomicBool::new(false));
     let mut helpers = Vec::new();
-    for number in 0..=2 * cores::count() {
+    for number in 0..helper_count() {
         let stop = Arc::clone(&stop);
         let helper = sched::spawn(policy, move || help(policy, number as u64, &stop));
         helpers.push(helper.map_err(|error| failure!("helper {number}: {error}"))?);
@@ -163,6 +182,7 @@ pub(super) fn run(policy: Policy, size: Size) -> Result<Row, Failure> {
             "no preemption or no migration inside a section: nothing is shown"
         ));
     }
+    check_barriers("the task that visits", visited.tally)?;
     Ok(Row::of_machine(
         Run::Forced,
         policy,
@@ -192,7 +212,12 @@ fn visit_all(policy: Policy) -> Result<(), Failure> {
     for part in parts() {
         let mut reached = 0;
         let preempted = PREEMPTED.load(Relaxed);
-        for &point in &part.points {
+        for (number, &point) in part.points.iter().enumerate() {
+            progress::say(format_args!(
+                "{}, instruction {number} of {}",
+                part.name,
+                part.points.len()
+            ));
             let visit = |works| visit(&stage, policy, point, works, part.yields, &undisturbed);
             if !visit(false)? {
                 continue;

@@ -1,5 +1,6 @@
 //! Measuring: a window around the work, the counts inside it, and the replay that must agree.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use lazy_mmu::Policy;
@@ -87,7 +88,13 @@ impl Row {
     }
 
     /// Runs `work` in a window and adds what it made the machine do to this row.
-    pub(super) fn measured<R>(&mut self, work: impl FnOnce() -> R) -> R {
+    ///
+    /// # Errors
+    /// What `work` returns; or a count that cannot be.
+    pub(super) fn measured<R>(
+        &mut self,
+        work: impl FnOnce() -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
         if !self.alone {
             return work();
         }
@@ -106,7 +113,9 @@ impl Row {
         let counted = after - before;
         report::note_window(&tag, Window::Work, counted);
         self.tally = self.tally + counted;
-        result
+        let result = result?;
+        check_barriers("the window", counted)?;
+        Ok(result)
     }
 
     /// Links the tables that `pages` needs: outside of the window, so that the row is about
@@ -152,6 +161,31 @@ impl Row {
         }
         self.replay = Some(replay);
         Ok(())
+    }
+}
+
+/// Checks that every pair is among the DSBs and ISBs: it has one of each. With `whose` counts it is.
+///
+/// This needs no witness and no rule: counts that were lost, or barriers left out of a pair, show by themselves.
+///
+/// # Errors
+/// There are fewer.
+pub(super) fn check_barriers(whose: &str, tally: Tally) -> Result<(), Failure> {
+    let Tally {
+        pairs, dsb, isb, ..
+    } = tally;
+    let mut fewer = String::new();
+    for (name, count) in [("DSB", dsb), ("ISB", isb)] {
+        if count < pairs {
+            fewer += &alloc::format!(", and {count} {name}s");
+        }
+    }
+    if fewer.is_empty() {
+        Ok(())
+    } else {
+        Err(failure!(
+            "{whose} has {pairs} pairs{fewer}: a pair has one of each"
+        ))
     }
 }
 

@@ -50,6 +50,7 @@ fn again_and_again(kind: Run, policy: Policy, size: Size, enough: &Enough) -> Do
         let mut row = Row::of_task(kind, policy, size);
         super::run_workload(&mut row)?;
         rounds += 1;
+        enough.count_round();
         if enough.is_reached() {
             return Ok((kind.name(), rounds));
         }

@@ -12,12 +12,14 @@
 
 mod check;
 mod crowd;
+mod demand;
 mod forced;
 mod handler;
 mod measure;
 mod mixed;
 mod nesting;
 mod preempt;
+pub mod progress;
 mod protect;
 mod remap;
 mod scenario;
@@ -34,8 +36,8 @@ use stage1_paging::{Frame, Pages, Prot, Space};
 
 use crate::arch::tables::Hardware;
 use crate::mem::frames;
-use crate::mode;
 use crate::task::Tally;
+use crate::{cores, mode};
 
 pub use crowd::Crowd;
 pub(crate) use forced::stopped;
@@ -194,6 +196,16 @@ pub fn run_tasks(run: Run, policy: Policy, size: Size, crowd: Crowd) -> Result<R
         Run::Forced => forced::run(policy, size),
         other => Err(failure!("{other} is not a run of many tasks")),
     }
+}
+
+/// Whether a run of many tasks has them carry debts across switches for sure: only then may somebody ask for having seen it.
+pub fn carries_for_sure(run: Run, policy: Policy, crowd: Crowd) -> bool {
+    let tasks = match run {
+        Run::Mixed | Run::Preempt => crowd.tasks,
+        Run::Forced => forced::tasks(),
+        _ => return false,
+    };
+    demand::Demands::of(policy, tasks, cores::count()).carries()
 }
 
 /// Maps a range, writable, to frames that its mappings own from here on, and stores every page's first

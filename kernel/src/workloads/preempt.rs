@@ -25,13 +25,21 @@ pub(super) fn run(policy: Policy, size: Size, crowd: Crowd) -> Result<Row, Failu
     })
 }
 
+/// In one of so many rounds a task yields. A yield ends its slice, and the next one begins anew: with one in every round or two
+/// the timer would never come, and nobody be preempted.
+const ROUNDS_PER_YIELD: u64 = 32;
+
 fn again_and_again(policy: Policy, undisturbed: &Trace, number: usize, enough: &Enough) -> Done {
     let stage = Stage::new()?;
     let mut rounds = 0;
     while rounds == 0 || !enough.is_reached() {
-        let trace = stage.play((number as u64) << 32 | rounds, rounds % 2 == 1)?;
+        let trace = stage.play(
+            (number as u64) << 32 | rounds,
+            rounds % ROUNDS_PER_YIELD == 1,
+        )?;
         compare(policy, &trace, undisturbed)?;
         rounds += 1;
+        enough.count_round();
     }
     stage.leave();
     Ok(("scenario", rounds))
