@@ -19,8 +19,8 @@ override CARGO_TARGET_DIR := $(CURDIR)/$(CARGO_TARGET_DIR)
 endif
 export $(ASKED)
 
-# A boot ends when this make does, however that is killed.
-export LAZY_MMU_ENDS_WITH := $(shell echo $$PPID)
+# A boot ends when this make does, however that is killed: its number, and on Linux the signals it handles until it is sent them.
+export LAZY_MMU_ENDS_WITH := $(shell echo $$PPID; sed -n 's/^SigCgt:[[:space:]]*//p' /proc/$$PPID/status 2>/dev/null)
 
 # setup.sh leaves what cargo must be told on this machine in setup.env; mostly nothing. Cargo takes the shell's place: a signal
 # for what make has started reaches it, and by it the boot.

@@ -156,9 +156,10 @@ unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
     if arguments.check {
         check::start(arguments.trace);
         if arguments.debug {
-            // Half a minute with 4 GiB, before anything else is said.
+            // Half a minute with 4 GiB, before anything else is said. No `progress: ` line: a boot that is ended quotes the last of
+            // those, and this one is soon out of date.
             println!(
-                "progress: the linear map, {} pages, before the rules",
+                "the linear map, {} pages, goes before the rules",
                 machine.ram.bytes / mem::layout::PAGE_SIZE
             );
         }

@@ -114,9 +114,7 @@ impl Boot {
             outcome.read_witness(&dir);
         }
         if let Some(results) = &results {
-            outcome
-                .keep(&dir, results)
-                .map_err(|e| BootError::files(results.dir(), &e))?;
+            outcome.keep(&dir, results);
         }
         Ok(outcome)
     }

@@ -22,8 +22,8 @@ use signal_hook::iterator::Signals;
 
 use crate::verdict::Verdict;
 
-/// The variable with the number of a process that this one must not outlive. make sets it to its own: killed, it passes
-/// nothing on to what it has started.
+/// The variable with the number of a process that this one must not outlive, and behind it, where the system says so, the
+/// signals that it handles, a hexadecimal set. make sets both to its own: killed, it passes nothing on to what it has started.
 pub const ENDS_WITH: &str = "LAZY_MMU_ENDS_WITH";
 
 /// How long the process may take from the cause to its own end.
@@ -80,16 +80,26 @@ pub fn heed() -> io::Result<()> {
     });
     if let Some(text) = env::var_os(ENDS_WITH).filter(|text| !text.is_empty()) {
         let text = text.to_string_lossy().into_owned();
-        let pid = text.parse().ok().and_then(Pid::from_raw);
-        let pid = pid.ok_or_else(|| {
+        let (pid, handled) = asker(&text).ok_or_else(|| {
             io::Error::other(format!("{ENDS_WITH}={text} is no process's number"))
         })?;
         thread::spawn(move || {
-            wait_for(pid);
+            wait_for(pid, handled);
             end(Cause::Asker(pid));
         });
     }
     Ok(())
+}
+
+/// What [`ENDS_WITH`] holds: the process, and the signals that it handled at its start.
+fn asker(text: &str) -> Option<(Pid, Option<u64>)> {
+    let mut words = text.split_whitespace();
+    let pid = words.next()?.parse().ok().and_then(Pid::from_raw)?;
+    let handled = match words.next() {
+        Some(set) => Some(u64::from_str_radix(set, 16).ok()?),
+        None => None,
+    };
+    words.next().is_none().then_some((pid, handled))
 }
 
 /// Makes the cause known, and sees to it that the process ends.
@@ -132,10 +142,14 @@ fn set(status: &str, name: &str) -> u64 {
 /// Returns when the process has ended, or is about to.
 ///
 /// make, sent INT or HUP by itself, takes it that its children were, too, and waits for them. All that can be seen is that it no
-/// longer handles that signal.
-fn wait_for(pid: Pid) {
-    let handled = |status: &str| set(status, "SigCgt:") & (bit(SIGINT) | bit(SIGHUP));
-    let at_first = status(pid).as_deref().map(handled);
+/// longer handles that signal. It may have been sent it while the kernel was being built, before this process was there: so
+/// `at_first`, what it handled then, is its own word.
+fn wait_for(pid: Pid, at_first: Option<u64>) {
+    let both = bit(SIGINT) | bit(SIGHUP);
+    let handled = |status: &str| set(status, "SigCgt:") & both;
+    let at_first = at_first
+        .map(|set| set & both)
+        .or_else(|| status(pid).as_deref().map(handled));
     loop {
         let runs = match status(pid) {
             // One that has ended, and that nobody has waited for, still has a number.
@@ -149,5 +163,20 @@ fn wait_for(pid: Pid) {
             return;
         }
         thread::sleep(LOOK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asked() {
+        let seven = Pid::from_raw(7).unwrap();
+        assert_eq!(asker("7"), Some((seven, None)));
+        assert_eq!(asker("7 0000000000004003"), Some((seven, Some(0x4003))));
+        for text in ["", " ", "make", "0", "7 x", "7 3 3"] {
+            assert_eq!(asker(text), None, "{text}");
+        }
     }
 }

@@ -130,17 +130,36 @@ impl Outcome {
         self.windows = Some(seen.windows);
     }
 
-    /// Leaves the boot's files, and names them.
-    pub(crate) fn keep(&mut self, dir: &WorkDir, results: &Results) -> io::Result<()> {
+    /// Leaves the boot's files, and names them. That they cannot be left is one more thing that is wrong; what the boot was worth
+    /// before stays.
+    pub(crate) fn keep(&mut self, dir: &WorkDir, results: &Results) {
         let mut written = Vec::new();
+        if let Err(why) = self.leave(dir, results, &mut written) {
+            self.fail(format!(
+                "cannot write the boot's files in {}: {why}",
+                results.dir().display()
+            ));
+        }
+        if !written.is_empty() {
+            let names: Vec<String> = written.iter().map(|path| relative(path)).collect();
+            self.notes.push(format!("written: {}", names.join(" ")));
+        }
+    }
+
+    fn leave(
+        &mut self,
+        dir: &WorkDir,
+        results: &Results,
+        written: &mut Vec<PathBuf>,
+    ) -> io::Result<()> {
         if let Some(windows) = &self.windows {
             let text = format!("{:#}\n", witness::to_json(windows));
             written.push(results.write(witness::JSON_FILE, &text)?);
         }
         // A trace is kept of a boot that failed, too: it is what tells why.
-        written.extend(results.copy(dir.path(), "trace", &[])?);
+        results.copy(dir.path(), "trace", &[], written)?;
         if self.verdict == Verdict::Good {
-            written.extend(results.copy(dir.path(), "json", &[])?);
+            results.copy(dir.path(), "json", &[], written)?;
         } else if let Some(rows) = &self.rows
             && let Some(text) = dir.read(report::FILE)
             && let Ok(text) = report::incomplete(&text, self.verdict)
@@ -156,10 +175,6 @@ impl Outcome {
                 },
                 if rows.len() == 1 { "was" } else { "were" },
             ));
-        }
-        if !written.is_empty() {
-            let names: Vec<String> = written.iter().map(|path| relative(path)).collect();
-            self.notes.push(format!("written: {}", names.join(" ")));
         }
         Ok(())
     }

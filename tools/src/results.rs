@@ -70,28 +70,44 @@ impl Results {
     /// Writes a file, and returns its path.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When it cannot be written; it is not there then.
     pub fn write(&self, name: &str, text: &str) -> io::Result<PathBuf> {
-        let path = self.dir.join(name);
-        fs::write(&path, text)?;
-        Ok(path)
+        whole(self.dir.join(name), |path| fs::write(path, text))
     }
 
-    /// Copies the files of `from` that end in `.extension`, without those named in `but`, and returns their paths.
+    /// Copies the files of `from` that end in `.extension`, without those named in `but`, and adds their paths to `copied`.
     ///
     /// # Errors
-    /// When one cannot be read or written.
-    pub fn copy(&self, from: &Path, extension: &str, but: &[&str]) -> io::Result<Vec<PathBuf>> {
-        let mut copied = Vec::new();
+    /// When one cannot be read or written; it is not there then.
+    pub fn copy(
+        &self,
+        from: &Path,
+        extension: &str,
+        but: &[&str],
+        copied: &mut Vec<PathBuf>,
+    ) -> io::Result<()> {
         for name in names(from)? {
             let fits = Path::new(&name).extension() == Some(OsStr::new(extension));
             if fits && !but.iter().any(|but| name == *but) {
                 let path = self.dir.join(&name);
-                fs::copy(from.join(&name), &path)?;
-                copied.push(path);
+                copied.push(whole(path, |path| {
+                    fs::copy(from.join(&name), path).map(drop)
+                })?);
             }
         }
-        Ok(copied)
+        Ok(())
+    }
+}
+
+/// Leaves no half of a file, where the disk is full for one.
+fn whole(path: PathBuf, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<PathBuf> {
+    match write(&path) {
+        Ok(()) => Ok(path),
+        Err(why) => {
+            // Of the two errors the first says why.
+            let _ = fs::remove_file(&path);
+            Err(why)
+        }
     }
 }
 
@@ -141,8 +157,21 @@ mod tests {
             fs::write(from.path().join(name), name).unwrap();
         }
         let results = Results::claim(to.path()).unwrap();
-        let copied = results.copy(from.path(), "json", &[report::FILE]).unwrap();
+        let mut copied = Vec::new();
+        results
+            .copy(from.path(), "json", &[report::FILE], &mut copied)
+            .unwrap();
         assert_eq!(copied, [to.path().join("bench.json")]);
         assert_eq!(to.read("bench.json").as_deref(), Some("bench.json"));
+    }
+
+    #[test]
+    fn half_a_file_is_not_left() {
+        let to = WorkDir::new().unwrap();
+        let half =
+            |path: &Path| fs::write(path, "half").and(Err(io::ErrorKind::StorageFull.into()));
+        let why = whole(to.path().join(report::FILE), half).unwrap_err();
+        assert_eq!(why.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(to.read(report::FILE), None);
     }
 }

@@ -281,6 +281,25 @@ fn a_boot_ends_with_the_process_that_asked_for_it() {
     assert_eq!(ended.code, Some(125), "{ended:?}");
 }
 
+/// make that was sent INT or HUP while the kernel was being built waits for what it has started, and no longer handles the signal.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_boot_ends_with_an_asker_that_was_told_before_it_began() {
+    let place = Place::new();
+    let mut asks = Command::new("sleep").arg("600").spawn().unwrap();
+    // HUP is signal 1, INT signal 2; sleep handles neither.
+    let asker = format!("{} 0000000000000003", asks.id());
+    let ended = Running::start(place.boot("hang").env(ENDS_WITH, asker)).ended();
+    asks.kill().unwrap();
+    asks.wait().unwrap();
+    assert_eq!(ended.code, Some(125), "{ended:?}");
+    let why = format!("process {}, which asked for this", asks.id());
+    assert!(
+        ended.out.contains(&why) || ended.err.contains(&why),
+        "{ended:?}"
+    );
+}
+
 #[test]
 fn a_qemu_that_is_ended_is_no_good_end() {
     for witness in ["off", "must"] {
@@ -344,6 +363,31 @@ fn a_full_disk_changes_no_verdict() {
         // Nor is there a place for errors.
         let done = command.stderr(full.try_clone().unwrap()).status().unwrap();
         assert_eq!(done.code(), Some(code));
+    }
+}
+
+/// A directory in the report's place, as a full disk, stops even root. What the boot was worth is said all the same.
+#[test]
+fn files_that_cannot_be_left_hide_no_verdict() {
+    for (args, code) in [
+        ("run=vmap pages=4096", 1),
+        ("run=vmap,mixed policy=linux7 seconds=600", 124),
+    ] {
+        let place = Place::new();
+        let kept = place.dir.path().join("kept");
+        fs::create_dir(&kept).unwrap();
+        let mut command = place.command(env!("CARGO_BIN_EXE_boot"));
+        command.arg(places::kernel("lazy-mmu-kernel"));
+        command.args(args.split(' ')).env("TIMEOUT", "10");
+        let boot = Running::start(&mut command);
+        place.qemu_pid();
+        fs::create_dir(kept.join("report.json")).unwrap();
+        let ended = boot.ended();
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        assert!(
+            ended.out.contains("cannot write the boot's files in "),
+            "{ended:?}"
+        );
     }
 }
 
