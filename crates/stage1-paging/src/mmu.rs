@@ -117,6 +117,13 @@ pub trait Mmu {
     /// call, not per descriptor.
     fn edit(&self, slots: Slots<Self::Table>, f: impl FnMut(Desc) -> Step) -> Edited;
 
+    /// Stores `new` in all of `slots`, whatever is there: [`Mmu::edit`] that asks nothing, for which an
+    /// implementation may have a loop without a load.
+    #[inline]
+    fn fill(&self, slots: Slots<Self::Table>, new: Desc) {
+        self.edit(slots, |_| Step::Store(new));
+    }
+
     /// Whether `pages` may be invalid for a moment, while break-before-make replaces them.
     ///
     /// Nothing that runs in between, on any core, may need them without being able to wait: not the

@@ -44,7 +44,7 @@ impl<M: Mmu> Space<'_, M> {
             }
             let slot = Slots::new(table, level, va, 1);
             let mut gather = self.gather(());
-            self.mmu.edit(slot.clone(), |_| Step::Store(Desc::INVALID));
+            self.mmu.fill(slot.clone(), Desc::INVALID);
             gather.add(va, level, 1);
             let _ = gather.finish();
             let linked = self.mmu.link(table, level, index, va);
@@ -97,7 +97,7 @@ impl<M: Mmu> Space<'_, M> {
                 let under = rest.take(rest.count() - after.count());
                 if self.prune(child, below, under, gather) {
                     let slot = Slots::new(table, level, va, 1);
-                    self.mmu.edit(slot, |_| Step::Store(Desc::INVALID));
+                    self.mmu.fill(slot, Desc::INVALID);
                     gather.park_table(child, va, level);
                 }
             }

@@ -102,7 +102,7 @@ impl<M: Mmu> Space<'_, M> {
             stored = true;
             let first = source.va;
             let copied = Slots::new(source.table, level, first, n);
-            self.mmu.edit(copied, |_| Step::Store(Desc::INVALID));
+            self.mmu.fill(copied, Desc::INVALID);
             gather.add(first, level, n);
             Ok(n)
         });

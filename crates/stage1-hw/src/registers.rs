@@ -1,0 +1,144 @@
+//! Values of the registers that translation depends on, and what the ID registers promise.
+
+use core::fmt;
+
+use stage1_paging::{Asid, Features, Pa};
+
+/// MAIR_EL1: index 0 is Device-nGnRE, index 1 Normal write-back, as
+/// [`Memory`](stage1_paging::Memory) has them.
+pub const MAIR: u64 = 0xFF04;
+
+/// TCR_EL1 without IPS and AS, which depend on the core: 48-bit addresses in both halves, 4 KiB
+/// granule, walks write-back and inner shareable, no hardware update of AF and dirty state.
+pub const TCR: u64 = half(0) | half(16) | 0b10 << 30;
+
+/// TnSZ = 16, IRGNn = ORGNn = 0b01, SHn = 0b11, from bit `shift` on. (TG0 = 0b00 is 4 KiB, as is TG1 =
+/// 0b10.)
+const fn half(shift: u32) -> u64 {
+    (16 | WALKS << 8) << shift
+}
+
+/// IRGN, ORGN and SH of one half: write-back read/write-allocate, inner shareable.
+const WALKS: u64 = 0b11_01_01;
+
+/// A TTBR's value: a root and an ASID. CnP stays clear.
+pub const fn ttbr(root: Pa, asid: Asid) -> u64 {
+    root.raw() | (asid.0 as u64) << 48
+}
+
+/// The fields of TCR_EL1 that say where the tables are and how they are read, in both halves: TnSZ,
+/// EPDn, TGn; A1, by which the ASID is TTBR0's; HA, HD and DS, by which the descriptors would mean
+/// something else.
+const TABLES: u64 = 0xC0BF_C0BF_u64 | 1 << 22 | 0b11 << 39 | 1 << 59;
+
+/// What TCR_EL1 or MAIR_EL1 lack for these tables.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BadWalks {
+    /// Walks of one half are not write-back and inner shareable: `dsb ishst` would not be enough to
+    /// publish a descriptor, each store would need a clean to the point of coherency as well.
+    Walks {
+        /// TCR_EL1.
+        tcr: u64,
+    },
+    /// The walker would read other tables than these: another granule or size, a half that is not
+    /// walked, hardware update of AF or the dirty state, 52-bit descriptors, or the ASID of TTBR1.
+    Tables {
+        /// TCR_EL1.
+        tcr: u64,
+    },
+    /// The memory attributes are not [`MAIR`].
+    Attributes {
+        /// MAIR_EL1.
+        mair: u64,
+    },
+}
+
+impl fmt::Display for BadWalks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BadWalks::Walks { tcr } => write!(
+                f,
+                "TCR_EL1 is {tcr:#x}: table walks are not write-back, inner shareable; set it from TCR"
+            ),
+            BadWalks::Tables { tcr } => write!(
+                f,
+                "TCR_EL1 is {tcr:#x}: not 48 bits in 4 KiB pages in both halves, or A1, HA, HD or DS is set; set it from TCR"
+            ),
+            BadWalks::Attributes { mair } => write!(
+                f,
+                "MAIR_EL1 is {mair:#x}: index 0 is not Device-nGnRE or index 1 not Normal write-back; set it from MAIR"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for BadWalks {}
+
+/// Checks that TCR_EL1 and MAIR_EL1 are what the barriers and the descriptors rely on. Fields that
+/// these tables do not depend on (IPS, AS, TBI and others) may have any value, and so may the memory
+/// attributes from index 2 on.
+///
+/// # Errors
+/// [`BadWalks`] says what is not so; the walks' cacheability comes first.
+pub const fn check_walks(tcr: u64, mair: u64) -> Result<(), BadWalks> {
+    let both = WALKS << 8 | WALKS << 24;
+    if tcr & (0x3F << 8 | 0x3F << 24) != both {
+        return Err(BadWalks::Walks { tcr });
+    }
+    if tcr & TABLES != TCR & TABLES {
+        return Err(BadWalks::Tables { tcr });
+    }
+    if mair & 0xFFFF != MAIR {
+        return Err(BadWalks::Attributes { mair });
+    }
+    Ok(())
+}
+
+/// The ID registers that say what translation can do. Fields are compared with `>=`: a greater value
+/// promises all that a smaller one does (Arm ARM D24.1.3, "Principles of the ID scheme").
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct IdRegisters {
+    /// ID_AA64ISAR0_EL1.
+    pub isar0: u64,
+    /// ID_AA64MMFR0_EL1.
+    pub mmfr0: u64,
+    /// ID_AA64MMFR2_EL1.
+    pub mmfr2: u64,
+}
+
+impl IdRegisters {
+    /// This core's.
+    #[cfg(target_os = "none")]
+    pub fn read() -> Self {
+        use aarch64_cpu::registers::{ID_AA64ISAR0_EL1, ID_AA64MMFR0_EL1, ID_AA64MMFR2_EL1};
+        use tock_registers::interfaces::Readable;
+        Self {
+            isar0: ID_AA64ISAR0_EL1.get(),
+            mmfr0: ID_AA64MMFR0_EL1.get(),
+            mmfr2: ID_AA64MMFR2_EL1.get(),
+        }
+    }
+
+    /// What TLBI can do. Of several cores, what all of them can.
+    pub const fn tlb(self) -> Features {
+        Features {
+            // FEAT_TLBIRANGE: ISAR0.TLB is 2 or more.
+            range: self.isar0 >> 56 & 0xF >= 2,
+            // FEAT_TTL: MMFR2.TTL is 1 or more.
+            ttl: self.mmfr2 >> 48 & 0xF >= 1,
+        }
+    }
+
+    /// Bits of a physical address that a descriptor may hold here: at most the 48 of these tables.
+    pub const fn pa_bits(self) -> u8 {
+        // MMFR0.PARange; from 5 on there are 48 bits or more.
+        match self.mmfr0 & 0xF {
+            0 => 32,
+            1 => 36,
+            2 => 40,
+            3 => 42,
+            4 => 44,
+            _ => 48,
+        }
+    }
+}
