@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub ledger: Ledger,
     pub shadow: Shadow,
     tasks: BTreeMap<u16, Task>,
+    /// When each core last reported anything.
+    heard: [u64; MAX_CORES],
     /// TLBIs of everything, or of an ASID, since the core's last DSB, and when they were.
     flushes: [Vec<(Option<u16>, u64)>; MAX_CORES],
     /// Whose TLBIs covered nothing that was owed: perhaps they came before their store.
@@ -71,20 +73,32 @@ impl Checker {
 
     /// Takes the next event.
     ///
-    /// It takes effect whether or not it breaks a rule, so the caller may go on.
+    /// It takes effect whether or not it breaks a rule, so the caller may go on. Of
+    /// [`What::Stores`] each store is taken as an event.
     ///
     /// # Errors
-    /// The first rule that it breaks, in the order of their numbers.
+    /// The first rule that it breaks, in the order of their numbers; of several stores, what the first
+    /// of them breaks. To see what each of them breaks, give its [`singles`](Event::singles).
     ///
     /// # Panics
     /// If the event's core is not below [`MAX_CORES`].
     pub fn step(&mut self, event: &Event) -> Result<(), Box<Violation>> {
         let core = usize::from(event.core);
         assert!(core < MAX_CORES, "core {core} of at most {MAX_CORES}");
+        let mut result = Ok(());
+        for event in event.singles() {
+            result = result.and(self.step_one(&event));
+        }
+        result
+    }
+
+    fn step_one(&mut self, event: &Event) -> Result<(), Box<Violation>> {
+        let core = usize::from(event.core);
         self.state.now += 1;
         if event.what == What::CoreStart || self.state.ledger.is_offline(core) {
-            self.state.ledger.start_core(core, self.state.now);
+            self.state.ledger.start_core(core);
         }
+        self.state.shadow.settle(core, self.state.now);
         let asked = Rule::ALL.into_iter().filter(|r| !self.without.contains(r));
         let found = asked
             .filter_map(|rule| Some((rule, rule.check(&self.state, event)?)))
@@ -95,11 +109,16 @@ impl Checker {
         };
         self.cover(event);
         self.state.apply(event);
+        self.state.heard[core] = self.state.now;
         self.coverage.invalidations = self.state.useful;
-        if self.last.len() == KEPT {
-            self.last.pop_front();
+        // A run of stores is one event in a report.
+        let known = self.last.back_mut().is_some_and(|run| run.extend(event));
+        if !known {
+            if self.last.len() == KEPT {
+                self.last.pop_front();
+            }
+            self.last.push_back(*event);
         }
-        self.last.push_back(*event);
         result
     }
 
@@ -134,7 +153,7 @@ impl Checker {
             state.ledger.unpublished(owner).is_some()
                 || state.ledger.unsynchronised(owner, core).is_some()
         };
-        counts.events += 1;
+        counts.events += u64::from(event.what.is_judged());
         match event.what {
             What::Store {
                 level, old, new, ..
@@ -163,6 +182,8 @@ impl Checker {
                 counts.switches_in_debt += u64::from(owes(state));
             }
             What::IrqEnter => counts.interrupts_in_debt += u64::from(owes(state)),
+            What::IrqExit => counts.interrupts += 1,
+            What::TaskEnd => counts.task_ends += 1,
             _ => {}
         }
     }
@@ -223,9 +244,17 @@ impl State {
                     }
                 }
             }
-            What::Isb | What::ExceptionEntry | What::ExceptionReturn => {
+            What::Isb | What::ExceptionReturn => {
                 let owner = self.owner(event.task);
                 self.ledger.synchronise(core, owner, now);
+                self.shadow.synchronise(core);
+            }
+            What::ExceptionEntry => {
+                // It happened at some time after this core's report before. What others have settled
+                // since may have come too late for it.
+                let owner = self.owner(event.task);
+                self.ledger.synchronise(core, owner, self.heard[core] + 1);
+                self.shadow.synchronise(core);
             }
             What::Tlbi { op, operand } => self.invalidate(event, &op.decode(operand)),
             What::Ttbr0 { root, asid } => self.shadow.activate(root, asid, core, now),
@@ -248,7 +277,14 @@ impl State {
                 self.tasks.remove(&event.task);
                 self.ledger.end_task(event.task);
             }
-            What::Dmb(_)
+            // `step` has taken it apart.
+            What::Stores { .. } => {}
+            What::Policy(_)
+            | What::Hook(_)
+            | What::Owe
+            | What::Reenter { .. }
+            | What::Window { .. }
+            | What::Dmb(_)
             | What::Switch { .. }
             | What::CoreStart
             | What::Alloc { .. }

@@ -6,7 +6,7 @@ use core::fmt;
 /// Counts of what was checked.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Coverage {
-    /// Events.
+    /// Events that the rules look at: each store of a run, and none that is for pictures alone.
     pub events: u64,
     /// Descriptors stored that made a mapping.
     pub mappings: u64,
@@ -36,11 +36,15 @@ pub struct Coverage {
     pub switches_in_debt: u64,
     /// Interrupt handlers on top of a task that owed.
     pub interrupts_in_debt: u64,
+    /// Interrupt handlers ended.
+    pub interrupts: u64,
+    /// Tasks ended.
+    pub task_ends: u64,
 }
 
 impl Coverage {
     /// Each count with its name.
-    pub fn counts(&self) -> [(&'static str, u64); 15] {
+    pub fn counts(&self) -> [(&'static str, u64); 17] {
         [
             ("events", self.events),
             ("mappings", self.mappings),
@@ -57,6 +61,8 @@ impl Coverage {
             ("switches", self.switches),
             ("switches in debt", self.switches_in_debt),
             ("interrupts in debt", self.interrupts_in_debt),
+            ("interrupts", self.interrupts),
+            ("task ends", self.task_ends),
         ]
     }
 
@@ -79,7 +85,7 @@ impl Coverage {
     }
 
     /// In the order of [`Coverage::counts`].
-    fn fields_mut(&mut self) -> [&mut u64; 15] {
+    fn fields_mut(&mut self) -> [&mut u64; 17] {
         [
             &mut self.events,
             &mut self.mappings,
@@ -96,6 +102,8 @@ impl Coverage {
             &mut self.switches,
             &mut self.switches_in_debt,
             &mut self.interrupts_in_debt,
+            &mut self.interrupts,
+            &mut self.task_ends,
         ]
     }
 }

@@ -123,10 +123,10 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Notes that the core runs.
-    pub fn start_core(&mut self, core: usize, now: u64) {
+    /// Notes that the core runs. Its start has synchronised its context, but that was some time
+    /// before anybody heard of it, so it is credited with nothing.
+    pub fn start_core(&mut self, core: usize) {
         self.online |= 1 << core;
-        self.cores[core].synced = now;
     }
 
     /// Whether nothing was heard of the core yet.
@@ -428,10 +428,12 @@ impl Ledger {
         }
     }
 
-    /// A context synchronisation event on `core`, in the program of `owner`.
-    pub fn synchronise(&mut self, core: usize, owner: Owner, now: u64) {
-        self.cores[core].synced = now;
-        self.synced.insert(owner, now);
+    /// A context synchronisation event on `core`, in the program of `owner`: behind everything that
+    /// was before `at`, and what this core has completed itself.
+    pub fn synchronise(&mut self, core: usize, owner: Owner, at: u64) {
+        let own = self.synced.entry(owner).or_insert(0);
+        *own = at.max(*own);
+        self.cores[core].synced = at.max(self.cores[core].synced);
         let mut keys = core::mem::take(&mut self.cores[core].complete);
         for key in keys.drain(..) {
             let done = self

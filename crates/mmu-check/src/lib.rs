@@ -26,11 +26,30 @@
 //!
 //! # In a kernel
 //! `default-features = false`: `no_std` and `alloc`, no dependency. Give [`Checker::step`] every
-//! event in one global order, under one lock; [`event`] says before or after what each is recorded.
+//! event in one global order, under one lock; [`event`] says for each kind whether it is reported before
+//! or after it happens, and why.
+//!
+//! With the feature `seam` the module `seam` does that for all that page-table work executes: it is a
+//! decorator of the instructions of `stage1-hw`, for a kernel that uses that crate or implements its
+//! trait. What is no instruction stays for the kernel to report:
+//!
+//! | event | where |
+//! |---|---|
+//! | [`Access`](What::Access) | whoever uses a mapping, before |
+//! | [`Alloc`](What::Alloc), [`Free`](What::Free) | the frame allocator, after and before |
+//! | [`Done`](What::Done) | `Services::done`, from `seam::dones` |
+//! | [`Switch`](What::Switch) | the switch, behind its DSB |
+//! | [`ExceptionEntry`](What::ExceptionEntry), [`ExceptionReturn`](What::ExceptionReturn), [`IrqEnter`](What::IrqEnter), [`IrqExit`](What::IrqExit) | the vectors and the interrupt dispatch |
+//! | [`CoreStart`](What::CoreStart), [`TaskEnd`](What::TaskEnd), [`Contract`](What::Contract), [`Call`](What::Call) | the start of a core, a task's ends, the mode |
+//!
 //! Memory grows with what is owed and with the tables (each has a copy). An event costs as much as
 //! it changes, and a logarithm: a barrier takes what waits for it from a queue, a TLBI what lies in
 //! its range. Only a TLBI without a range, and a task's end, look at all that is owed.
 //! [`Coverage::missing`] names what a run had nothing of to check.
+//!
+//! The same events serve a ring of the last ones ([`Event::to_words`]), a trace
+//! ([`event::Merge`] makes runs of stores one line) and pictures: hooks, debts, policies and windows are
+//! events that the rules pass over ([`What::is_judged`]).
 //!
 //! # On a host
 //! The feature `machine` (on by default) adds `machine`, a model whose store buffers, walkers, TLBs
@@ -38,7 +57,9 @@
 //! fault. It emits the same events, so the rules are judged by it and it by them; and `trace`,
 //! which reads and writes events as text (`examples/check_trace.rs` checks a file).
 #![no_std]
-#![forbid(unsafe_code)]
+// The one `unsafe fn` is the adapter's, which hands its caller's promise on.
+#![cfg_attr(not(feature = "seam"), forbid(unsafe_code))]
+#![cfg_attr(feature = "seam", deny(unsafe_code))]
 
 extern crate alloc;
 #[cfg(feature = "machine")]
@@ -52,6 +73,8 @@ mod ledger;
 #[cfg(feature = "machine")]
 pub mod machine;
 mod rules;
+#[cfg(feature = "seam")]
+pub mod seam;
 mod shadow;
 mod tlbi;
 #[cfg(feature = "machine")]

@@ -53,6 +53,9 @@ pub(crate) struct Shadow {
     roots: Vec<Root>,
     /// TTBR0 per core: a frame in `roots`.
     ttbr0: [Option<u64>; MAX_CORES],
+    /// What TTBR0 of a core had before, and whether a context synchronisation was reported since. Until
+    /// the core is heard of behind that, it may walk there.
+    leaving: [Vec<(u64, bool)>; MAX_CORES],
     /// When TTBR0 was last written, per core.
     written: [u64; MAX_CORES],
     /// When everything of an ASID, or everything, was last invalidated on all cores.
@@ -243,10 +246,8 @@ impl Shadow {
 
     /// TTBR0 of the core was written.
     pub fn activate(&mut self, root: u64, asid: u16, core: usize, now: u64) {
-        if let Some(before) = self.ttbr0[core].replace(root)
-            && let Some(before) = self.roots.iter_mut().find(|r| r.frame == before)
-        {
-            before.left = now;
+        if let Some(before) = self.ttbr0[core].replace(root) {
+            self.leaving[core].push((before, false));
         }
         self.written[core] = now;
         self.zeroed.remove(&root);
@@ -258,6 +259,22 @@ impl Shadow {
                 left: now,
             }),
         }
+    }
+
+    /// The core synchronises its context, or is about to.
+    pub fn synchronise(&mut self, core: usize) {
+        self.leaving[core].iter_mut().for_each(|root| root.1 = true);
+    }
+
+    /// The core is heard of: a synchronisation that it was about to do is done.
+    pub fn settle(&mut self, core: usize, now: u64) {
+        let roots = &mut self.roots;
+        self.leaving[core].retain(|&(root, synchronised)| {
+            if synchronised && let Some(root) = roots.iter_mut().find(|r| r.frame == root) {
+                root.left = now;
+            }
+            !synchronised
+        });
     }
 
     /// When TTBR0 of the core was last written; 0 if never.
@@ -273,14 +290,15 @@ impl Shadow {
         }
     }
 
-    /// Whether TLBs may hold what `root` translated: it is in a TTBR0, or was after the last
-    /// invalidation of its ASID. `false` for a root that was never there.
+    /// Whether TLBs may hold what `root` translated: a core's TTBR0 has it, or may have it still, or
+    /// had it after the last invalidation of its ASID. `false` for a root that was never there.
     pub fn may_be_cached(&self, root: u64) -> bool {
         let Some(known) = self.roots.iter().find(|r| r.frame == root) else {
             return false;
         };
         let flushed = self.flushed.get(&known.asid).copied().unwrap_or(0);
-        self.ttbr0.contains(&Some(root)) || known.left > flushed.max(self.flushed_all)
+        let leaving = || self.leaving.iter().flatten().any(|(left, _)| *left == root);
+        self.ttbr0.contains(&Some(root)) || leaving() || known.left > flushed.max(self.flushed_all)
     }
 
     /// Another root that has this ASID and that TLBs may hold translations of.

@@ -53,6 +53,55 @@ impl Op {
         })
     }
 
+    /// `tlbi vmalle1`: everything, on the core that executes it.
+    pub const VMALLE1: Op = Op {
+        scope: Scope::All,
+        last_level: false,
+        broadcast: false,
+    };
+
+    /// The instruction and the operand that `stage1-paging` has composed.
+    #[cfg(any(feature = "machine", feature = "seam"))]
+    pub const fn of(tlbi: stage1_paging::Tlbi) -> (Self, u64) {
+        use stage1_paging::Tlbi;
+        let (scope, last_level, operand) = match tlbi {
+            Tlbi::Vae1is(operand) => (Scope::Va, false, operand),
+            Tlbi::Vale1is(operand) => (Scope::Va, true, operand),
+            Tlbi::Vaae1is(operand) => (Scope::VaAllAsids, false, operand),
+            Tlbi::Vaale1is(operand) => (Scope::VaAllAsids, true, operand),
+            Tlbi::Rvae1is(operand) => (Scope::Range, false, operand),
+            Tlbi::Rvale1is(operand) => (Scope::Range, true, operand),
+            Tlbi::Rvaae1is(operand) => (Scope::RangeAllAsids, false, operand),
+            Tlbi::Rvaale1is(operand) => (Scope::RangeAllAsids, true, operand),
+            Tlbi::Aside1is(operand) => (Scope::Asid, false, operand),
+            Tlbi::Vmalle1is => (Scope::All, false, 0),
+        };
+        let op = Op {
+            scope,
+            last_level,
+            broadcast: true,
+        };
+        (op, operand)
+    }
+
+    /// A number for it, for [`of_code`](Self::of_code).
+    pub(crate) fn code(self) -> u64 {
+        let same = |&(_, scope, last): &(&str, Scope, bool)| {
+            (scope, last) == (self.scope, self.last_level)
+        };
+        let stem = STEMS.iter().position(same).unwrap_or(STEMS.len());
+        2 * stem as u64 + u64::from(self.broadcast)
+    }
+
+    pub(crate) fn of_code(code: u64) -> Option<Self> {
+        let (_, scope, last_level) = *STEMS.get(usize::try_from(code / 2).ok()?)?;
+        Some(Op {
+            scope,
+            last_level,
+            broadcast: !code.is_multiple_of(2),
+        })
+    }
+
     /// Whether every core of the Inner Shareable domain carries it out.
     pub const fn is_broadcast(self) -> bool {
         self.broadcast

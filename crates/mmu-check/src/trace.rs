@@ -1,5 +1,5 @@
-//! Traces: an event a line, as [`Event`] prints and reads itself. Empty lines and lines that begin
-//! with `#` are skipped.
+//! Traces: an event a line, as [`Event`] prints and reads itself ([`event`](crate::event) has the
+//! format). Empty lines and lines that begin with `#` are skipped.
 
 use std::fmt;
 use std::io::{self, BufRead, Write};
@@ -52,15 +52,18 @@ pub fn read(from: impl BufRead) -> impl Iterator<Item = Result<Event, TraceError
     })
 }
 
-/// Lets `checker` go over a trace to its end, and returns the violations.
+/// Lets `checker` go over a trace to its end, and returns the violations: of a run of stores those of
+/// each.
 ///
 /// # Errors
 /// The first line that is no event.
 pub fn check(checker: &mut Checker, from: impl BufRead) -> Result<Vec<Violation>, TraceError> {
     let mut violations = Vec::new();
     for event in read(from) {
-        if let Err(violation) = checker.step(&event?) {
-            violations.push(*violation);
+        for single in event?.singles() {
+            if let Err(violation) = checker.step(&single) {
+                violations.push(*violation);
+            }
         }
     }
     Ok(violations)

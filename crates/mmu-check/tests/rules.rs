@@ -330,8 +330,14 @@ fn asid_reuse() {
     ];
     assert_eq!(first(&lines), Some("R3"));
     let flush = ["tlbi aside1is 0x1000000000000", "dsb ish", "isb"];
-    let lines = [&lines[..2], &flush, &lines[2..]].concat();
-    assert_eq!(first(&lines), None);
+    let early = [&lines[..2], &flush, &lines[2..]].concat();
+    assert_eq!(
+        first(&early),
+        Some("R3"),
+        "the old root is walked until the ISB"
+    );
+    let left = [&lines[..2], &["isb"], &flush, &lines[2..]].concat();
+    assert_eq!(first(&left), None);
 }
 
 #[test]

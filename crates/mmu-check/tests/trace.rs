@@ -3,8 +3,9 @@
 #![cfg(feature = "machine")]
 
 use lazy_mmu::Policy;
+use mmu_check::event::Merge;
 use mmu_check::machine::{Bug, Chance, Setup, Site, run, scenario};
-use mmu_check::{Checker, Op, trace};
+use mmu_check::{Checker, Event, Op, trace};
 use stage1_paging::{Asid, Features, Half, Level, Tlbi, Va};
 
 fn setup(bug: Option<Bug>) -> Setup {
@@ -26,6 +27,31 @@ fn a_trace_says_what_the_run_said() {
             trace::write(&mut file, &run.trace).unwrap();
             let read: Result<Vec<_>, _> = trace::read(&file[..]).collect();
             assert_eq!(read.unwrap(), run.trace, "{}", scenario.name);
+            let mut checker = Checker::new();
+            let violations = trace::check(&mut checker, &file[..]).unwrap();
+            assert_eq!(violations, run.violations, "{}", scenario.name);
+            assert_eq!(*checker.coverage(), run.coverage, "{}", scenario.name);
+        }
+    }
+}
+
+/// With runs of stores as one line each, the same is found, in fewer lines.
+#[test]
+fn a_merged_trace_says_the_same() {
+    for bug in [
+        None,
+        Some(Bug::Omitted(Site::PublishIsb)),
+        Some(Bug::RemappedEarly),
+    ] {
+        for scenario in &scenario::ALL {
+            let run = run(scenario, setup(bug), Checker::new(), Chance::seeded(7));
+            let mut merge = Merge::new();
+            let pushed = run.trace.iter().flat_map(|event| merge.push(*event));
+            let mut merged: Vec<Event> = pushed.flatten().collect();
+            merged.extend(merge.flush());
+            assert!(merged.len() < run.trace.len());
+            let mut file = Vec::new();
+            trace::write(&mut file, &merged).unwrap();
             let mut checker = Checker::new();
             let violations = trace::check(&mut checker, &file[..]).unwrap();
             assert_eq!(violations, run.violations, "{}", scenario.name);

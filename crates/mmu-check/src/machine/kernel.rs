@@ -186,6 +186,7 @@ impl Kernel {
         let mut trace = self.trace.borrow_mut();
         let event = Event {
             sequence: trace.len() as u32,
+            time: 0,
             core: self.core.get() as u8,
             task: self.current[self.core.get()].get() as u16,
             what,
@@ -217,17 +218,27 @@ impl Kernel {
         }
     }
 
-    /// A primitive at a site, with what is wrong there.
+    /// A primitive at a site, with what is wrong there. A DSB and a DMB are reported after they were
+    /// executed, everything else before.
     pub(super) fn at(&self, site: Site, what: What, execute: impl FnOnce()) {
         self.tick();
         if self.is(Bug::Omitted(site)) {
             return;
         }
+        let report = || {
+            if !self.is(Bug::ExecutedOnly(site)) {
+                self.record(what);
+            }
+        };
+        let after = matches!(what, What::Dsb(_) | What::Dmb(_));
+        if !after {
+            report();
+        }
         if !self.is(Bug::RecordedOnly(site)) {
             execute();
         }
-        if !self.is(Bug::ExecutedOnly(site)) {
-            self.record(what);
+        if after {
+            report();
         }
     }
 
@@ -368,9 +379,17 @@ impl Kernel {
         }
     }
 
+    /// A context synchronisation that no bug is planted in. An exception entry can only be reported
+    /// when it has happened, an ISB and an exception return are before.
     pub(super) fn exception(&self, what: What) {
-        self.machine.synchronise(self.core.get());
-        self.record(what);
+        let synchronise = || self.machine.synchronise(self.core.get());
+        if what == What::ExceptionEntry {
+            synchronise();
+            self.record(what);
+        } else {
+            self.record(what);
+            synchronise();
+        }
     }
 
     fn on_core_2(&self, work: impl FnOnce(&Kernel)) {
@@ -387,8 +406,8 @@ impl Kernel {
 
     fn tlbi_everything(&self) {
         if let Some(op) = Op::named("vmalle1is") {
-            self.machine.tlbi(self.core.get(), op, 0);
             self.record(What::Tlbi { op, operand: 0 });
+            self.machine.tlbi(self.core.get(), op, 0);
         }
     }
 
@@ -469,8 +488,8 @@ impl Kernel {
     /// Makes a table this core's lower half.
     pub(super) fn set_ttbr0(&self, root: u64, asid: u16) {
         self.tick();
-        self.machine.set_ttbr0(self.core.get(), root, asid);
         self.record(What::Ttbr0 { root, asid });
+        self.machine.set_ttbr0(self.core.get(), root, asid);
         self.isb(Site::Ttbr0Isb);
     }
 

@@ -6,6 +6,9 @@
 //! the same core is, one for loads *and* stores (Arm ARM D8, completion of TLB maintenance); that
 //! core must then synchronise its context, for what it has fetched or translated ahead. Linux
 //! leaves that ISB out for user pages, where an exception return follows; here loads do.
+//!
+//! An ASID is free when its space's root is in no TTBR0 and what TLBs hold of it was invalidated since. A
+//! core walks from a root that TTBR0 has no more until its next context synchronisation.
 
 use super::{Finding, reliance};
 use crate::checker::State;

@@ -8,7 +8,9 @@
 //! `emit_pte_barriers`). This is the pair `dsb ishst; isb` that the lazy mode defers.
 //!
 //! The synchronisation is the using core's own: a task that has paid on one core and moves to
-//! another needs one on arrival, an `isb` of the switch or an exception return.
+//! another needs one on arrival, an `isb` of the switch or an exception return. An exception entry is
+//! one too, for what was settled before that core's previous report: when after it the exception was
+//! taken, nobody has seen.
 //!
 //! Another address space is published to the core that writes TTBR0 by an ISB alone (D8, ordering
 //! of table walks: a system register counts from the next context synchronisation on).
