@@ -44,6 +44,19 @@ pub trait Cpu {
     fn hook(&self, hook: Hook) {
         let _ = hook;
     }
+
+    /// One of the four calls is about to return: its effects are complete, and what it had to pay is paid.
+    ///
+    /// For a kernel that records or checks what its tasks do, whichever way they do it: the calls of
+    /// [`section`](crate::TaskMmu::section), of its guards and of pauses end here as well. It runs also where
+    /// the contract ignores the call, and after a bug whose report returned. It must not make any of the four
+    /// calls.
+    ///
+    /// The default does nothing, and costs nothing.
+    #[inline]
+    fn called(&self, call: Call) {
+        let _ = call;
+    }
 }
 
 /// One of the four calls.

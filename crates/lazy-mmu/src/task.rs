@@ -115,14 +115,21 @@ impl<S: Slot> TaskMmu<S> {
     /// bug, and the kernel has not stopped.
     #[inline]
     pub(crate) fn enable(&self, cpu: &impl Cpu) -> bool {
-        match self.policy() {
-            Policy::Eager => {}
-            Policy::Flat => flat::on(self, cpu),
-            Policy::Reenter => return reenter::enable(self, cpu),
-            Policy::Seed => return seed::enable(self, cpu),
-            Policy::Linux7 => linux7::enable(self, cpu),
-        }
-        true
+        let begun = match self.policy() {
+            Policy::Eager => true,
+            Policy::Flat => {
+                flat::on(self, cpu);
+                true
+            }
+            Policy::Reenter => reenter::enable(self, cpu),
+            Policy::Seed => seed::enable(self, cpu),
+            Policy::Linux7 => {
+                linux7::enable(self, cpu);
+                true
+            }
+        };
+        cpu.called(Call::Enable);
+        begun
     }
 
     /// Ends a section. After it, under both contracts, every store made before it is published, also when
@@ -139,6 +146,7 @@ impl<S: Slot> TaskMmu<S> {
             Policy::Seed => seed::disable(self, cpu),
             Policy::Linux7 => linux7::disable(self, cpu),
         }
+        cpu.called(Call::Disable);
     }
 
     /// Leaves the mode, whatever the depth: what is pending is paid, and stores that follow pay at once.
@@ -154,6 +162,7 @@ impl<S: Slot> TaskMmu<S> {
             Policy::Seed => seed::pause(self, cpu),
             Policy::Linux7 => linux7::pause(self, cpu),
         }
+        cpu.called(Call::Pause);
     }
 
     /// Enters the mode again, at the depth at which it was paused.
@@ -169,6 +178,7 @@ impl<S: Slot> TaskMmu<S> {
             Policy::Seed => seed::resume(self, cpu),
             Policy::Linux7 => linux7::resume(self, cpu),
         }
+        cpu.called(Call::Resume);
     }
 
     /// Whether the mode is on. Under [`Linux7`](Policy::Linux7) it never is in an interrupt; under

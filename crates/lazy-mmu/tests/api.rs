@@ -298,3 +298,86 @@ fn a_task_over_cells_is_one_like_any_other() {
         assert_eq!(task.policy(), other);
     }
 }
+
+/// A core that logs payments and ends of calls in one order.
+#[derive(Default)]
+struct Logged(std::cell::RefCell<Vec<String>>, bool);
+
+impl lazy_mmu::Cpu for Logged {
+    fn publish(&self) {
+        self.0.borrow_mut().push("pair".into());
+    }
+
+    fn misuse(&self, misuse: lazy_mmu::Misuse) {
+        assert!(self.1 || !misuse.is_bug(), "stopped: {misuse}");
+        self.0.borrow_mut().push("misuse".into());
+    }
+
+    fn called(&self, call: Call) {
+        let name = call.to_string();
+        let short = name.trim_start_matches("lazy_mmu_mode_");
+        self.0.borrow_mut().push(short.into());
+    }
+}
+
+#[test]
+fn the_end_of_every_call_is_told_after_what_it_paid() {
+    let log = |policy, work: &dyn Fn(&TaskMmu, &Logged)| {
+        let (task, cpu) = (TaskMmu::new(policy), Logged::default());
+        work(&task, &cpu);
+        cpu.0.take().join(" ")
+    };
+    let by_hand = |task: &TaskMmu, cpu: &Logged| {
+        for call in [
+            Call::Enable,
+            Call::Pause,
+            Call::Resume,
+            Call::Enable,
+            Call::Disable,
+        ] {
+            task.call(call, cpu);
+            task.owe(cpu);
+        }
+        task.lazy_mmu_mode_disable(cpu);
+    };
+    for policy in [Policy::Seed, Policy::Linux7] {
+        assert_eq!(
+            log(policy, &by_hand),
+            "enable pair pause pair resume enable pair disable pair disable",
+            "{policy}"
+        );
+    }
+    assert_eq!(
+        log(Policy::Eager, &by_hand),
+        "enable pair pause pair resume pair enable pair disable pair disable"
+    );
+    // The crate's own ways to a call end in it as well.
+    let by_guards = |task: &TaskMmu, cpu: &Logged| {
+        task.section(cpu, |s| {
+            s.owe();
+            s.publish(|s| {
+                s.owe();
+                s.unpublished(())
+            });
+            s.pause(|| ());
+        });
+        drop(task.enter(cpu));
+    };
+    assert_eq!(
+        log(Policy::Seed, &by_guards),
+        "enable enable pair disable pause resume disable enable disable"
+    );
+}
+
+#[test]
+fn the_end_of_a_call_is_told_where_it_is_ignored_and_after_a_bug() {
+    let (task, cpu) = (TaskMmu::new(Policy::Linux7), Logged::default());
+    task.irq_enter();
+    task.lazy_mmu_mode_enable(&cpu);
+    task.irq_exit();
+    assert_eq!(cpu.0.take(), ["enable"]);
+
+    let (task, cpu) = (TaskMmu::new(Policy::Seed), Logged(Default::default(), true));
+    task.lazy_mmu_mode_disable(&cpu);
+    assert_eq!(cpu.0.take(), ["misuse", "disable"]);
+}
