@@ -3,14 +3,17 @@
 BARE_TARGET := aarch64-unknown-none-softfloat
 # Packages for the bare machine; every other package of the workspace is the host's.
 BARE := lazy-mmu-boot lazy-mmu-kernel lazy-mmu-test-kernels lazy-mmu-guest
-# The kernel with mistakes to make on purpose: built by itself, so that the feature stays out of the others.
-PLANTED := lazy-mmu-planted
+# The kernel with faults to inject: built by itself, so that its feature stays out of the others.
+FAULTS := lazy-mmu-fault-image
 
 # What is asked for: `make run` and `make debug` take the machine and the kernel's command line (tools/README.md says what each
 # may be), `make test` takes TESTS. The programs read them from their environment. No recipe has their text in it, so the shell
 # sees nothing of it; and here each becomes what was typed, so make does not expand a `$` either.
 ASKED := ARGS CPU SMP MEM GIC EL2 ICOUNT TIMEOUT WITNESS KEEP TESTS CARGO_TARGET_DIR
 $(foreach name,$(ASKED),$(eval override $(name) := $$(value $(name))))
+
+# What others can take from here: must stand as packages, each built from what would be published.
+CRATES := lazy-mmu stage1-paging stage1-hw mmu-check
 
 # One absolute place for all that is built, whoever asks: cargo, the tests, the scripts.
 override CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -28,8 +31,10 @@ ENV := set -a; . "$$CARGO_TARGET_DIR/setup.env"; set +a;
 CARGO := $(ENV) exec cargo
 
 DOC := --quiet --release --no-deps --document-private-items
+# What runs here is built as fast as the kernel, but without its link-time optimisation (Cargo.toml).
+HOST := --profile host
 # The tests of stage1-paging run on its model.
-ON_HOST := --workspace $(BARE:%=--exclude %) --exclude $(PLANTED) --features stage1-paging/model
+ON_HOST := --workspace $(BARE:%=--exclude %) --exclude $(FAULTS) --features stage1-paging/model
 ON_BARE := --target $(BARE_TARGET) $(BARE:%=--package %)
 
 .PHONY: help run test test-host test-qemu test-trace build debug check clean setup
@@ -40,7 +45,7 @@ help:
 	@echo 'make test    all tests: on the host, then in QEMU'
 	@echo 'make test TESTS="00_boot 11_panic"'
 	@echo '             only the QEMU tests whose names have one of these in them; --list and other options as of libtest'
-	@echo 'make check   format, lints on both targets, docs'
+	@echo 'make check   format, lints on both targets, docs, the crates as packages'
 	@echo 'make debug   the same boot as `make run`, waiting for gdb'
 	@echo 'make build   build the kernels only'
 	@echo 'make clean   remove all that was built'
@@ -56,7 +61,7 @@ debug: export GDB := on
 
 build: setup
 	@$(CARGO) build --release $(ON_BARE)
-	@$(CARGO) build --release --target $(BARE_TARGET) --package $(PLANTED)
+	@$(CARGO) build --release --target $(BARE_TARGET) --package $(FAULTS)
 
 # With TESTS, what it names and nothing else.
 test: $(if $(TESTS),test-qemu,test-host test-qemu test-trace)
@@ -68,28 +73,29 @@ test-trace: build test-qemu
 	@export KEEP="$$CARGO_TARGET_DIR/test-trace" ARGS="run=all policy=seed,linux7 pages=64 k=8 check=on trace=on"; \
 		($(CARGO) run --quiet --release --target $(BARE_TARGET) --package lazy-mmu-kernel) > "$$KEEP/console" || { cat "$$KEEP/console"; exit 1; }
 	@cd "$$CARGO_TARGET_DIR/test-trace"; \
-		($(CARGO) run --quiet --release --package mmu-check --example check_trace -- events.trace) > checked; status=$$?; cat checked; \
+		($(CARGO) run --quiet $(HOST) --package mmu-check --example check_trace -- events.trace) > checked; status=$$?; cat checked; \
 		[ $$status = 0 ] || exit $$status; \
 		events=$$(sed -n 's/^check: \([0-9]*\) events,.*no violation$$/\1/p' console); \
 		grep -q " 0 violations; events $$events," checked || { echo "the kernel told of $${events:-no} events: not what is in the trace"; exit 1; }
 
 # The host's tests come after the bare build: those of tools/ boot a kernel too.
 test-host: build
-	@$(CARGO) test --release $(ON_HOST) --exclude lazy-mmu-tests -- --show-output
-	@$(CARGO) test --quiet --release --package lazy-mmu --no-default-features --test api --test misuse
+	@$(CARGO) test $(HOST) $(ON_HOST) --exclude lazy-mmu-tests -- --show-output
+	@$(CARGO) test --quiet $(HOST) --package lazy-mmu --no-default-features --test api --test misuse
 
 # The tests' runner reads TESTS.
 test-qemu: build $(if $(TESTS),,test-host)
-	@$(CARGO) test --release --package lazy-mmu-tests $(if $(TESTS),--test qemu)
+	@$(CARGO) test $(HOST) --package lazy-mmu-tests $(if $(TESTS),--test qemu)
 
 check: setup
 	@sh tools/setup.sh check
 	@$(CARGO) fmt --all --check
-	@$(CARGO) clippy --release $(ON_HOST) --all-targets -- -D warnings
+	@$(CARGO) clippy $(HOST) $(ON_HOST) --all-targets -- -D warnings
 	@$(CARGO) clippy --release $(ON_BARE) -- -D warnings
-	@$(CARGO) clippy --release --target $(BARE_TARGET) --package $(PLANTED) -- -D warnings
+	@$(CARGO) clippy --release --target $(BARE_TARGET) --package $(FAULTS) -- -D warnings
 	@export RUSTDOCFLAGS='-D warnings'; $(CARGO) doc $(DOC) $(ON_HOST)
 	@$(ENV) export RUSTDOCFLAGS="-D warnings $$BARE_FLAGS"; cargo doc $(DOC) $(ON_BARE)
+	@$(CARGO) package --quiet --allow-dirty $(CRATES:%=--package %)
 
 clean:
 	@rm -rf "$$CARGO_TARGET_DIR"

@@ -38,7 +38,10 @@ fn main(boot: &Boot) -> Verdict {
         None => println!("no GIC"),
     }
     ensure!(
-        registers::check_walk_attributes().is_ok(),
+        {
+            let (tcr, mair) = stage1_hw::read_walks();
+            stage1_hw::check_walks(tcr, mair).is_ok()
+        },
         "walks are not what `ishst` reaches"
     );
     ensure!(machine.uart.is_some(), "this line came from somewhere");

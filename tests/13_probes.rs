@@ -10,6 +10,7 @@ use common::ensure;
 use lazy_mmu_kernel::arch::{probe, translate};
 use lazy_mmu_kernel::exit::Verdict;
 use lazy_mmu_kernel::mem::{frames, layout};
+use lazy_mmu_kernel::observe::seam::HW;
 use lazy_mmu_kernel::traps::{Fault, FaultKind};
 use lazy_mmu_kernel::{Boot, mem};
 use stage1_paging::{Access, Pages, Prot, Va};
@@ -25,9 +26,9 @@ fn main(_: &Boot) -> Verdict {
         probe::read_u64(nowhere)
     );
     ensure!(
-        is_translation(translate::read(nowhere)),
+        is_translation(translate::read(HW, nowhere)),
         "{:?}",
-        translate::read(nowhere)
+        translate::read(HW, nowhere)
     );
     // Bits 63..48 neither all ones nor all zeroes: outside of both halves, a translation fault of level 0.
     let odd = Va::new(0x1234_0000_0000_0000);
@@ -46,14 +47,17 @@ fn main(_: &Boot) -> Verdict {
         "{stored:?}"
     );
     ensure!(
-        is_permission(translate::write(image.start)),
+        is_permission(translate::write(HW, image.start)),
         "{:?}",
-        translate::write(image.start)
+        translate::write(HW, image.start)
     );
     // The MMU says yes to EL1, and the load has EL0's permissions: made again for a while, and no longer.
     let as_el0 = probe::read_u64_as_el0(image.rodata_end);
     ensure!(is_permission(as_el0), "{as_el0:?}");
-    ensure!(translate::read(image.rodata_end).is_ok(), "EL1 may read it");
+    ensure!(
+        translate::read(HW, image.rodata_end).is_ok(),
+        "EL1 may read it"
+    );
     let mut stacks = 0;
     for (start, end) in image.stack_blocks() {
         stacks += 1;
@@ -92,14 +96,14 @@ fn main(_: &Boot) -> Verdict {
     );
     ensure!(probe::read_u8(nowhere) == Ok(0x88), "little-endian");
     ensure!(
-        translate::read(nowhere) == Ok(frame.frame().pa()),
+        translate::read(HW, nowhere) == Ok(frame.frame().pa()),
         "{:?}",
-        translate::read(nowhere)
+        translate::read(HW, nowhere)
     );
     ensure!(
-        translate::write(nowhere) == Ok(frame.frame().pa()),
+        translate::write(HW, nowhere) == Ok(frame.frame().pa()),
         "{:?}",
-        translate::write(nowhere)
+        translate::write(HW, nowhere)
     );
 
     let pages = Pages::one(nowhere);

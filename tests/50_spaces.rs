@@ -13,10 +13,10 @@ use alloc::vec::Vec;
 
 use common::ensure;
 use lazy_mmu_kernel::Boot;
-use lazy_mmu_kernel::arch::{probe, tables};
+use lazy_mmu_kernel::arch::probe;
 use lazy_mmu_kernel::exit::Verdict;
 use lazy_mmu_kernel::mem::spaces::{SpaceError, TaskSpace};
-use lazy_mmu_kernel::mem::{frames, layout};
+use lazy_mmu_kernel::mem::{frames, layout, services};
 use stage1_paging::{Fit, Frame, Level, Pages, Prot, Va};
 
 lazy_mmu_kernel::entry!(main);
@@ -30,11 +30,11 @@ fn split_and_free_tables() -> Result<(), &'static str> {
     let image = layout::image().start;
     let first = Frame::new(layout::image_to_physical(image)).ok_or("a frame")?;
     let mut space = TaskSpace::new().map_err(|_| "no space")?;
-    let tables = tables::count();
+    let tables = services::table_count();
     space.enter();
     let mapped = space.space().map(block, first, Prot::RO, Fit::Largest);
     mapped.map_err(|_| "map")?;
-    (tables::count() == tables + 2)
+    (services::table_count() == tables + 2)
         .then_some(())
         .ok_or("two tables lead to a block")?;
     // Every page is touched before a change and probed after it; text, so nobody stores there.
@@ -77,14 +77,14 @@ fn split_and_free_tables() -> Result<(), &'static str> {
     // A table with something in it stays; all three go when all is unmapped, and can be had again.
     space.free_tables(block, &mut gather).map_err(|_| "free")?;
     let _ = gather.pay();
-    (tables::count() == tables + 3 && looks(Some(hole)))
+    (services::table_count() == tables + 3 && looks(Some(hole)))
         .then_some(())
         .ok_or("a table in use is gone")?;
     let rest = space.space().unmap(block, &mut gather);
     (rest == Ok(PAGES - 1)).then_some(()).ok_or("unmap")?;
     space.free_tables(block, &mut gather).map_err(|_| "free")?;
     let _ = gather.finish();
-    (tables::count() == tables)
+    (services::table_count() == tables)
         .then_some(())
         .ok_or("an empty table is left")?;
     (0..text)

@@ -15,7 +15,7 @@ use core::hint::black_box;
 use core::sync::atomic::Ordering::Relaxed;
 
 use common::ensure;
-use lazy_mmu_kernel::arch::{registers, time};
+use lazy_mmu_kernel::arch::time;
 use lazy_mmu_kernel::exit::Verdict;
 use lazy_mmu_kernel::mem::areas::Area;
 use lazy_mmu_kernel::mem::{frames, kernel_space, layout};
@@ -90,7 +90,7 @@ fn main(_: &Boot) -> Verdict {
         "instructions for {PAGES} pages: bare stores {bare}, map a run {run}, map a list {map}, protect {protect} and back {back}, move {shift}, unmap {unmap}"
     );
     // Without range operations every page has its TLBI.
-    let range = registers::features().tlb.range;
+    let range = stage1_hw::IdRegisters::read().tlb().range;
     let tlbis = if range { 0 } else { 4 * PAGES };
     // Held where they are, a page: 10.4 with the load and the end of the list; 11, 13, 16 and 8 with the call and what it owes.
     let held = [

@@ -9,7 +9,8 @@ mod common;
 use common::ensure;
 use lazy_mmu::Policy;
 use lazy_mmu_kernel::exit::Verdict;
-use lazy_mmu_kernel::{Boot, mode, println, replay, task};
+use lazy_mmu_kernel::observe::replay;
+use lazy_mmu_kernel::{Boot, mode, println, task};
 
 lazy_mmu_kernel::entry!(main);
 

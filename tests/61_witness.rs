@@ -5,9 +5,9 @@
 #![no_main]
 
 use lazy_mmu_kernel::Boot;
-use lazy_mmu_kernel::arch::barrier;
 use lazy_mmu_kernel::arch::window::{self, Window};
 use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::observe::seam::HW;
 use lazy_mmu_kernel::{report, task};
 
 lazy_mmu_kernel::entry!(main);
@@ -17,8 +17,8 @@ fn main(_: &Boot) -> Verdict {
     let tag = [0xF];
     window::start(Window::Test, &tag);
     let before = counts.tally();
-    barrier::publish();
-    barrier::publish();
+    stage1_hw::publish(HW);
+    stage1_hw::publish(HW);
     let mut counted = counts.tally() - before;
     window::end(Window::Test);
     counted.dsb -= 1;

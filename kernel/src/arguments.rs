@@ -9,8 +9,6 @@ use core::str::FromStr;
 use lazy_mmu::Policy;
 
 use crate::exit;
-#[cfg(feature = "planted")]
-use crate::planted;
 use crate::task::MAX_TASKS;
 use crate::workloads::Run;
 
@@ -37,14 +35,13 @@ pub struct Arguments {
     /// `poison=`: freed frames are filled with a pattern, which is checked when they are
     /// allocated.
     pub poison: bool,
-    /// `check=`: the rules of page-table maintenance are asked at every event.
+    /// `check=`: the rules of page-table maintenance are checked at every event.
     pub check: bool,
-    /// `plant=`: the mistake that is made on purpose.
-    #[cfg(feature = "planted")]
-    pub plant: planted::Bug,
-    /// `trace=`: the arch primitives record events, and the last ones are printed when something fails; with `check` all
-    /// that the rules are told is written to `events.trace`.
+    /// `trace=`: the last events of each core are kept, and printed when something fails; with `check` all
+    /// that the rules are given is written to `events.trace`.
     pub trace: bool,
+    /// Keys of the image's own, and their values: see [`entry!`](crate::entry).
+    own: Vec<(String, String)>,
 }
 
 /// The default of `pages=`: one table's worth.
@@ -72,8 +69,7 @@ impl Default for Arguments {
             poison: false,
             check: false,
             trace: false,
-            #[cfg(feature = "planted")]
-            plant: planted::Bug::None,
+            own: Vec::new(),
         }
     }
 }
@@ -104,11 +100,17 @@ impl Arguments {
         line.split_ascii_whitespace().any(|word| word == "check=on")
     }
 
-    /// Parses a command line. `pages_max` is what this machine's memory allows.
+    /// The value of a key that is the image's own, if it was given.
+    pub fn own(&self, key: &str) -> Option<&str> {
+        let found = self.own.iter().find(|(name, _)| name == key);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// Parses a command line. `pages_max` is what this machine's memory allows, `own_keys` are the image's.
     ///
     /// # Errors
     /// The first word that is wrong, why, and what is allowed instead.
-    pub fn parse(line: &str, pages_max: usize) -> Result<Self, ArgumentError> {
+    pub fn parse(line: &str, pages_max: usize, own_keys: &[&str]) -> Result<Self, ArgumentError> {
         let mut arguments = Self {
             pages: DEFAULT_PAGES.min(pages_max),
             ..Self::default()
@@ -127,7 +129,11 @@ impl Arguments {
                 return Err(error(Wrong("given twice", "each key once".to_string())));
             }
             keys.push(key);
-            arguments.set(key, value, pages_max).map_err(error)?;
+            if own_keys.contains(&key) {
+                arguments.own.push((key.to_string(), value.to_string()));
+            } else {
+                arguments.set(key, value, pages_max).map_err(error)?;
+            }
         }
         // The bound of `k` is `pages`, which may come later on the line.
         if !keys.contains(&"k") {
@@ -171,13 +177,6 @@ impl Arguments {
                     let allowed = "16 hexadecimal digits, from the boot runner";
                     Wrong("not a mark", allowed.to_string())
                 })?;
-            }
-            #[cfg(feature = "planted")]
-            "plant" => {
-                let named = planted::NAMES.iter().find(|(name, _)| *name == value);
-                let (_, bug) =
-                    named.ok_or_else(|| Wrong("no such mistake", "see planted.rs".to_string()))?;
-                self.plant = *bug;
             }
             _ => return Err(Wrong("no such key", KEYS.to_string())),
         }

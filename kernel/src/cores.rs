@@ -9,15 +9,16 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use mmu_check::What;
 use smccc::psci::{self, error::Error as PsciError};
 use smccc::{Hvc, Smc};
+use stage1_hw::{Barrier, Instructions, Op, Why};
 
-use crate::arch::tables::Hardware;
-use crate::arch::{barrier, registers, time};
+use crate::arch::{registers, time};
 use crate::irq::{self, IrqError};
 use crate::machine::{Conduit, Machine};
-use crate::mem::kernel_space;
 use crate::mem::stacks::{Stack, StackError};
+use crate::mem::{self, kernel_space};
+use crate::observe::{self, seam::HW};
 use crate::task::{self, MAX_CORES, MAX_TASKS};
-use crate::{check, println, sched};
+use crate::{println, sched};
 
 /// How long a core may take to start, and to stop, in microseconds. Long for a core, not for an emulated one whose host is busy.
 const PATIENCE: u64 = 10_000_000;
@@ -101,8 +102,8 @@ fn start_one(machine: &Machine, index: usize, affinity: u64) -> Result<(), CoreE
     unsafe { lazy_mmu_boot::set_secondary_stack(index, stack.top()) };
     // That store, and the tables, for a core that does not take part in anything yet: PSCI hands nothing over but the
     // context.
-    barrier::dsb_ishst();
-    let root = Hardware::root_address(kernel_space().root()).raw();
+    HW.execute(Op::Dsb(Barrier::Ishst), Why::Kick);
+    let root = mem::hardware().address(kernel_space().root()).raw();
     let (entry, context) = (
         lazy_mmu_boot::secondary_start(),
         lazy_mmu_boot::secondary_context(root, index),
@@ -149,8 +150,8 @@ fn prepare_idle_task() {
 unsafe extern "C" fn secondary_entry(index: usize) -> ! {
     // SAFETY: the first thing of all on this core, whose number PSCI has passed on.
     unsafe { task::adopt_idle_task(index) };
-    check::tell(What::CoreStart);
-    registers::leave_identity_map();
+    observe::report(|| What::CoreStart);
+    mem::leave_identity_map();
     let controls = CONTROLS.each_ref().map(|control| control.load(Relaxed));
     let fit = registers::translation_controls() == controls && irq::init_core().is_ok();
     let answer = if fit { &ONLINE } else { &REFUSED };

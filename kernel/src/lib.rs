@@ -5,16 +5,14 @@
 //!
 //! | module | what | debt |
 //! |---|---|---|
-//! | [`arch`] | barriers, invalidations, descriptors, registers | pays |
+//! | [`observe`] | the seam to the machine's instructions (`stage1-hw`), and all that watches it: counts, checker, ring, replay | pays, checks |
 //! | [`mode`] | the four calls on the current task | defers |
 //! | [`mem`] | layout, frames and the debug page allocator, heap, spaces | creates |
 //! | [`workloads`] | vmap, remap, zap, protect: page-table work in sections | creates, checks |
-//! | [`replay`] | what each policy owes for the calls that were made | checks |
-//! | [`check`] | the rules of `mmu-check`, asked at every event | checks |
 //! | [`task`], [`sched`], [`cores`], [`irq`] | tasks, who runs, other cores, interrupts | carries it along |
-//! | [`event`] | what happened, per core | |
+//! | [`arch`] | raw registers, the switch of stacks, probes, timer | |
 //! | [`traps`] | exceptions: the report, the fix-up of intended faults | |
-//! | [`machine`], [`arguments`], [`report`], [`console`], [`exit`] | device tree and command line in, table and verdict out | |
+//! | [`machine`], [`arguments`], [`run`], [`report`], [`console`], [`exit`] | device tree and command line in, table and verdict out | |
 //!
 //! An image is this library and a `main`: see [`entry!`].
 #![no_std]
@@ -24,18 +22,16 @@ extern crate alloc;
 
 pub mod arch;
 pub mod arguments;
-pub mod check;
 pub mod console;
 pub mod cores;
-pub mod event;
 pub mod exit;
 pub mod irq;
 pub mod machine;
 pub mod mem;
 pub mod mode;
-pub mod planted;
-pub mod replay;
+pub mod observe;
 pub mod report;
+pub mod run;
 pub mod sched;
 pub mod sync;
 pub mod task;
@@ -52,10 +48,18 @@ use arguments::Arguments;
 use exit::Verdict;
 use machine::{Machine, TreeError};
 
-/// Declares the function that an image runs once the kernel is up: `fn(&Boot) -> Verdict`.
+/// Declares the function that an image runs once the kernel is up: `fn(&Boot) -> Verdict`. With
+/// `keys = ["a", "b"]` the command line may have `a=` and `b=`, which are the image's own
+/// ([`Arguments::own`]).
 #[macro_export]
 macro_rules! entry {
     ($main:path) => {
+        $crate::entry!($main, keys = []);
+    };
+    ($main:path, keys = [$($key:literal),*]) => {
+        #[unsafe(no_mangle)]
+        static KERNEL_OWN_KEYS: &[&str] = &[$($key),*];
+
         #[unsafe(no_mangle)]
         fn kernel_main(boot: &$crate::Boot) -> $crate::exit::Verdict {
             let main: fn(&$crate::Boot) -> $crate::exit::Verdict = $main;
@@ -76,6 +80,7 @@ pub struct Boot {
 
 unsafe extern "Rust" {
     fn kernel_main(boot: &Boot) -> Verdict;
+    static KERNEL_OWN_KEYS: &'static [&'static str];
 }
 
 /// From the boot code: brings the kernel up, runs the image's `main`, and ends the boot with its
@@ -102,7 +107,7 @@ unsafe extern "C" fn kernel_entry(tree: u64) -> ! {
     } else {
         verdict.and(Verdict::Failed)
     };
-    let verdict = verdict.and(check::finish());
+    let verdict = verdict.and(observe::rules::finish());
     let verdict = match report::write_windows() {
         Ok(()) => verdict,
         Err(error) => {
@@ -139,22 +144,24 @@ unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
         }
         error => cannot_run(format_args!("{error}")),
     })?;
-    arch::registers::check_walk_attributes()
-        .map_err(|error| cannot_run(format_args!("{error}")))?;
+    let (tcr, mair) = stage1_hw::read_walks();
+    stage1_hw::check_walks(tcr, mair).map_err(|error| cannot_run(format_args!("{error}")))?;
     // SAFETY: once, on the early tables, first of all users of RAM.
     let plan =
         unsafe { mem::Plan::carry_out(&machine, Arguments::ask_for_check(machine.command_line())) }
             .map_err(|error| cannot_run(format_args!("{error}")))?;
     // There is a heap from here on.
     let line = String::from(machine.command_line());
+    // SAFETY: `entry!` defined it, and nobody changes it.
+    let own_keys = unsafe { KERNEL_OWN_KEYS };
     let pages_max = (machine.ram.bytes / mem::layout::PAGE_SIZE / 4) as usize;
-    let arguments = Arguments::parse(&line, pages_max).map_err(|error| {
+    let arguments = Arguments::parse(&line, pages_max, own_keys).map_err(|error| {
         println!("bad argument {error}");
         Verdict::BadArguments
     })?;
-    event::set_recording(arguments.trace);
+    observe::ring::set_recording(arguments.trace);
     if arguments.check {
-        check::start(arguments.trace);
+        observe::rules::start(arguments.trace);
         if arguments.debug {
             // Half a minute with 4 GiB, before anything else is said. No `progress: ` line: a boot that is ended quotes the last of
             // those, and this one is soon out of date.

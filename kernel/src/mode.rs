@@ -1,20 +1,17 @@
-//! The mode on the current task: upstream's four calls, and where a store says that it owes.
+//! The mode on the current task: upstream's four calls, and where a store owes.
 //!
-//! `lazy-mmu` has the contract; here is the processor it runs on. Every call is recorded, as an
-//! event for the trace and, while a workload is measured, for [`crate::replay`].
+//! `lazy-mmu` has the contract; here is the processor it runs on.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use lazy_mmu::{Call, Cpu, Hook, Misuse, Policy, PolicyInUse};
+use lazy_mmu::{Call, Hook, Misuse, Policy, PolicyInUse};
 use mmu_check::What;
-use mmu_check::event::Contract;
+use mmu_check::event::{self, Contract};
 
-use crate::arch::barrier;
-use crate::event::{self, Kind};
-use crate::planted::{self, Bug};
-use crate::{check, println, replay, task};
+use crate::observe::seam::{self, HW};
+use crate::{observe, println, task};
 
-/// Warnings are no news: see [`expect_warnings`].
+/// Warnings are expected, and not printed: see [`expect_warnings`].
 static EXPECTED: AtomicBool = AtomicBool::new(false);
 
 /// How many there were.
@@ -25,25 +22,27 @@ pub fn warnings() -> u64 {
     WARNINGS.load(Relaxed)
 }
 
-/// Leaves warnings unsaid, while what is done must lead to them.
+/// Leaves warnings unprinted, while what is done must lead to them.
 pub fn expect_warnings(on: bool) {
     EXPECTED.store(on, Relaxed);
 }
 
 /// This processor, as the mode sees it.
+#[derive(Debug)]
 pub struct ThisCpu;
 
-impl Cpu for ThisCpu {
+/// What the mode is given.
+pub type Cpu = seam::Cpu<ThisCpu>;
+
+/// The value.
+pub const CPU: Cpu = seam::cpu(ThisCpu);
+
+impl lazy_mmu::Cpu for ThisCpu {
+    // Where the forced schedules stop, as in the calls below.
     #[unsafe(link_section = ".text.forced.calls")]
     #[inline(never)]
     fn publish(&self) {
-        if planted::is(Bug::InnerExitPaysNothing) && in_lazy_mmu_mode() {
-            return;
-        }
-        barrier::publish();
-        if planted::is(Bug::FlagStays) && in_lazy_mmu_mode() {
-            task::current().mmu.owe(self);
-        }
+        stage1_hw::publish(HW);
     }
 
     fn misuse(&self, misuse: Misuse) {
@@ -55,68 +54,71 @@ impl Cpu for ThisCpu {
     }
 
     fn hook(&self, hook: Hook) {
-        let number: u8 = match hook {
-            Hook::Enter => 0,
-            Hook::Leave => 1,
-            Hook::Flush => 2,
-        };
-        event::record(Kind::Hook, number.into(), 0, 0);
-        let wrong = u8::from(planted::is(Bug::HookWrong));
-        task::current()
-            .last_hook
-            .store(1 + (number ^ wrong), Relaxed);
+        observe::report(|| {
+            What::Hook(match hook {
+                Hook::Enter => event::Hook::Enter,
+                Hook::Leave => event::Hook::Leave,
+                Hook::Flush => event::Hook::Flush,
+            })
+        });
+    }
+
+    fn called(&self, call: Call) {
+        let task = task::current();
+        // The task's own figures: a handler's sections are not its.
+        if !task.mmu.in_interrupt() {
+            match call {
+                Call::Enable => task.stats.opened(),
+                Call::Disable => task.stats.closed(),
+                Call::Pause | Call::Resume => {}
+            }
+        }
+        observe::report(|| {
+            What::Call(match call {
+                Call::Enable => event::Call::Enable,
+                Call::Disable => event::Call::Disable,
+                Call::Pause => event::Call::Pause,
+                Call::Resume => event::Call::Resume,
+            })
+        });
     }
 }
 
+// The four calls are functions of their own, in a section of the image of their own with all that is
+// compiled from `lazy-mmu` for them: where the forced schedules stop (linker.ld).
+
 /// Opens a section: the stores of this task may owe their barrier until it ends.
+#[unsafe(link_section = ".text.forced.calls")]
+#[inline(never)]
 pub fn lazy_mmu_mode_enable() {
-    call(Call::Enable);
+    task::current().mmu.lazy_mmu_mode_enable(&CPU);
 }
 
 /// Ends a section. Everything stored before is published when it returns, however deep; the outer
 /// section goes on deferring.
+#[unsafe(link_section = ".text.forced.calls")]
+#[inline(never)]
 pub fn lazy_mmu_mode_disable() {
-    call(Call::Disable);
+    task::current().mmu.lazy_mmu_mode_disable(&CPU);
 }
 
 /// Leaves the mode at any depth, until [`lazy_mmu_mode_resume`].
+#[unsafe(link_section = ".text.forced.calls")]
+#[inline(never)]
 pub fn lazy_mmu_mode_pause() {
-    call(Call::Pause);
+    task::current().mmu.lazy_mmu_mode_pause(&CPU);
 }
 
 /// Enters the mode again at the depth it was left.
+#[unsafe(link_section = ".text.forced.calls")]
+#[inline(never)]
 pub fn lazy_mmu_mode_resume() {
-    call(Call::Resume);
+    task::current().mmu.lazy_mmu_mode_resume(&CPU);
 }
 
 /// Whether this task defers barriers now.
 pub fn in_lazy_mmu_mode() -> bool {
     task::current().mmu.in_lazy_mmu_mode()
-}
-
-// In a section of its own with all that is compiled from `lazy-mmu`: the points of the forced
-// schedules (linker.ld).
-#[unsafe(link_section = ".text.forced.calls")]
-#[inline(never)]
-fn call(call: Call) {
-    event::record(Kind::Call, call as u64, 0, 0);
-    replay::record(replay::Step::Call(call));
-    let task = task::current();
-    // The task's own figures: a handler's sections are not its.
-    let own = !task.mmu.in_interrupt();
-    if own && call == Call::Enable {
-        task.stats.opened();
-    }
-    task.mmu.call(call, &ThisCpu);
-    check::tell(What::Call(match call {
-        Call::Enable => mmu_check::event::Call::Enable,
-        Call::Disable => mmu_check::event::Call::Disable,
-        Call::Pause => mmu_check::event::Call::Pause,
-        Call::Resume => mmu_check::event::Call::Resume,
-    }));
-    if own && call == Call::Disable {
-        task.stats.closed();
-    }
 }
 
 /// Changes the policy of the current task.
@@ -125,26 +127,45 @@ fn call(call: Call) {
 /// As [`lazy_mmu::TaskMmu::set_policy`]: while a section is open, or something is owed.
 pub fn set_policy(policy: Policy) -> Result<(), PolicyInUse> {
     task::current().mmu.set_policy(policy)?;
-    tell_contract();
+    report_contract();
     Ok(())
 }
 
-/// Tells the rules which contract the current task follows.
-pub(crate) fn tell_contract() {
-    check::tell(What::Contract(match task::current().mmu.policy() {
-        Policy::Reenter => Contract::OutermostExit,
-        _ => Contract::EveryExit,
-    }));
+/// Reports which contract the current task follows.
+pub(crate) fn report_contract() {
+    let policy = task::current().mmu.policy();
+    observe::report(|| {
+        What::Contract(match policy {
+            Policy::Reenter => Contract::OutermostExit,
+            _ => Contract::EveryExit,
+        })
+    });
+    observe::report(|| {
+        What::Policy(match policy {
+            Policy::Eager => event::Policy::Eager,
+            Policy::Flat => event::Policy::Flat,
+            Policy::Reenter => event::Policy::Reenter,
+            Policy::Seed => event::Policy::V3,
+            Policy::Linux7 => event::Policy::Linux7,
+        })
+    });
 }
 
-/// Runs `work` in a section. The section ends when `work` returns, by whatever path.
-///
-/// The same as the mode's own [`lazy_mmu::TaskMmu::section`], and recorded.
+/// Runs `work` in a section of the current task: [`lazy_mmu::TaskMmu::section`].
 pub fn section<R>(work: impl FnOnce() -> R) -> R {
-    lazy_mmu_mode_enable();
-    let result = work();
-    lazy_mmu_mode_disable();
-    result
+    task::current().mmu.section(&CPU, |_| work())
+}
+
+/// Runs `work` in a section of the current task, and gives out what it has made there, published:
+/// [`lazy_mmu::TaskMmu::publish`].
+///
+/// # Errors
+/// What `work` returns; a failure may leave the section as it is.
+pub fn published<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    let task = task::current();
+    task.mmu.publish(&CPU, |section| {
+        work().map(|made| section.unpublished(made)).into()
+    })
 }
 
 /// Runs `work`, which opens sections of its own beneath whatever section its caller may be in.
@@ -152,18 +173,15 @@ pub fn section<R>(work: impl FnOnce() -> R) -> R {
 /// The debug page allocator's entry. Under every policy but `reenter` this just runs `work`; that
 /// one leaves the mode before and enters it again after.
 pub fn reenter<R>(work: impl FnOnce() -> R) -> R {
-    replay::record(replay::Step::ReenterBegin);
-    let result = task::current().mmu.reenter(&ThisCpu, work);
-    replay::record(replay::Step::ReenterEnd);
+    observe::report(|| What::Reenter { begin: true });
+    let result = task::current().mmu.reenter(&CPU, work);
+    observe::report(|| What::Reenter { begin: false });
     result
 }
 
 /// A store of a valid descriptor was made by this task, and owes its pair.
 #[inline]
 pub fn owe() {
-    event::record(Kind::Owe, 0, 0, 0);
-    replay::record(replay::Step::Owe);
-    if !planted::is(Bug::OweLost) {
-        task::current().mmu.owe(&ThisCpu);
-    }
+    observe::report(|| What::Owe);
+    task::current().mmu.owe(&CPU);
 }

@@ -1,19 +1,7 @@
-//! From one task to another: the registers, the stack, and the barriers that let a task move.
+//! From one task to another: the registers and the stack. The barriers are the scheduler's.
 
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
-use core::sync::atomic::Ordering::Relaxed;
-
-use aarch64_cpu::asm::barrier as cpu;
-
-use mmu_check::What;
-use mmu_check::event::Barrier;
-
-use super::registers;
-use crate::check;
-use crate::event::{self, Kind};
-use crate::planted::{self, Bug};
-use crate::task::{Core, Task};
 
 /// What a task leaves behind when it does not run: the registers that a function call preserves, in
 /// the order in which [`switch.s`](self) stores them. Everything else is on its stack, in the frame
@@ -48,13 +36,14 @@ impl Context {
         }))
     }
 
-    /// Makes the task begin in `entry`, on the stack that ends at `top`. `entry` gets the task that
-    /// ran before it on its core, and interrupts are masked.
+    /// Makes the task begin in `entry`, on the stack that ends at `top`. `entry` gets what
+    /// [`switch_context`] was given as `left`, and interrupts are masked.
     ///
     /// # Safety
     /// 1. The task does not run and is in no queue.
     /// 2. The stack is mapped, is nobody else's, and stays for as long as the task runs.
-    pub unsafe fn begin(&self, entry: extern "C" fn(&'static Task) -> !, top: u64) {
+    /// 3. A reference to a `T` that lives for ever is what every switch to it passes as `left`.
+    pub unsafe fn begin<T>(&self, entry: extern "C" fn(&'static T) -> !, top: u64) {
         let registers = Registers {
             saved: [0; 11],
             lr: entry as *const () as u64,
@@ -74,75 +63,22 @@ impl Default for Context {
 #[cfg(target_os = "none")]
 global_asm!(include_str!("switch.s"));
 
-/// Leaves `from`, the current task, and goes on with `to`. Returns when somebody switches back to
-/// `from`, perhaps on another core, with the task that ran there before.
+/// Saves the registers in `from` and goes on with those in `to`. Returns when somebody goes on with
+/// `from`, with the `left` that was passed there. SP_EL0, the current task, becomes `task` together
+/// with the stack.
 ///
-/// Two barriers belong to it, and are counted for the core: a task that is preempted may be in the
-/// middle of counting one of its own.
+/// No barrier: see [`crate::sched`].
 ///
 /// # Safety
-/// 1. Interrupts are masked, and `core` is this one.
-/// 2. `to` does not run and is in no queue, its context is one that it left or began with.
-/// 3. Nobody goes on with `from` before this core has left its stack: it is put into a queue only by
-///    `to`.
-#[unsafe(link_section = ".text.forced.switch")]
-#[inline(never)]
-pub unsafe fn switch(from: &'static Task, to: &'static Task, core: &'static Core) -> &'static Task {
+/// 1. Interrupts are masked, and nobody else uses either context.
+/// 2. `to` was left by a switch, or begun.
+/// 3. `task` is the record that belongs to `to`, and `left` is what its code expects.
+#[inline(always)]
+pub unsafe fn switch_context(from: &Context, to: &Context, task: u64, left: u64) -> u64 {
     unsafe extern "C" {
         fn switch_context(from: *mut Registers, to: *mut Registers, task: u64, left: u64) -> u64;
     }
-    if !planted::is(Bug::SwitchNoDsb) {
-        complete(core);
-    }
-    check::tell(What::Switch { to: to.id });
-    arrive(to, core);
-    event::record(Kind::Switch, to.id.into(), 0, 0);
-    // SAFETY: 1. The contexts are this core's alone now: points 2 and 3. 2. SP_EL0 is set to `to` with its stack, and `to`
-    // is a static. 3. What the callee preserves is what a function call preserves; the rest the compiler expects to lose.
-    let left = unsafe {
-        switch_context(
-            from.context.0.get(),
-            to.context.0.get(),
-            &raw const *to as u64,
-            &raw const *from as u64,
-        )
-    };
-    // SAFETY: the value is the `from` of whoever switched here: a static task's address.
-    unsafe { &*(left as *const Task) }
-}
-
-/// `dsb ish`: what the task that leaves has begun on this core is complete, wherever it goes on.
-///
-/// After its stores to tables and its TLBIs, for all walkers and all cores. A DSB completes what its
-/// own core has issued and nothing of another's: a task that is preempted between a TLBI and the DSB
-/// behind it, or with a store that it owes for, would execute its own DSB on another core, where it
-/// waits for nothing, and go on while a stale translation is still used or the new one not yet seen.
-/// Not `ishst`: that would not wait for the TLBI, nor for loads through the old translation. It is
-/// the only DSB of the switch, debt or not: to ask would cost as much as it saves.
-fn complete(core: &Core) {
-    cpu::dsb(cpu::ISH);
-    core.interrupt_counts.dsb.add(1);
-    event::record(Kind::DsbIsh, 0, 0, 0);
-    check::tell(What::Dsb(Barrier::Ish));
-}
-
-/// Makes this core see what `to` relies on: its lower half, what it published elsewhere, and the end
-/// of what `from` had begun.
-///
-/// `isb`, for this core, and always:
-/// 1. The pair by which `to` (or for a new stack, its creator) published a mapping may have ended in
-///    an ISB on another core. This one may have translated ahead from before.
-/// 2. If `from` is stopped between a TLBI and the barriers behind it, [`complete`] has just completed
-///    the TLBI *here*; the ISB that `from` still owes it will execute elsewhere.
-/// 3. TTBR0 may have changed.
-///
-/// A preempted task returns by `eret`, which would do for it; one that yielded comes back by `ret`,
-/// which synchronises nothing. It comes before the stack pointer changes: a fault on the new stack
-/// would have nowhere to be reported.
-fn arrive(to: &Task, core: &Core) {
-    registers::install_ttbr0(to.ttbr0.load(Relaxed));
-    cpu::isb(cpu::SY);
-    core.interrupt_counts.isb.add(1);
-    event::record(Kind::Isb, 0, 0, 0);
-    check::tell(What::Isb);
+    // SAFETY: the caller's points. What the callee preserves is what a function call preserves; the
+    // rest the compiler expects to lose.
+    unsafe { switch_context(from.0.get(), to.0.get(), task, left) }
 }

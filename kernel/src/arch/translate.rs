@@ -7,48 +7,37 @@
 use core::arch::asm;
 
 use aarch64_cpu::registers::PAR_EL1;
+use stage1_hw::{Instructions, Op, Why};
 use stage1_paging::{Pa, Va};
 use tock_registers::interfaces::Readable;
 
-use super::{barrier, registers};
-use crate::arch::probe::fixup_entry;
+use super::probe::fixup_entry;
+use super::registers;
 use crate::traps::{Esr, Fault, FaultKind};
 
-/// Where a load from `va` would go.
+/// Where a load from `va` would go. `machine` executes the ISB that the answer waits for.
 ///
 /// # Errors
 /// The fault that the load would take.
-pub fn read(va: Va) -> Result<Pa, Fault> {
-    // The result is only guaranteed to be in PAR_EL1 after a context synchronization event (Arm
-    // ARM, "Address translation instructions"). Counted like every ISB: it also synchronises
-    // whatever a store before it still owed.
-    translate(va, false, barrier::isb)
+pub fn read(machine: impl Instructions, va: Va) -> Result<Pa, Fault> {
+    translate(machine, va, false)
 }
 
-/// Where a store to `va` would go.
+/// Where a store to `va` would go. As [`read`].
 ///
 /// # Errors
 /// The fault that the store would take.
-pub fn write(va: Va) -> Result<Pa, Fault> {
-    // As in `read`.
-    translate(va, true, barrier::isb)
+pub fn write(machine: impl Instructions, va: Va) -> Result<Pa, Fault> {
+    translate(machine, va, true)
 }
 
-/// [`read`] for the exception report: neither counted nor recorded, as the task that it would be
-/// counted for may be what is broken, and the events are about to be printed.
-pub(crate) fn read_uncounted(va: Va) -> Result<Pa, Fault> {
-    translate(va, false, || {
-        aarch64_cpu::asm::barrier::isb(aarch64_cpu::asm::barrier::SY)
-    })
-}
-
-fn translate(va: Va, write: bool, synchronise: impl Fn()) -> Result<Pa, Fault> {
+fn translate(machine: impl Instructions, va: Va, write: bool) -> Result<Pa, Fault> {
     // An interrupt handler that translates, or a move to another core, would leave another PAR_EL1.
-    let mask = registers::mask_interrupts();
-    let syndrome = if write { at_s1e1w(va) } else { at_s1e1r(va) };
-    synchronise();
-    let par = PAR_EL1.get();
-    registers::restore_interrupts(mask);
+    let (syndrome, par) = registers::without_interrupts(|| {
+        let syndrome = if write { at_s1e1w(va) } else { at_s1e1r(va) };
+        machine.execute(Op::Isb, Why::Translate);
+        (syndrome, PAR_EL1.get())
+    });
     if syndrome != 0 {
         return Err(Fault {
             write,

@@ -3,14 +3,16 @@
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use stage1_hw::{Instructions, Op, Why};
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::register_structs;
 use tock_registers::registers::{ReadOnly, ReadWrite};
 
 use super::{IrqError, LOWEST_PRIORITY, PRIORITY};
-use crate::arch::{barrier, registers, time};
+use crate::arch::{registers, time};
 use crate::machine::Region;
 use crate::mem::layout;
+use crate::observe::seam::HW;
 use crate::task::MAX_CORES;
 
 register_structs! {
@@ -138,7 +140,7 @@ impl Controller {
 fn enable_cpu_interface() {
     // SAFETY: this core's own; EL2 has allowed it where there is one (entry.s).
     unsafe { asm!("msr icc_sre_el1, {}", in(reg) 0b111_u64, options(nostack, preserves_flags)) };
-    barrier::isb();
+    HW.execute(Op::Isb, Why::Register);
     // SAFETY: as above.
     unsafe {
         asm!("msr icc_pmr_el1, {}", in(reg) u64::from(LOWEST_PRIORITY), options(nostack, preserves_flags))
@@ -147,5 +149,5 @@ fn enable_cpu_interface() {
     unsafe { asm!("msr icc_ctlr_el1, xzr", options(nostack, preserves_flags)) };
     // SAFETY: as above; interrupts are masked still.
     unsafe { asm!("msr icc_igrpen1_el1, {}", in(reg) 1_u64, options(nostack, preserves_flags)) };
-    barrier::isb();
+    HW.execute(Op::Isb, Why::Register);
 }

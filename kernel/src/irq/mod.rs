@@ -22,11 +22,11 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use mmu_check::What;
 use spin::once::Once;
+use stage1_hw::{Barrier, Instructions, Op, Why};
 
-use crate::arch::{barrier, registers, time};
-use crate::check;
-use crate::event::{self, Kind};
+use crate::arch::{registers, time};
 use crate::machine::{Gic, Machine};
+use crate::observe::{self, seam::HW};
 use crate::sched;
 use crate::sync::{Lock, Yield};
 use crate::task::{self, Current};
@@ -128,7 +128,7 @@ pub fn send_stop(cores: u8) {
     STOPPING.store(true, Relaxed);
     // For the cores that are interrupted: no lock is handed over here, and a message to the GIC is not ordered
     // behind the store by anything else.
-    barrier::dsb_ishst();
+    HW.execute(Op::Dsb(Barrier::Ishst), Why::Kick);
     send_reschedule(cores);
 }
 
@@ -141,8 +141,7 @@ pub fn set_tick_work(work: Option<fn()>) {
 pub(crate) fn handle(task: Current) -> bool {
     // First of all: from here on the mode knows that it is not the task that runs.
     task.mmu.irq_enter();
-    check::tell(What::IrqEnter);
-    event::record(Kind::Interrupt, 1, 0, 0);
+    observe::report(|| What::IrqEnter);
     task.stats.interrupts.add(1);
     task.stats.interrupts_inside.add(task.stats.inside().into());
     if task.is_idle() {
@@ -153,8 +152,7 @@ pub(crate) fn handle(task: Current) -> bool {
         Some(Controller::V3(gic)) => serve(|| gic.acknowledge(), |word| gic.end(word)),
         None => false,
     };
-    event::record(Kind::Interrupt, 0, 0, 0);
-    check::tell(What::IrqExit);
+    observe::report(|| What::IrqExit);
     task.mmu.irq_exit();
     known
 }

@@ -14,19 +14,18 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use alloc::vec::Vec;
 use buddy_system_allocator::FrameAllocator;
-use stage1_paging::{Done, ENTRIES, Frame, Mapping, Pages, Prot, Sink};
+use stage1_hw::{Instructions, Page, Why};
+use stage1_paging::{Done, ENTRIES, Error, Frame, Mapping, Pa, Pages, Prot, Sink};
 
 use mmu_check::What;
 use mmu_check::event::AccessKind;
 
 use super::{kernel_space, layout};
-use crate::arch::tables::zero_page;
-use crate::check;
-use crate::event::{self, Kind};
 use crate::machine::Region;
-use crate::mode;
-use crate::planted::{self, Bug};
+use crate::observe::rules;
+use crate::observe::seam::HW;
 use crate::sync::Lock;
+use crate::{mode, observe};
 
 /// A set per order, up to 2^20 frames at once.
 type Lists = FrameAllocator<21>;
@@ -67,16 +66,20 @@ impl Owned {
 
     /// The frame's words, through the linear map.
     pub fn words(&self) -> &[AtomicU64; ENTRIES] {
-        let words = layout::linear(self.0.pa()).raw() as *const [AtomicU64; ENTRIES];
+        &self.page().0
+    }
+
+    fn page(&self) -> &Page {
+        let page = layout::linear(self.0.pa()).raw() as *const Page;
         // SAFETY: 1. The frame is mapped, page aligned, and allocated for as long as `self` lives.
         // 2. It may be mapped elsewhere too, by its holder: every access is atomic, so the
         // two do not race in the language's sense.
-        unsafe { &*words }
+        unsafe { &*page }
     }
 
     /// Fills it with zeroes.
     pub fn zero(&self) {
-        zero_page(self.words());
+        HW.zero(self.page(), self.0.pa(), Why::Data);
     }
 
     fn linear_page(&self) -> Pages {
@@ -147,7 +150,7 @@ pub unsafe fn add_fresh(region: Region) {
     }
     if DEBUG.load(Relaxed) {
         // The rules remember every descriptor until its invalidation: then a table's worth at a time.
-        let at_once = if check::is_on() { 512 } else { u64::MAX };
+        let at_once = if rules::is_on() { 512 } else { u64::MAX };
         for part in pages.into_iter().flat_map(|pages| pages.chunks(at_once)) {
             let mut gather = kernel_space().gather(());
             let unmapped = kernel_space().unmap(part, &mut gather);
@@ -178,11 +181,12 @@ fn poison(region: Region) {
 /// With `debug=on` its linear mapping is published when this returns, whatever section the caller
 /// is in.
 pub fn alloc() -> Option<Owned> {
-    let frame = Owned(take()?);
+    let mut frame = Owned(take()?);
     if DEBUG.load(Relaxed) {
-        mode::reenter(|| mode::section(|| map_linear(&frame)));
+        frame = mode::reenter(|| mode::published(|| map_linear(frame))).unwrap_or_else(|error| {
+            panic!("debug page allocator: a frame is allocated twice: {error}")
+        });
     }
-    event::record(Kind::FrameAlloc, frame.0.pa().raw(), 0, 0);
     if POISON.load(Relaxed) {
         check_poison(&frame);
     }
@@ -207,7 +211,7 @@ pub fn free_all(frames: impl IntoIterator<Item = Owned>) {
     frames.sort_unstable_by_key(|frame| frame.0.pa());
     if POISON.load(Relaxed) {
         for frame in &frames {
-            check::tell_fill(frame.0);
+            observe::fill(frame.0);
             poison(Region {
                 start: frame.0.pa(),
                 bytes: layout::PAGE_SIZE,
@@ -218,48 +222,35 @@ pub fn free_all(frames: impl IntoIterator<Item = Owned>) {
         mode::reenter(|| mode::section(|| unmap_linear(&frames)));
     }
     for frame in frames {
-        event::record(Kind::FrameFree, frame.0.pa().raw(), 0, 0);
         give_back(frame.0);
     }
 }
 
 fn take() -> Option<Frame> {
-    let frame = take_unseen()?;
-    check::tell(What::Alloc {
+    // The guard masks interrupts; the lists may take nodes from the heap under it, which takes no
+    // frames.
+    let number = LISTS.lock().alloc(1)?;
+    FREE.fetch_sub(1, Relaxed);
+    let frame = Pa::new(number as u64 * layout::PAGE_SIZE).and_then(Frame::new)?;
+    observe::report(|| What::Alloc {
         frame: frame.pa().raw(),
     });
     Some(frame)
 }
 
-fn take_unseen() -> Option<Frame> {
-    // The guard masks interrupts; the lists may take nodes from the heap under it, which takes no
-    // frames.
-    let number = LISTS.lock().alloc(1)?;
-    FREE.fetch_sub(1, Relaxed);
-    stage1_paging::Pa::new(number as u64 * layout::PAGE_SIZE).and_then(Frame::new)
-}
-
-fn tell_free(frame: Frame) {
-    check::tell(What::Free {
+fn give_back(frame: Frame) {
+    observe::report(|| What::Free {
         frame: frame.pa().raw(),
     });
-}
-
-fn give_back(frame: Frame) {
-    tell_free(frame);
     LISTS.lock().dealloc(number(frame), 1);
     FREE.fetch_add(1, Relaxed);
 }
 
 /// One valid last-level descriptor stored where an invalid one was: owes a pair, and no
 /// invalidation.
-fn map_linear(frame: &Owned) {
-    if let Err(error) = kernel_space().map_page(layout::linear(frame.0.pa()), frame.0, Prot::RW) {
-        panic!(
-            "debug page allocator: {:?} is allocated twice: {error}",
-            frame.0
-        );
-    }
+fn map_linear(frame: Owned) -> Result<Owned, Error> {
+    kernel_space().map_page(layout::linear(frame.0.pa()), frame.0, Prot::RW)?;
+    Ok(frame)
 }
 
 /// Clears descriptors: owes no pair, but every translation must be gone before the frames are
@@ -276,14 +267,11 @@ fn unmap_linear(frames: &[Owned]) {
             ),
         }
     }
-    if planted::is(Bug::FreeBeforeInvalidation) {
-        frames.iter().for_each(|frame| tell_free(frame.0));
-    }
     let _ = gather.finish();
 }
 
 fn check_poison(frame: &Owned) {
-    check::tell_use(layout::linear(frame.0.pa()), AccessKind::Read);
+    observe::access(layout::linear(frame.0.pa()), AccessKind::Read);
     for (index, word) in frame.words().iter().enumerate() {
         let found = word.load(Relaxed);
         assert!(

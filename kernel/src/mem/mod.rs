@@ -4,23 +4,29 @@ pub mod areas;
 pub mod frames;
 pub mod heap;
 pub mod layout;
+pub mod services;
 pub mod spaces;
 pub mod stacks;
+pub mod ttbr0;
 
 use core::fmt;
 
 use lazy_mmu_boot::{EARLY_WINDOW, RAM_BASE};
 use spin::once::Once;
+use stage1_hw::{IdRegisters, Upkeep};
 use stage1_paging::{Error, Fit, Frame, Half, Pa, Pages, Prot, Space, Va};
 
-use crate::arch::tables::Hardware;
-use crate::arch::{barrier, registers};
-use crate::check;
+use crate::arch::registers;
 use crate::machine::{Gic, Machine, Region};
-use crate::planted::{self, Bug};
+use crate::observe::rules;
+use crate::observe::seam::{self, HW};
 use crate::sync::Yield;
 use crate::task::MAX_CORES;
 use layout::{Image, PAGE_SIZE};
+
+/// The MMU of this machine.
+pub type Hardware = stage1_hw::Hardware<seam::Services<services::KernelServices>>;
+pub use stage1_hw::Table;
 
 static HARDWARE: Once<Hardware, Yield> = Once::new();
 static KERNEL: Once<Space<'static, Hardware>, Yield> = Once::new();
@@ -125,7 +131,7 @@ impl Plan {
         if ram.bytes < RAM_MIN {
             return Err(MemoryError::TooSmall(ram.bytes, RAM_MIN));
         }
-        let bits = registers::features().pa_bits;
+        let bits = IdRegisters::read().pa_bits();
         if ram.end().raw() > 1 << bits {
             return Err(MemoryError::TooHigh(bits));
         }
@@ -187,9 +193,14 @@ pub unsafe fn enter_kernel_tables(
         unsafe { frames::add(region) };
     }
     // SAFETY: 1. All RAM is in the linear map, the early one as far as frames were added, and the
-    // final one. 2. Roots come from `new_table`.
-    let hardware = HARDWARE.call_once(|| unsafe { Hardware::new() });
-    let root = hardware.new_table().map_err(|_| MemoryError::NoRoot)?;
+    // final one, and an allocated frame is the holder's alone. 2. The observer executes what it is
+    // asked to. (The image that injects faults does not: that is what it is for.) 3. Roots come from
+    // `new_root`. 4. An `Area`, a stack's slot and a task's half hold no Rust object but what their
+    // owners know of; the linear page of an owned frame is unmapped by the allocator alone. 5. From
+    // the ID registers; a core that promises less is refused.
+    let hardware = HARDWARE
+        .call_once(|| unsafe { Hardware::new(seam::services(services::KernelServices), upkeep()) });
+    let root = hardware.new_root().map_err(|_| MemoryError::NoRoot)?;
     let space = KERNEL.call_once(|| Space::new(hardware, root, Half::Upper));
     let linear_fit = if debug { Fit::Pages } else { Fit::Largest };
     map_image(space, &plan.image).map_err(MemoryError::Tables)?;
@@ -198,8 +209,8 @@ pub unsafe fn enter_kernel_tables(
     // SAFETY: 1. The new tables map the image, its stack, RAM and devices where they are; each of
     // the calls above has published what it stored, outside of any section. 2. The caller's
     // first point.
-    unsafe { registers::leave_early_tables(space.root()) };
-    check::on_own_tables();
+    unsafe { leave_early_tables(hardware, space.root()) };
+    rules::on_own_tables();
 
     if debug || poison {
         frames::start_debugging(debug, poison);
@@ -249,7 +260,7 @@ fn map_linear(space: &Space<'_, Hardware>, plan: &Plan, fit: Fit) -> Result<(), 
     for (start, end, prot) in parts {
         let all = pages(layout::linear(start), layout::linear(end))?;
         // The rules remember every store until it is published: then a table's worth at a time.
-        let at_once = if check::is_on() { 512 } else { all.count() };
+        let at_once = if rules::is_on() { 512 } else { all.count() };
         for part in all.chunks(at_once) {
             let offset = (part.start().raw() - all.start().raw()) / PAGE_SIZE;
             let frame = Frame::containing(start).checked_add(offset);
@@ -291,10 +302,34 @@ fn map_devices(space: &Space<'_, Hardware>, machine: &Machine) -> Result<(), Err
     Ok(())
 }
 
-/// Makes stores to a table that no walker has seen yet, a root, visible before a register points at
-/// it.
-pub(crate) fn publish_root() {
-    if !planted::is(Bug::RootUnpublished) {
-        barrier::dsb_ishst();
+/// What this machine's TLBI can do.
+fn upkeep() -> Upkeep {
+    Upkeep {
+        tlb: IdRegisters::read().tlb(),
+        repeat_tlbi: false,
     }
+}
+
+/// From the early tables to the kernel's: TTBR1 gets the new root, TTBR0 nothing, and writable
+/// memory stops being executable whatever its descriptor says (SCTLR_EL1.WXN).
+///
+/// # Safety
+/// 1. `root` maps the image, the stack and everything in use where they are, W^X, and its stores
+///    have been published.
+/// 2. The early tables are in use, no other core runs, and interrupts are masked.
+unsafe fn leave_early_tables(hardware: &Hardware, root: Table) {
+    // SAFETY: the two points are the callee's.
+    unsafe { lazy_mmu_boot::replace_ttbr1(hardware.address(root).raw()) };
+    registers::set_wxn();
+    leave_identity_map();
+}
+
+/// Empties TTBR0 and drops what the TLB holds of the identity map, which is global; and of
+/// SCTLR_EL1.WXN, which entries may hold as well.
+///
+/// Local: other cores do it for themselves. The ISB makes the registers count before the
+/// invalidation.
+pub(crate) fn leave_identity_map() {
+    ttbr0::clear();
+    stage1_hw::drop_all_local(HW);
 }

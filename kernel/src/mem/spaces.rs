@@ -5,8 +5,8 @@ use core::marker::PhantomData;
 use stage1_paging::{Asid, Error, Gather, Half, NoFrame, Pages, Sink, Space, Va};
 
 use super::layout::PAGE_SIZE;
-use crate::arch::registers;
-use crate::arch::tables::Hardware;
+use super::{Hardware, ttbr0};
+use crate::observe::seam::HW;
 use crate::sync::Lock;
 
 /// ASIDs in use, a bit each. 0 belongs to nobody: it is what TTBR0 holds with the empty table.
@@ -39,7 +39,7 @@ impl TaskSpace {
     pub fn new() -> Result<Self, SpaceError> {
         let hardware = super::hardware();
         let asid = take_asid().ok_or(SpaceError::NoAsid)?;
-        match hardware.new_table() {
+        match hardware.new_root() {
             Ok(root) => Ok(Self {
                 space: Space::new(hardware, root, Half::Lower(asid)),
                 asid,
@@ -79,10 +79,10 @@ impl TaskSpace {
 
     /// Makes it this core's lower half.
     pub fn enter(&self) {
-        super::publish_root();
+        stage1_hw::publish_root(HW);
         // SAFETY: a root of this kernel's, which lives until `destroy`, which takes it out of TTBR0
         // first.
-        unsafe { registers::set_ttbr0(self.space.root(), self.asid) };
+        unsafe { ttbr0::set(self.space.root(), self.asid) };
     }
 
     /// Two ranges of that many pages, each 1 GiB-aligned and apart; `None` when they do not fit.
@@ -98,7 +98,7 @@ impl TaskSpace {
     /// Unmaps what is left, invalidates the ASID on every core, and gives tables and ASID back.
     /// Frames that were mapped are their owner's.
     pub fn destroy(self) {
-        registers::clear_ttbr0();
+        ttbr0::clear();
         // The ASID goes back after the invalidation that this completes: its next owner finds no
         // translation of this one's.
         let ((), _done) = self.space.destroy(());

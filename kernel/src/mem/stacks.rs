@@ -58,15 +58,19 @@ impl Stack {
             return Err(StackError::NoFrame);
         }
         let numbers = frames.iter().map(frames::Owned::frame);
+        // Given out when the section that maps it has paid.
         match mode::reenter(|| {
-            mode::section(|| kernel_space().map_frames(pages, numbers, Prot::RW))
+            mode::published(|| {
+                kernel_space().map_frames(pages, numbers, Prot::RW)?;
+                Ok(Self(pages))
+            })
         }) {
-            Ok(_) => {
+            Ok(stack) => {
                 // The mapping owns them from here on.
                 frames.into_iter().for_each(|frame| {
                     frame.into_frame();
                 });
-                Ok(Self(pages))
+                Ok(stack)
             }
             Err(error) => {
                 // One table holds a stack's pages, so the failure is that there is none: nothing was mapped.

@@ -13,18 +13,19 @@
 //! |---|---|
 //! | `queue.rs` | states and the queue |
 //! | `spawn.rs` | create, end, join |
-//! | [`crate::arch::switch`] | registers, stack, and the barriers of the switch |
+//! | `switch.rs` | from one task to another, and the barriers of that |
 
 mod queue;
 mod spawn;
+mod switch;
 
 pub use spawn::{Ended, Join, SpawnError, spawn, spawn_held};
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::arch::{registers, switch, time};
+use crate::arch::{registers, time};
 use crate::sync::Lock;
-use crate::task::{self, Core, Task};
+use crate::task::{self, Task};
 use crate::{cores, irq};
 use queue::{Queue, Until};
 
@@ -95,7 +96,7 @@ fn leave(until: Until) {
         (next, queue.next_wake())
     };
     match next {
-        Some(next) => switch_to(me.task(), next, core),
+        Some(next) => switch_to(me.task(), next),
         None => arm(wake),
     }
 }
@@ -103,14 +104,14 @@ fn leave(until: Until) {
 /// From the current task to `next`. Interrupts are masked; returns when somebody goes on with `me`.
 #[unsafe(link_section = ".text.forced.switch")]
 #[inline(never)]
-fn switch_to(me: &'static Task, next: &'static Task, core: &'static Core) {
+fn switch_to(me: &'static Task, next: &'static Task) {
     let inside = me.stats.inside();
     me.stats.switches.add(1);
     me.stats.carried.add(me.mmu.is_pending().into());
-    // SAFETY: 1. Interrupts are masked by all callers, and `core` was read since.
+    // SAFETY: 1. Interrupts are masked by all callers.
     // 2. `next` came from the queue, or is this core's idle task, which only this core runs.
     // 3. `me` is queued by `arrive`, on the other side.
-    let left = unsafe { switch::switch(me, next, core) };
+    let left = unsafe { switch::switch(me, next) };
     arrive(left);
     let here = task::core().index;
     if me.last_core.swap(here, Relaxed) != here {
@@ -181,7 +182,7 @@ pub(crate) fn idle() -> ! {
             (queue.next_or_idle(core.index), queue.next_wake())
         };
         match next {
-            Some(id) => switch_to(me.task(), task::by_id(id), core),
+            Some(id) => switch_to(me.task(), task::by_id(id)),
             None => {
                 arm(wake);
                 registers::wait_for_interrupt();

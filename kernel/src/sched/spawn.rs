@@ -12,9 +12,10 @@ use mmu_check::What;
 use super::queue::Until;
 use super::{QUEUE, arrive, leave, wake_cores};
 use crate::arch::registers;
-use crate::check;
 use crate::mem::stacks::{Stack, StackError};
-use crate::mode::{self, ThisCpu};
+use crate::mem::ttbr0;
+use crate::mode::{self, CPU};
+use crate::observe;
 use crate::sync::Lock;
 use crate::task::{self, Figures, MAX_TASKS, NO_CORE, Tally, Task};
 
@@ -109,7 +110,7 @@ pub fn spawn_held<T: Send + 'static>(
         "the end of task {id} has left its state as new: {new:?}"
     );
     task.last_core.store(NO_CORE, Relaxed);
-    task.stats.deepest.sub(task.stats.deepest.get());
+    task.stats.deepest.set(0);
     // SAFETY: 1. The number was just reserved: nobody runs the task or has it in a queue. 2. The stack is its own,
     // and is unmapped by `join`, after its end.
     unsafe { task.context.begin(begin, stack.top()) };
@@ -126,7 +127,7 @@ extern "C" fn begin(left: &'static Task) -> ! {
     arrive(left);
     let me = task::current();
     me.last_core.store(task::core().index, Relaxed);
-    mode::tell_contract();
+    mode::report_contract();
     registers::unmask_interrupts();
     let work = WORK[usize::from(me.id)].lock().take();
     let value = match work {
@@ -135,11 +136,11 @@ extern "C" fn begin(left: &'static Task) -> ! {
     };
     *VALUES[usize::from(me.id)].lock() = Some(value);
     if me.ttbr0.load(Relaxed) != 0 {
-        registers::clear_ttbr0();
+        ttbr0::clear();
     }
-    check::tell(What::TaskEnd);
-    let leak = me.mmu.end_of_task(&ThisCpu).err();
-    me.stats.depth.sub(me.stats.depth.get());
+    observe::report(|| What::TaskEnd);
+    let leak = me.mmu.end_of_task(&CPU).err();
+    me.stats.depth.set(0);
     *LEAKS[usize::from(me.id)].lock() = leak;
     registers::mask_interrupts();
     leave(Until::Never);

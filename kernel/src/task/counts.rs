@@ -18,10 +18,10 @@ impl Count {
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
     }
 
-    /// Takes `n` off. As [`Count::add`].
+    /// Makes it `n`. The writer's alone, as [`Count::add`].
     #[inline(always)]
-    pub fn sub(&self, n: u64) {
-        self.0.store(self.0.load(Relaxed).wrapping_sub(n), Relaxed);
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
     }
 
     /// The number now.
@@ -115,8 +115,10 @@ counted! {
     now {}
     most {}
     sums {
-        /// Pairs `dsb ishst; isb` that published stores.
+        /// Pairs `dsb ishst; isb` that published stores, counted with their DSBs.
         pairs,
+        /// The ISBs of pairs: as many, or a barrier was lost.
+        pair_isbs,
         /// DSBs of any kind, those of the pairs among them.
         dsb,
         /// ISBs, those of the pairs among them.

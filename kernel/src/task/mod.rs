@@ -22,7 +22,6 @@ use lazy_mmu::{Policy, TaskMmu};
 
 use crate::arch::registers;
 use crate::arch::switch::Context;
-use crate::event::Ring;
 use crate::traps::LastFault;
 
 /// The most cores that this kernel knows.
@@ -42,9 +41,6 @@ pub struct Task {
     pub counts: Counts,
     /// What happened to it. Only ever grows, like the counts.
     pub stats: Stats,
-    /// The last arch hook that ran for it (0: none since it was cleared; else 1 + the hook's
-    /// number), for `run=nesting`.
-    pub last_hook: AtomicU8,
     /// What TTBR0_EL1 holds while it runs; 0 if it has no lower half.
     pub ttbr0: AtomicU64,
     /// The core that it runs on or ran on last; [`NO_CORE`] before the first time.
@@ -65,7 +61,6 @@ impl Task {
             mmu: TaskMmu::new(Policy::Seed),
             counts: Counts::new(),
             stats: Stats::new(),
-            last_hook: AtomicU8::new(0),
             ttbr0: AtomicU64::new(0),
             last_core: AtomicU8::new(NO_CORE),
             last_fault: LastFault::new(),
@@ -89,8 +84,6 @@ pub struct Core {
     pub resched: AtomicBool,
     /// It has stopped for good.
     pub parked: AtomicBool,
-    /// Its last events.
-    pub events: Ring,
 }
 
 impl Core {
@@ -100,7 +93,6 @@ impl Core {
             interrupt_counts: Counts::new(),
             resched: AtomicBool::new(false),
             parked: AtomicBool::new(false),
-            events: Ring::new(),
         }
     }
 

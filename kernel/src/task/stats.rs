@@ -57,15 +57,17 @@ impl Stats {
     #[inline]
     pub fn opened(&self) {
         self.sections.add(1);
-        self.depth.add(1);
-        self.deepest.at_least(self.depth.get());
+        let depth = self.depth.get() + 1;
+        self.depth.set(depth);
+        self.deepest.at_least(depth);
     }
 
     /// A section was closed. One that was never opened is the contract's to report.
     #[inline]
     pub fn closed(&self) {
-        if self.inside() {
-            self.depth.sub(1);
+        let depth = self.depth.get();
+        if depth > 0 {
+            self.depth.set(depth - 1);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! ([`stage1_paging::Desc::is_broken`]): the one who broke it is about to make it again, and the access waits for that instead of being
 //! reported. The wait is bounded; a page that stays broken is somebody's mistake.
 
+use stage1_hw::read_ttbr0;
 use stage1_paging::{Asid, Desc, Frame, Half, Mmu, Pa, Space, Va};
 
 use super::esr::Esr;
@@ -75,8 +76,8 @@ fn is_broken(va: Va) -> bool {
 }
 
 /// The space in TTBR0, if it is a task's.
-fn lower_half() -> Option<Space<'static, crate::arch::tables::Hardware>> {
-    let value = registers::ttbr0();
+fn lower_half() -> Option<Space<'static, crate::mem::Hardware>> {
+    let value = read_ttbr0();
     let (root, asid) = (value & ((1 << 48) - 1), (value >> 48) as u16);
     let root = Frame::new(Pa::new(root)?)?;
     // The empty table has ASID 0, and lies in the image.

@@ -40,7 +40,7 @@ use mmu_check::What;
 use crate::arch::registers;
 use crate::mem::layout::STACK_SHIFT;
 use crate::task::{self, MAX_CORES};
-use crate::{check, irq, sched, workloads};
+use crate::{irq, observe, sched, workloads};
 
 // vectors.s takes the core from three bits of the affinity.
 const _: () = assert!(MAX_CORES == 8);
@@ -56,10 +56,10 @@ global_asm!(
 /// Every exception, from `vectors.s`, with interrupts masked. Returning goes on where the frame
 /// says.
 extern "C" fn trap(frame: &mut TrapFrame, vector: u64) {
-    // Either synchronises this core. Told only where there is a task: what failed may be that there is none.
-    let told = check::is_on() && task::is_task(registers::current_task());
-    if told {
-        check::tell(What::ExceptionEntry);
+    // Either synchronises this core. Reported only where there is a task: what failed may be that there is none.
+    let reported = observe::is_watched() && task::is_task(registers::current_task());
+    if reported {
+        observe::report(|| What::ExceptionEntry);
     }
     match Vector::new(vector) {
         Vector::SYNCHRONOUS if Esr(frame.esr).class() == Esr::BREAKPOINT => {
@@ -69,8 +69,8 @@ extern "C" fn trap(frame: &mut TrapFrame, vector: u64) {
         Vector::IRQ => interrupt(frame),
         vector => report::unexpected(frame, vector),
     }
-    if told {
-        check::tell(What::ExceptionReturn);
+    if reported {
+        observe::report(|| What::ExceptionReturn);
     }
 }
 

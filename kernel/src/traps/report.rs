@@ -7,6 +7,7 @@
 
 use core::fmt::{self, Display, Write};
 
+use stage1_hw::Plain;
 use stage1_paging::Va;
 
 use super::esr::Esr;
@@ -14,9 +15,9 @@ use super::frame::{TrapFrame, Vector};
 use super::last::LastWords;
 use super::walk;
 use crate::arch::{probe, registers, translate};
-use crate::event::Event;
 use crate::exit::Verdict;
 use crate::mem::layout;
+use crate::observe::ring;
 use crate::task;
 
 /// How many of the core's last events are shown.
@@ -97,9 +98,10 @@ fn general_registers(out: &mut LastWords, frame: &TrapFrame) -> fmt::Result {
     writeln!(out, " sp {:016x}", frame.sp)
 }
 
-/// What the MMU says of the address, and the tables that it says so from.
+/// What the MMU says of the address, and the tables that it says so from. By the plain machine: neither counted nor reported,
+/// as the task that it would be counted for may be what is broken, and the events are about to be printed.
 fn translation(out: &mut LastWords, va: Va) -> fmt::Result {
-    match translate::read_uncounted(va) {
+    match translate::read(Plain, va) {
         Ok(pa) => writeln!(out, "AT S1E1R: {:#x}", pa.raw())?,
         Err(fault) => writeln!(out, "AT S1E1R: {}", fault.kind)?,
     }
@@ -133,24 +135,12 @@ fn events(out: &mut LastWords) -> fmt::Result {
     if registers::core_record() == 0 || !readable(registers::core_record()) {
         return Ok(());
     }
-    let mut events = task::core().events.last(EVENTS).peekable();
+    let mut events = ring::last(task::core().index, EVENTS).peekable();
     if events.peek().is_some() {
         writeln!(out, "last events of this core:")?;
     }
-    for Event {
-        sequence,
-        kind,
-        task,
-        a,
-        b,
-        c,
-        ..
-    } in events
-    {
-        writeln!(
-            out,
-            "  {sequence:10} task {task} {kind:?} {a:#x} {b:#x} {c:#x}"
-        )?;
+    for event in events {
+        writeln!(out, "  {event}")?;
     }
     Ok(())
 }

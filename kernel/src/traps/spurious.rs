@@ -14,6 +14,7 @@ use super::esr::Esr;
 use super::fault::Kind;
 use super::frame::TrapFrame;
 use crate::arch::{registers, time, translate};
+use crate::observe::seam::HW;
 use crate::task;
 
 /// How often in a row one access may be made again. AT and the access may disagree for good: LDTR and STTR have EL0's
@@ -89,12 +90,12 @@ pub(super) fn is_over(frame: &TrapFrame) -> bool {
     let succeeds = match (esr.class(), kind) {
         (Esr::DATA_ABORT, Kind::Translation(_) | Kind::AccessFlag(_) | Kind::Permission(_)) => {
             if esr.is_store() {
-                translate::write(va).is_ok()
+                translate::write(HW, va).is_ok()
             } else {
-                translate::read(va).is_ok()
+                translate::read(HW, va).is_ok()
             }
         }
-        (Esr::INSTRUCTION_ABORT, Kind::Translation(_)) => translate::read(va).is_ok(),
+        (Esr::INSTRUCTION_ABORT, Kind::Translation(_)) => translate::read(HW, va).is_ok(),
         _ => false,
     };
     if !succeeds {

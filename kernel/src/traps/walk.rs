@@ -6,6 +6,7 @@
 use core::fmt::{self, Write};
 
 use aarch64_cpu::registers::{TTBR0_EL1, TTBR1_EL1};
+use stage1_hw::Plain;
 use stage1_paging::{Pa, Va};
 use tock_registers::interfaces::Readable;
 
@@ -61,7 +62,7 @@ pub(super) fn write(out: &mut impl Write, va: Va) -> fmt::Result {
 /// probe's fix-up is only needed for memory that is mapped and not there.
 fn read(slot: u64) -> Option<u64> {
     let va = layout::linear(Pa::new(slot)?);
-    translate::read_uncounted(va).ok()?;
+    translate::read(Plain, va).ok()?;
     probe::read_u64(va).ok()
 }
 

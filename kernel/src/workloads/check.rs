@@ -4,9 +4,9 @@ use mmu_check::event::AccessKind;
 use stage1_paging::{Access, Frame, Space, Va};
 
 use super::{Failure, failure, progress};
-use crate::arch::tables::Hardware;
 use crate::arch::{probe, translate};
-use crate::check as rules;
+use crate::mem::Hardware;
+use crate::observe::{self, seam::HW};
 use crate::traps::{Fault, FaultKind};
 
 /// The page is mapped to `frame` with `access`, says the walk and says the MMU; loading gives
@@ -30,7 +30,7 @@ pub(super) fn mapped(
             "{va}: the tables say {found:?}, expected {frame:?} {access:?}"
         ));
     }
-    match translate::read(va) {
+    match translate::read(HW, va) {
         Ok(pa) if pa == frame.pa() => {}
         other => {
             return Err(failure!(
@@ -38,7 +38,7 @@ pub(super) fn mapped(
             ));
         }
     }
-    match (translate::write(va), access.is_writable()) {
+    match (translate::write(HW, va), access.is_writable()) {
         (Ok(pa), true) if pa == frame.pa() => {}
         (Err(fault), false) if is_permission(fault) => {}
         (other, _) => {
@@ -47,7 +47,7 @@ pub(super) fn mapped(
             ));
         }
     }
-    rules::tell_use(va, AccessKind::Read);
+    observe::access(va, AccessKind::Read);
     match probe::read_u64(va) {
         Ok(found) if found == word => {}
         other => {
@@ -81,7 +81,7 @@ pub(super) fn unmapped(space: &Space<'_, Hardware>, va: Va) -> Result<(), Failur
             mapping.frame()
         ));
     }
-    match translate::read(va) {
+    match translate::read(HW, va) {
         Err(fault) if is_translation(fault) => {}
         other => {
             return Err(failure!(
@@ -94,7 +94,7 @@ pub(super) fn unmapped(space: &Space<'_, Hardware>, va: Va) -> Result<(), Failur
 
 /// A load faults: no translation of the page is left in the TLB.
 pub(super) fn unreachable(va: Va) -> Result<(), Failure> {
-    rules::tell_probe(va, AccessKind::Read);
+    observe::probe(va, AccessKind::Read);
     match probe::read_u64(va) {
         Err(fault) if is_translation(fault) => Ok(()),
         other => Err(failure!(
@@ -105,7 +105,7 @@ pub(super) fn unreachable(va: Va) -> Result<(), Failure> {
 
 /// Loads the page's first word, so that its translation is in the TLB, and checks it.
 pub(super) fn touch(va: Va, word: u64) -> Result<(), Failure> {
-    rules::tell_use(va, AccessKind::Read);
+    observe::access(va, AccessKind::Read);
     match probe::read_u64(va) {
         Ok(found) if found == word => Ok(()),
         other => Err(failure!(
@@ -121,9 +121,9 @@ pub(super) fn store(va: Va, word: u64) -> Result<(), Fault> {
 
 fn try_store(va: Va, word: u64, works: bool) -> Result<(), Fault> {
     if works {
-        rules::tell_use(va, AccessKind::Write);
+        observe::access(va, AccessKind::Write);
     } else {
-        rules::tell_probe(va, AccessKind::Write);
+        observe::probe(va, AccessKind::Write);
     }
     // SAFETY: workloads call this with pages of an area or a task space of their own, which no Rust
     // object lies in.

@@ -13,17 +13,16 @@ use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use lazy_mmu::Policy;
+use mmu_check::What;
 
 use super::demand::{Demands, Naps};
 use super::measure::check_barriers;
 use super::{Failure, Row, Run, Size, failure, handler, progress};
 use crate::arch::time;
 use crate::arch::window::{self, Window};
-use crate::event::{self, Kind};
-use crate::planted::{self, Bug};
 use crate::sched::{self, Ended, Join};
 use crate::task::{self, Figures, Tally};
-use crate::{cores, mode, println, report};
+use crate::{cores, mode, observe, println, report};
 
 /// How many tasks, and for how long at least.
 #[derive(Clone, Copy, Debug)]
@@ -154,7 +153,10 @@ fn in_window(
             sum + core.interrupt_counts.tally()
         })
     };
-    event::record(Kind::WindowStart, window::tag_value(tag), 0, 0);
+    observe::report(|| What::Window {
+        tag: window::tag_value(tag),
+        open: true,
+    });
     window::start(Window::Work, tag);
     let switches = || {
         task::all()
@@ -184,7 +186,10 @@ fn in_window(
         switches(),
     );
     window::end(Window::Work);
-    event::record(Kind::WindowEnd, window::tag_value(tag), 0, 0);
+    observe::report(|| What::Window {
+        tag: window::tag_value(tag),
+        open: false,
+    });
     let machine = after.2 - before.2;
     report::note_window(tag, Window::Work, machine);
     conducted.and(still)?;
@@ -309,15 +314,7 @@ fn total(result: &Outcome) -> Figures {
 }
 
 fn sum(figures: impl Iterator<Item = Figures>) -> Figures {
-    let sum = figures.fold(Figures::default(), |sum, figures| sum + figures);
-    Figures {
-        preemptions_inside: if planted::is(Bug::PreemptionsLost) {
-            0
-        } else {
-            sum.preemptions_inside
-        },
-        ..sum
-    }
+    figures.fold(Figures::default(), |sum, figures| sum + figures)
 }
 
 /// Tasks, this one among them, and cores are the machine: every barrier belongs to one of them. And

@@ -21,7 +21,7 @@ use super::measure::check_barriers;
 use super::scenario::{Stage, Trace};
 use super::{Failure, Row, Run, Size, failure, handler, preempt, progress};
 use crate::arch::{debug, registers, time};
-use crate::check::tell;
+use crate::observe::{self, seam::HW};
 use crate::sched::{self, Join};
 use crate::task::{self, Figures};
 use crate::traps::TrapFrame;
@@ -111,9 +111,9 @@ pub(crate) fn stopped(frame: &TrapFrame) {
     let task = task::current();
     if WORKS.load(Relaxed) {
         task.mmu.irq_enter();
-        tell(What::IrqEnter);
+        observe::report(|| What::IrqEnter);
         handler::work();
-        tell(What::IrqExit);
+        observe::report(|| What::IrqExit);
         task.mmu.irq_exit();
     }
     // Now and then all other tasks are on other cores; one of them yields soon.
@@ -286,8 +286,8 @@ fn visit(
     POINT.store(point, Relaxed);
     // The core that the task is on now is the one that stops: not another in between.
     let mask = registers::mask_interrupts();
-    debug::enable();
-    debug::stop_at(point);
+    debug::enable(HW);
+    debug::stop_at(HW, point);
     registers::restore_interrupts(mask);
     let trace = stage.play(point, yields)?;
     POINT.store(0, Relaxed);

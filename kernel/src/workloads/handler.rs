@@ -11,12 +11,11 @@ use lazy_mmu::{Policy, State};
 use stage1_paging::{Pages, Prot};
 
 use super::{Failure, check, failure};
-use crate::check::tell_fill;
 use crate::mem::areas::Area;
 use crate::mem::{frames, kernel_space};
 use crate::sync::Lock;
 use crate::task::{self, MAX_CORES};
-use crate::{irq, mode};
+use crate::{irq, mode, observe};
 
 static AREAS: [Lock<Option<Area>>; MAX_CORES] = [const { Lock::new(None) }; MAX_CORES];
 /// How often it was done, and how often it closed a section that `enable` was about to count.
@@ -102,7 +101,7 @@ pub(super) fn work() {
 fn use_page(page: Pages, number: u64) -> Result<(), Failure> {
     let frame = frames::alloc().ok_or_else(|| failure!("no frame left in a handler"))?;
     let word = number ^ 0x4841_4E44_4C45_5200;
-    tell_fill(frame.frame());
+    observe::fill(frame.frame());
     frame.words()[0].store(word, Relaxed);
     let space = kernel_space();
     // The store pays at once, section or not: this is a handler.

@@ -1,17 +1,19 @@
 //! Measuring: a window around the work, the counts inside it, and the replay that must agree.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use lazy_mmu::Policy;
+use mmu_check::What;
 use stage1_paging::{Pages, Space};
 
 use super::{Failure, Run, Size, failure};
-use crate::arch::tables::Hardware;
 use crate::arch::window::{self, Window};
-use crate::event::{self, Kind};
+use crate::mem::Hardware;
 use crate::mem::frames;
-use crate::replay::{self, Replay};
+use crate::observe::{
+    self,
+    replay::{self, Replay},
+};
 use crate::report;
 use crate::task::{self, Tally};
 
@@ -100,7 +102,10 @@ impl Row {
         }
         let tag = [self.run as u8, self.policy as u8, self.windows];
         self.windows += 1;
-        event::record(Kind::WindowStart, window::tag_value(&tag), 0, 0);
+        observe::report(|| What::Window {
+            tag: window::tag_value(&tag),
+            open: true,
+        });
         replay::set_active(true);
         let task = task::current();
         window::start(Window::Work, &tag);
@@ -109,7 +114,10 @@ impl Row {
         let after = task.counts.tally();
         window::end(Window::Work);
         replay::set_active(false);
-        event::record(Kind::WindowEnd, window::tag_value(&tag), 0, 0);
+        observe::report(|| What::Window {
+            tag: window::tag_value(&tag),
+            open: false,
+        });
         let counted = after - before;
         report::note_window(&tag, Window::Work, counted);
         self.tally = self.tally + counted;
@@ -164,29 +172,26 @@ impl Row {
     }
 }
 
-/// Checks that every pair is among the DSBs and ISBs: it has one of each. With `whose` counts it is.
+/// Checks that every pair has its DSB and its ISB, and that both are among those counted. With `whose` counts it is.
 ///
 /// This needs no witness and no rule: counts that were lost, or barriers left out of a pair, show by themselves.
 ///
 /// # Errors
-/// There are fewer.
+/// A barrier is missing.
 pub(super) fn check_barriers(whose: &str, tally: Tally) -> Result<(), Failure> {
     let Tally {
-        pairs, dsb, isb, ..
+        pairs,
+        pair_isbs,
+        dsb,
+        isb,
+        ..
     } = tally;
-    let mut fewer = String::new();
-    for (name, count) in [("DSB", dsb), ("ISB", isb)] {
-        if count < pairs {
-            fewer += &alloc::format!(", and {count} {name}s");
-        }
+    if pairs == pair_isbs && pairs <= dsb && pairs <= isb {
+        return Ok(());
     }
-    if fewer.is_empty() {
-        Ok(())
-    } else {
-        Err(failure!(
-            "{whose} has {pairs} pairs{fewer}: a pair has one of each"
-        ))
-    }
+    Err(failure!(
+        "{whose} has {pairs} DSBs of pairs and {pair_isbs} ISBs, of {dsb} and {isb} in all: a pair has one of each"
+    ))
 }
 
 /// Checks that the rows of each workload made the same calls under every policy: only then can

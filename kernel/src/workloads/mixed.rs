@@ -9,8 +9,7 @@ use lazy_mmu::Policy;
 
 use super::crowd::{self, Crowd, Done, Enough};
 use super::{Failure, Row, Run, Size, failure};
-use crate::arch::tables;
-use crate::mem::frames;
+use crate::mem::{frames, services};
 
 /// What the tasks do, in turn.
 const KINDS: [Run; 5] = [
@@ -22,7 +21,7 @@ const KINDS: [Run; 5] = [
 ];
 
 pub(super) fn run(policy: Policy, size: Size, crowd: Crowd) -> Result<Row, Failure> {
-    let (free, tables) = (frames::free_count(), tables::count());
+    let (free, tables) = (frames::free_count(), services::table_count());
     let row = crowd::run(Run::Mixed, policy, size, crowd, |number| {
         let kind = KINDS[number % KINDS.len()];
         // No two tasks have their frames in the same order.
@@ -34,7 +33,7 @@ pub(super) fn run(policy: Policy, size: Size, crowd: Crowd) -> Result<Row, Failu
     })?;
     let lost = free as i64 - frames::free_count() as i64;
     // Tables of the kernel's half stay for ever.
-    let linked = tables::count() as i64 - tables as i64;
+    let linked = services::table_count() as i64 - tables as i64;
     if lost == linked {
         Ok(row)
     } else {

@@ -34,7 +34,7 @@ use alloc::vec::Vec;
 use lazy_mmu::Policy;
 use stage1_paging::{Frame, Pages, Prot, Space};
 
-use crate::arch::tables::Hardware;
+use crate::mem::Hardware;
 use crate::mem::frames;
 use crate::task::Tally;
 use crate::{cores, mode};

@@ -4,11 +4,12 @@
 //! task's state afterwards. Nothing of it is written down here but what the seed expects, to
 //! compare with.
 
-use core::sync::atomic::Ordering::Relaxed;
-
-use lazy_mmu::{Call, Hook, Policy};
+use lazy_mmu::{Call, Policy};
+use mmu_check::What;
+use mmu_check::event::Hook;
 
 use super::{Failure, failure};
+use crate::observe::ring;
 use crate::{mode, println, task};
 
 /// The seed's table: call, hook, count and enabled after it.
@@ -63,21 +64,23 @@ pub(super) fn run() -> Result<(), Failure> {
     }
 }
 
-/// Makes the call, and returns the hook that ran meanwhile.
+/// Makes the call, and returns the hook that was reported meanwhile.
 fn observe(call: Call) -> Option<Hook> {
-    task::current().last_hook.store(0, Relaxed);
+    let core = task::core().index;
+    let recording = ring::set_recording(true);
+    let before = ring::len(core);
     match call {
         Call::Enable => mode::lazy_mmu_mode_enable(),
         Call::Disable => mode::lazy_mmu_mode_disable(),
         Call::Pause => mode::lazy_mmu_mode_pause(),
         Call::Resume => mode::lazy_mmu_mode_resume(),
     }
-    match task::current().last_hook.load(Relaxed) {
-        1 => Some(Hook::Enter),
-        2 => Some(Hook::Leave),
-        3 => Some(Hook::Flush),
+    ring::set_recording(recording);
+    let mut since = ring::last(core, (ring::len(core) - before) as usize);
+    since.find_map(|event| match event.what {
+        What::Hook(hook) => Some(hook),
         _ => None,
-    }
+    })
 }
 
 fn name_len(call: Call) -> usize {

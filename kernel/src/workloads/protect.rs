@@ -7,7 +7,7 @@ use stage1_paging::{Access, Pages, Space};
 
 use super::staging::Staging;
 use super::{Failure, Row, check, failure, mapped_range, release, signature};
-use crate::arch::tables::Hardware;
+use crate::mem::Hardware;
 use crate::mem::areas::Area;
 use crate::mem::kernel_space;
 use crate::mode;

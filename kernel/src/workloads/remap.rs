@@ -8,7 +8,7 @@ use stage1_paging::{Access, Pages, Space};
 
 use super::staging::Staging;
 use super::{Failure, Row, check, failure, mapped_range, release, signature};
-use crate::arch::tables::Hardware;
+use crate::mem::Hardware;
 use crate::mem::areas::Area;
 use crate::mem::kernel_space;
 use crate::mem::spaces::TaskSpace;
@@ -61,8 +61,9 @@ fn run(row: &mut Row, space: &Space<'_, Hardware>, from: Pages, to: Pages) -> Re
 
     let mut staging = Staging::new(size.pages, size.k);
     let mut gather = space.gather(());
-    row.measured(|| {
-        mode::section(|| -> Result<(), Failure> {
+    // The new places come out of the section that moves the pages there, published.
+    let targets = row.measured(|| {
+        mode::published(|| {
             for (index, (source, target)) in sources.iter().zip(&targets).enumerate() {
                 space
                     .move_pages(*source, target.start(), &mut gather)
@@ -70,7 +71,7 @@ fn run(row: &mut Row, space: &Space<'_, Hardware>, from: Pages, to: Pages) -> Re
                 staging.after(index + 1)?;
             }
             let _ = gather.finish();
-            Ok(())
+            Ok(targets)
         })
     })?;
     staging.finish()?;

@@ -10,10 +10,9 @@ use lazy_mmu::State;
 use stage1_paging::{Pages, Prot};
 
 use super::{Failure, check, failure};
-use crate::check::tell_fill;
 use crate::mem::areas::Area;
 use crate::mem::{frames, kernel_space};
-use crate::{mode, sched, task};
+use crate::{mode, observe, sched, task};
 
 /// The pages and frames that a task uses.
 pub(super) struct Stage {
@@ -86,7 +85,7 @@ impl Stage {
         self.map(3, salt)?;
         let frame = frames::alloc().ok_or_else(|| failure!("no frame left inside the section"))?;
         trace.look();
-        tell_fill(frame.frame());
+        observe::fill(frame.frame());
         frame.words()[0].store(salt, Relaxed);
         mode::lazy_mmu_mode_disable();
         trace.look();

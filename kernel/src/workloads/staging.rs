@@ -3,14 +3,9 @@
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 
-use lazy_mmu::Policy;
-
 use super::{Failure, failure};
-use crate::arch::barrier;
-use crate::check;
 use crate::mem::frames::{self, Owned};
-use crate::planted::{self, Bug};
-use crate::{mode, task};
+use crate::{observe, task};
 
 /// Frames taken along the way, as a gather takes pages for its batches: each is written when it is
 /// taken, and read at the end.
@@ -49,25 +44,12 @@ impl Staging {
                 frame.frame()
             ));
         }
-        check::tell_fill(frame.frame());
+        observe::fill(frame.frame());
         let mark = self.mark(self.taken.len());
         frame
             .words()
             .iter()
             .for_each(|word| word.store(mark, Relaxed));
-        if planted::is(Bug::FrameOverwritten) {
-            frame.words()[511].store(0, Relaxed);
-        }
-        if planted::is(Bug::PairUnasked) {
-            barrier::publish();
-        }
-        if planted::is(Bug::OtherCalls) && task::current().mmu.policy() == Policy::Flat {
-            mode::section(|| {});
-        }
-        if planted::is(Bug::FrameLost) {
-            let _ = frame.into_frame();
-            return Ok(());
-        }
         self.taken.push(frame);
         Ok(())
     }

@@ -10,10 +10,13 @@ use lazy_mmu_tools::{Boot, Witnessing, places};
 
 use crate::directive::{self, BadDirective, Case};
 
+/// The kernel with faults: the only one that has any of `lazy-mmu-faults` in it.
+pub const FAULT_IMAGE: &str = "lazy-mmu-fault-image";
+
 /// Lists of boots: the file, the prefix of the tests' names, the kernel's binary.
 const LISTS: [(&str, &str, &str); 2] = [
     ("product.boots", "product", "lazy-mmu-kernel"),
-    ("planted.boots", "planted", "lazy-mmu-planted"),
+    ("faults.boots", "faults", FAULT_IMAGE),
 ];
 
 /// What is wrong with the description of a test. Each becomes a test that fails.
@@ -163,13 +166,13 @@ mod tests {
     fn found(files: &[(&str, &str)]) -> Vec<Test> {
         let dir = places::WorkDir::new().unwrap();
         // A list that a test is not about has one boot, which is left out again.
-        let planted = [("planted.boots", "@boot args=nothing\n")];
-        let about_it = files.iter().any(|(name, _)| *name == planted[0].0);
-        for (name, text) in planted.iter().chain(files) {
+        let faults = [("faults.boots", "@boot args=nothing\n")];
+        let about_it = files.iter().any(|(name, _)| *name == faults[0].0);
+        for (name, text) in faults.iter().chain(files) {
             fs::write(dir.path().join(name), text).unwrap();
         }
         let mut tests = all(dir.path());
-        tests.retain(|test| about_it || !test.name.starts_with("planted::"));
+        tests.retain(|test| about_it || !test.name.starts_with("faults::"));
         tests
     }
 
@@ -193,7 +196,7 @@ mod tests {
                 "product.boots",
                 "# comment\n\n@boot verdict=2 args=\"pages=banana\"\n@boot args=run=zap\n",
             ),
-            ("planted.boots", "@boot verdict=1 args=plant=tlbi-none\n"),
+            ("faults.boots", "@boot verdict=1 args=fault=tlbi-none\n"),
         ]);
         assert_eq!(
             names(&tests),
@@ -204,7 +207,7 @@ mod tests {
                 "20_traps::max,smp=2",
                 "product::max,pages=banana",
                 "product::max,run=zap",
-                "planted::max,plant=tlbi-none"
+                "faults::max,fault=tlbi-none"
             ]
         );
         let kernel = |i: usize| {

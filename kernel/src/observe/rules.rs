@@ -1,41 +1,33 @@
-//! `check=on`: the rules of `mmu-check`, asked at every event.
+//! `check=on`: the rules of `mmu-check`, checked at every event.
 //!
-//! QEMU never shows a missing barrier. So the arch primitives, the mode, the allocator and whoever uses a mapping say what they do,
-//! and the rules say whether anybody could have used a mapping before its debt was paid. This is the one place where the kernel knows
-//! the rules.
-//!
-//! What pays or owes is told after it was done, and what relies on a payment before it is: then two cores' events may come in
-//! any order without a rule being wrong about it. What is done by one core is told as one with it ([`turn`]).
-//!
-//! When it is off, telling costs a load and a test; in the loop over descriptors, once per call.
+//! QEMU never shows a missing barrier. So the observer of the machine's instructions, the mode, the
+//! allocator and whoever uses a mapping report what they do, and the rules say whether anybody could
+//! have used a mapping before its debt was paid. This is the one place where the kernel knows the rules.
 
 use alloc::string::{String, ToString};
 use core::fmt::Write as _;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 
-use mmu_check::event::{AccessKind, Expect};
+use mmu_check::event::Merge;
 use mmu_check::{Checker, Event, Violation, What};
 use semihosting::fs::File;
 use semihosting::io::Write as _;
-use stage1_paging::{Frame, Pages, Va};
 
-use crate::arch::registers;
+use super::Listening;
 use crate::exit::Verdict;
-use crate::mem::layout;
 use crate::sync::Lock;
 use crate::{print, println, task};
 
-static ON: AtomicBool = AtomicBool::new(false);
 /// The kernel runs on its own tables: an address is what they say, and its use can be judged.
 static OWN_TABLES: AtomicBool = AtomicBool::new(false);
 /// Some of the trace could not be written.
 static UNWRITTEN: AtomicBool = AtomicBool::new(false);
 static VIOLATIONS: AtomicU64 = AtomicU64::new(0);
-/// The core that asks the rules, counted from 1; 0 for none.
-static ASKING: AtomicU8 = AtomicU8::new(0);
+/// The core that holds the rules' lock, counted from 1; 0 for none.
+static INSIDE: AtomicU8 = AtomicU8::new(0);
 static CHECKER: Lock<Option<Checking>> = Lock::new(None);
 
-/// The rules, and where they are told from as well.
+/// The rules, and the trace of what they are given.
 struct Checking {
     rules: Checker,
     trace: Option<Trace>,
@@ -43,22 +35,33 @@ struct Checking {
     sequence: u32,
 }
 
-/// The events as lines, for the host: `mmu-check`'s example `check_trace` asks the same rules again.
+/// The events as lines, for the host: `mmu-check`'s example `check_trace` checks the same rules again.
 struct Trace {
     file: File,
     lines: String,
+    /// A range of descriptors is one line.
+    runs: Merge,
 }
 
 impl Trace {
     /// How many bytes are kept before they are written: a call of the host for every event would take minutes.
     const KEPT: usize = 8192;
 
-    fn note(&mut self, event: &Event) {
-        // Writing to a String does not fail.
-        let _ = writeln!(self.lines, "{event}");
+    fn note(&mut self, event: Event) {
+        for event in self.runs.push(event).into_iter().flatten() {
+            // Writing to a String does not fail.
+            let _ = writeln!(self.lines, "{event}");
+        }
         if self.lines.len() >= Self::KEPT {
             self.write();
         }
+    }
+
+    fn finish(&mut self) {
+        if let Some(event) = self.runs.flush() {
+            let _ = writeln!(self.lines, "{event}");
+        }
+        self.write();
     }
 
     fn write(&mut self) {
@@ -83,11 +86,12 @@ pub fn start(trace: bool) {
         trace: file.and_then(Result::ok).map(|file| Trace {
             file,
             lines: String::new(),
+            runs: Merge::new(),
         }),
         sequence: 0,
     });
-    ON.store(true, Relaxed);
-    tell(What::CoreStart);
+    Listening::Rules.set(true);
+    super::report(|| What::CoreStart);
 }
 
 /// From here on the kernel's own tables are in use; before, addresses were the early tables'.
@@ -95,145 +99,40 @@ pub fn on_own_tables() {
     OWN_TABLES.store(true, Relaxed);
 }
 
-/// Whether the rules are asked.
+/// Whether the rules are checked.
 #[inline]
 pub fn is_on() -> bool {
-    ON.load(Relaxed)
+    Listening::Rules.is_on()
 }
 
-/// Tells the rules what happened, in the current task on this core.
-#[inline]
-pub fn tell(what: What) {
-    if is_on() {
-        ask(what);
-    }
-}
-
-/// Something that is done and told as one: while the rules are asked, interrupts are masked from [`turn`] to the drop. Without it
-/// the task might go on elsewhere between the two, and the rules would hear of it on the wrong core.
-#[must_use = "interrupts are masked while it lives"]
-pub struct Turn {
-    mask: Option<u64>,
-}
-
-/// Begins a [`Turn`]; a load and a test when nothing is checked.
-#[inline]
-pub fn turn() -> Turn {
-    Turn {
-        mask: is_on().then(registers::mask_interrupts),
-    }
-}
-
-impl Turn {
-    /// Tells what was done.
-    #[inline]
-    pub fn tell(&self, what: What) {
-        if self.is_told() {
-            ask(what);
-        }
-    }
-
-    /// Whether the rules are asked.
-    #[inline]
-    pub fn is_told(&self) -> bool {
-        self.mask.is_some()
-    }
-}
-
-impl Drop for Turn {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(mask) = self.mask {
-            registers::restore_interrupts(mask);
-        }
-    }
-}
-
-/// Tells the rules that a mapped address is about to be used, and must work.
-#[inline]
-pub fn tell_use(va: Va, kind: AccessKind) {
-    tell_access(va, kind, Expect::Works);
-}
-
-#[inline]
-fn tell_access(va: Va, kind: AccessKind, expect: Expect) {
-    if is_on() && OWN_TABLES.load(Relaxed) {
-        ask(What::Access {
-            va: va.raw(),
-            kind,
-            expect,
-        });
-    }
-}
-
-/// Tells the rules that an address is about to be probed, and must fault.
-#[inline]
-pub fn tell_probe(va: Va, kind: AccessKind) {
-    tell_access(va, kind, Expect::Faults);
-}
-
-/// Tells the rules that a whole frame is about to be written through the linear map.
-#[inline]
-pub fn tell_fill(frame: Frame) {
-    tell_use(layout::linear(frame.pa()), AccessKind::Write);
-}
-
-/// Tells the rules that an invalidation is about to be called complete for these pages.
-#[inline]
-pub fn tell_done(pages: Pages, asid: u16, tables: bool) {
-    tell(What::Done {
-        va: pages.start().raw(),
-        pages: pages.count(),
-        asid,
-        tables,
-    });
-}
-
-/// Does what other cores can see, a store to a table, and tells it before any of them can tell what it did because of it.
-///
-/// Told afterwards, a link could come behind the descriptor that another core stored through it.
-#[inline]
-pub fn tell_in_turn(what: What, act: impl FnOnce()) {
-    if is_on() {
-        ask_and(what, act);
-    } else {
-        act();
-    }
-}
-
-#[cold]
-fn ask(what: What) {
-    ask_and(what, || ());
-}
-
-fn ask_and(what: What, act: impl FnOnce()) {
-    // The event keeps its core, and its place in the order is its turn at the lock.
-    let _turn = turn();
+/// Runs `act` and gives the rules its event, as one. Interrupts are masked.
+pub(super) fn hear_with(act: impl FnOnce() -> Event) -> Event {
     let this_core = task::core().index + 1;
-    if ASKING.load(Relaxed) == this_core {
-        // The rules themselves met an exception, which is about to be reported: the lock is this core's, and stays taken.
+    // What is done under the lock, or the rules themselves, may have met an exception, which is about to
+    // be reported: the lock is this core's then, and stays taken.
+    if INSIDE.load(Relaxed) == this_core {
         return act();
     }
     let mut checker = CHECKER.lock();
-    act();
-    if let Some(checker) = checker.as_mut() {
-        ASKING.store(this_core, Relaxed);
-        checker.ask(what);
-        ASKING.store(0, Relaxed);
+    INSIDE.store(this_core, Relaxed);
+    let event = act();
+    let unjudged = matches!(event.what, What::Access { .. }) && !OWN_TABLES.load(Relaxed);
+    if let Some(checker) = checker.as_mut().filter(|_| !unjudged) {
+        checker.hear(event);
     }
+    INSIDE.store(0, Relaxed);
+    event
 }
 
 impl Checking {
-    fn ask(&mut self, what: What) {
+    fn hear(&mut self, event: Event) {
         let event = Event {
             sequence: self.sequence,
-            core: task::core().index,
-            task: task::current().id,
-            what,
+            ..event
         };
         self.sequence = self.sequence.wrapping_add(1);
         if let Some(trace) = &mut self.trace {
-            trace.note(&event);
+            trace.note(event);
         }
         if let Err(violation) = self.rules.step(&event) {
             report(&violation);
@@ -271,7 +170,13 @@ impl Floors {
             "frees",
             "sections",
         ];
-        let tasks: &[&str] = &["switches", "switches in debt", "interrupts in debt"];
+        let tasks: &[&str] = &[
+            "switches",
+            "switches in debt",
+            "interrupts in debt",
+            "interrupts",
+            "task ends",
+        ];
         let nested: &[&str] = &["nested"];
         [
             (self.pages, pages),
@@ -303,12 +208,12 @@ pub fn reaches(floors: &Floors) -> Verdict {
 
 /// Ends checking, says what there was to check, and whether all of it was right. Nothing when it was off.
 pub fn finish() -> Verdict {
-    ON.store(false, Relaxed);
+    Listening::Rules.set(false);
     let Some(mut checker) = CHECKER.lock().take() else {
         return Verdict::Good;
     };
     if let Some(trace) = &mut checker.trace {
-        trace.write();
+        trace.finish();
     }
     print!("check:");
     for (name, count) in checker

@@ -9,15 +9,16 @@
 //! All calls are the workload's and the allocator's own: they are the same under every policy,
 //! which a hash over them checks.
 
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use lazy_mmu::Policy;
+use mmu_check::What;
+use mmu_check::event::Call;
 
-use lazy_mmu::{Call, Policy};
-
+use super::Listening;
 use crate::sync::Lock;
 
 /// One recorded call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Step {
+enum Step {
     /// One of the four calls.
     Call(Call),
     /// A store that owes a pair.
@@ -248,7 +249,6 @@ impl Replay {
     }
 }
 
-static ACTIVE: AtomicBool = AtomicBool::new(false);
 static RECORDER: Lock<Option<Recorder>> = Lock::new(None);
 
 /// Starts a recording, which [`set_active`] turns on.
@@ -263,7 +263,7 @@ pub fn start() {
 
 /// Goes on recording, or pauses it: only what is measured belongs in it.
 pub fn set_active(on: bool) {
-    ACTIVE.store(on, Relaxed);
+    Listening::Replay.set(on);
 }
 
 /// Ends the recording and returns what it gave; nothing if there was none.
@@ -278,16 +278,25 @@ pub fn finish() -> Option<Replay> {
     })
 }
 
-/// Records a call, while a recording is being made.
-#[inline]
-pub fn record(step: Step) {
-    if ACTIVE.load(Relaxed) {
-        record_slow(step);
+impl Step {
+    /// What the event is to a policy's table; most are nothing to it.
+    fn of(what: &What) -> Option<Self> {
+        match *what {
+            What::Call(call) => Some(Step::Call(call)),
+            What::Owe => Some(Step::Owe),
+            What::Reenter { begin: true } => Some(Step::ReenterBegin),
+            What::Reenter { begin: false } => Some(Step::ReenterEnd),
+            _ => None,
+        }
     }
 }
 
-#[cold]
-fn record_slow(step: Step) {
+/// Records a call, while a recording is being made.
+pub(super) fn hear(what: &What) {
+    // Before the lock: most events are no step, and need not wait for it.
+    let Some(step) = Step::of(what) else {
+        return;
+    };
     let mut recorder = RECORDER.lock();
     let Some(recorder) = recorder.as_mut() else {
         return;

@@ -1,0 +1,43 @@
+//! The product with one fault: `fault=` names it, and without it the kernel is right.
+//!
+//! `nth=` says which allocation fails under `fault=no-frame`.
+#![no_std]
+#![no_main]
+
+mod made_here;
+mod scenarios;
+
+use lazy_mmu_faults::{Fault, NAMES, Places, at, by_name, fail_at, inject, set_places};
+use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::mem::layout;
+use lazy_mmu_kernel::{Boot, println, run};
+use stage1_paging::Va;
+
+lazy_mmu_kernel::entry!(main, keys = ["fault", "nth"]);
+
+fn main(boot: &Boot) -> Verdict {
+    let own = |key| boot.arguments.own(key);
+    let Some(fault) = own("fault").map_or(Some(Fault::None), by_name) else {
+        println!("bad argument: no such fault; there are");
+        for entry in NAMES {
+            println!("{:<25} {} ({})", entry.name, entry.what, entry.seen);
+        }
+        return Verdict::BadArguments;
+    };
+    let Ok(nth) = own("nth").unwrap_or("1").parse() else {
+        println!("bad argument: nth= is no number");
+        return Verdict::BadArguments;
+    };
+    let ram = boot.machine.ram;
+    set_places(&Places {
+        vmap: Va::new(layout::VMAP_BASE)..Va::new(layout::VMAP_BASE + layout::VMAP_SIZE),
+        linear: layout::linear(ram.start)..layout::linear(ram.end()),
+    });
+    fail_at(nth);
+    at(made_here::at);
+    inject(fault);
+    match run::main(boot) {
+        Verdict::Good => scenarios::main(boot.cores),
+        seen => seen,
+    }
+}

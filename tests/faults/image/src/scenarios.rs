@@ -1,0 +1,180 @@
+//! What no workload does for certain, and some fault shows in.
+
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use lazy_mmu::Policy;
+use lazy_mmu_kernel::arch::{probe, time};
+use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::mem::areas::Area;
+use lazy_mmu_kernel::mem::frames::{self, Owned};
+use lazy_mmu_kernel::mem::kernel_space;
+use lazy_mmu_kernel::mem::spaces::TaskSpace;
+use lazy_mmu_kernel::{mode, observe, println, sched, task};
+use mmu_check::event::AccessKind;
+use stage1_paging::{Fit, Frame, Mmu, Pages, Prot, Space, Va};
+
+/// What is wrong.
+type Checked = Result<(), &'static str>;
+
+/// Runs them, on a machine with that many cores.
+pub fn main(cores: usize) -> Verdict {
+    let on_one: &[fn() -> Checked] = &[enter_and_use, leave_in_a_section];
+    let on_two: &[fn() -> Checked] = &[use_here_unmap_there, publish_here_use_there];
+    let on_two = if cores > 1 { on_two } else { &[] };
+    match on_one.iter().chain(on_two).try_for_each(|run| run()) {
+        Ok(()) => Verdict::Good,
+        Err(why) => {
+            println!("FAILED {why}");
+            Verdict::Failed
+        }
+    }
+}
+
+const WORD: u64 = 0x454E_5445_5245_4421;
+
+fn frame() -> Result<Owned, &'static str> {
+    let frame = frames::alloc().ok_or("no frame for a scenario")?;
+    observe::fill(frame.frame());
+    frame.words()[0].store(WORD, Relaxed);
+    Ok(frame)
+}
+
+fn unmap<M: Mmu>(space: &Space<'_, M>, page: Pages) -> Checked {
+    let mut gather = space.gather(());
+    let unmapped = space.unmap(page, &mut gather);
+    let _ = gather.finish();
+    unmapped.map(drop).map_err(|_| "a page was not unmapped")
+}
+
+fn is_there(va: Va) -> bool {
+    observe::access(va, AccessKind::Read);
+    probe::read_u64(va) == Ok(WORD)
+}
+
+/// A lower half that is complete when it is entered, and used at once. Where a workload maps something
+/// first, the ISB of that pair hides that the write of TTBR0 had none.
+fn enter_and_use() -> Checked {
+    let frame = frame()?;
+    let lower = TaskSpace::new().map_err(|_| "no address space")?;
+    let page = Pages::one(Va::new(1 << 30)).map_err(|_| "no page")?;
+    let space = lower.space();
+    let mapped = space.map(page, frame.frame(), Prot::RO, Fit::Pages);
+    mapped.map_err(|_| "a page was not mapped")?;
+    lower.enter();
+    let found = is_there(page.start());
+    unmap(space, page)?;
+    lower.destroy();
+    frames::free(frame);
+    found
+        .then_some(())
+        .ok_or("a lower half that is entered is not there")
+}
+
+/// A page of the vmap area, with its tables, and a frame to map there.
+fn place() -> Result<(Pages, Owned), &'static str> {
+    let frame = frame()?;
+    let page = Area::take(1).ok_or("the vmap area is full")?.pages();
+    let linked = kernel_space().reserve(page);
+    linked.map_err(|_| "no tables for a page")?;
+    Ok((page, frame))
+}
+
+/// Maps the page, which is published when this returns: no section is open.
+fn map(page: Pages, frame: Frame) -> Checked {
+    let mapped = kernel_space().map(page, frame, Prot::RO, Fit::Pages);
+    mapped.map_err(|_| "a page was not mapped")
+}
+
+/// A task that is in a section, with the mode on, leaves its core to one that is in none, and that maps
+/// a page and uses it.
+fn leave_in_a_section() -> Checked {
+    let (page, owned) = place()?;
+    let frame = owned.frame();
+    let other = sched::spawn_held(Policy::Seed, move || {
+        map(page, frame)?;
+        let found = is_there(page.start());
+        unmap(kernel_space(), page)?;
+        found
+            .then_some(())
+            .ok_or("a page that was mapped is not there")
+    });
+    let other = other.map_err(|_| "no task")?;
+    mode::section(|| {
+        other.let_go();
+        sched::yield_now();
+    });
+    other.join().value?;
+    frames::free(owned);
+    Ok(())
+}
+
+/// A page that this core has used, and a task on another core unmaps. This one does not leave its core
+/// meanwhile, and executes no barrier.
+fn use_here_unmap_there() -> Checked {
+    let (page, owned) = place()?;
+    map(page, owned.frame())?;
+    if !is_there(page.start()) {
+        return Err("a page that was mapped is not there");
+    }
+    let other = sched::spawn(Policy::Seed, move || unmap(kernel_space(), page));
+    let other = other.map_err(|_| "no task")?;
+    if !soon(|| other.has_ended()) {
+        return Err("no other core runs a task that is ready");
+    }
+    observe::probe(page.start(), AccessKind::Read);
+    let stale = probe::read_u64(page.start()).is_ok();
+    other.join().value?;
+    frames::free(owned);
+    if stale {
+        return Err(
+            "a page that another core has unmapped is there: is the old translation still in the TLB?",
+        );
+    }
+    Ok(())
+}
+
+/// A page that a task publishes on one core and uses on another, where it arrives without an exception
+/// return: by the switch of one that was there and lets it run.
+fn publish_here_use_there() -> Checked {
+    /// How far it is: the task on the other core has begun, the one that comes here has, this one goes on.
+    static STEP: AtomicUsize = AtomicUsize::new(0);
+    let reached = |step| soon(move || STEP.load(Relaxed) >= step);
+    let (page, owned) = place()?;
+    let there = sched::spawn(Policy::Seed, move || {
+        STEP.store(1, Relaxed);
+        let taken = reached(2);
+        sched::yield_now();
+        taken
+    });
+    let there = there.map_err(|_| "no task")?;
+    let here = sched::spawn_held(Policy::Seed, move || {
+        STEP.store(2, Relaxed);
+        // Until then this core is not free.
+        reached(3)
+    });
+    let here = here.map_err(|_| "no task")?;
+    if !reached(1) {
+        return Err("no other core runs a task that is ready");
+    }
+    let core = task::core().index;
+    map(page, owned.frame())?;
+    here.let_go();
+    sched::yield_now();
+    let moved = task::core().index != core;
+    let found = is_there(page.start());
+    STEP.store(3, Relaxed);
+    let in_order = [here, there].map(|task| task.join().value);
+    unmap(kernel_space(), page)?;
+    frames::free(owned);
+    if !moved || in_order != [true; 2] {
+        return Err("a task that lets others run does not go on on the core that is free");
+    }
+    found
+        .then_some(())
+        .ok_or("a page that was mapped is not there")
+}
+
+/// Waits on this core, ten seconds at most. Says whether it is so.
+fn soon(so: impl FnMut() -> bool) -> bool {
+    time::wait_until(10_000_000, so)
+}

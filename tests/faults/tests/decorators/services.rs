@@ -1,0 +1,68 @@
+//! The faults of the kernel's services, and what the image is asked.
+
+use std::sync::Mutex;
+
+use lazy_mmu_faults::{Fault, Moment, fail_at};
+use stage1_hw::{Barrier, Op, Why};
+use stage1_paging::What;
+
+use crate::machine::{self, Memory, data, injected, lines, with, work};
+
+#[test]
+fn done_is_not_reported_of_an_invalidation_that_is_held_back() {
+    let memory = Memory::new();
+    let _injected = injected(Fault::FreeBeforeInvalidation);
+    work(&memory, false).unwrap();
+    assert_eq!(memory.done.get(), 0);
+}
+
+/// The work takes a root and, for its two ranges, a first-level table each, and two below each.
+#[test]
+fn no_frame() {
+    let failed = |nth| {
+        let memory = Memory::new();
+        let _injected = injected(Fault::NoFrame);
+        fail_at(nth);
+        work(&memory, false)
+    };
+    for nth in 2..=7 {
+        let error = failed(nth).expect_err("the allocation failed");
+        assert_eq!(error.what, What::OutOfFrames, "the {nth}th");
+    }
+    failed(8).expect("there is no eighth");
+    failed(0).expect("none was to fail");
+}
+
+static TOLD: Mutex<Vec<Moment>> = Mutex::new(Vec::new());
+
+/// Every instruction and every debt; and what it says no to does not happen.
+#[test]
+fn the_image_is_asked() {
+    fn at(moment: Moment) -> bool {
+        TOLD.lock().unwrap().push(moment);
+        !matches!(moment, Moment::Execute(Op::Dsb(_), Why::Switch))
+    }
+    let (memory, fault) = (Memory::new(), Fault::FrameOverwritten);
+    let right = with(fault, false);
+    let injected = injected(fault);
+    lazy_mmu_faults::at(at);
+    work(&memory, false).unwrap();
+    lazy_mmu_faults::at(|_| true);
+    let lines = lines();
+    drop(injected);
+
+    let instructions = lines.iter().filter_map(|line| match line.what {
+        machine::What::Op(op, why) => Some(Moment::Execute(op, why)),
+        _ => None,
+    });
+    let told = TOLD.lock().unwrap();
+    let of = |kind: fn(&Moment) -> bool| told.iter().copied().filter(kind);
+    let executed = of(|moment| matches!(moment, Moment::Execute(..)));
+    let dsb = Moment::Execute(Op::Dsb(Barrier::Ish), Why::Switch);
+    assert!(executed.filter(|moment| *moment != dsb).eq(instructions));
+    assert_eq!(lines.len(), right.len() - 1);
+    assert_eq!(of(|m| *m == Moment::Owe).count() as u32, memory.owed.get());
+    assert_eq!(of(|m| *m == Moment::Owed).count() as u32, memory.owed.get());
+    let mapped = of(|moment| matches!(moment, Moment::MapLinear(_)));
+    assert!(mapped.eq([Moment::MapLinear(data(9))]));
+}
