@@ -23,12 +23,15 @@ struct Task {
     contract: Contract,
     depth: u32,
     irqs: u32,
+    /// On which core it last reported anything, and when.
+    heard: Option<(usize, u64)>,
 }
 
 const NEW_TASK: Task = Task {
     contract: Contract::EveryExit,
     depth: 0,
     irqs: 0,
+    heard: None,
 };
 
 /// What the rules ask.
@@ -99,6 +102,7 @@ impl Checker {
             self.state.ledger.start_core(core);
         }
         self.state.shadow.settle(core, self.state.now);
+        self.state.arrive(event.task, core);
         let asked = Rule::ALL.into_iter().filter(|r| !self.without.contains(r));
         let found = asked
             .filter_map(|rule| Some((rule, rule.check(&self.state, event)?)))
@@ -192,6 +196,20 @@ impl Checker {
 impl State {
     fn task(&mut self, task: u16) -> &mut Task {
         self.tasks.entry(task).or_insert(NEW_TASK)
+    }
+
+    /// The task is heard of on `core`. Where that is another core than before, it has left that one: what it
+    /// was about to do there, by its last report, is done. (If others have reported there since, their last
+    /// report is not its own, and what it was about to do has been settled.)
+    fn arrive(&mut self, task: u16, core: usize) {
+        let now = self.now;
+        let before = self.task(task).heard.replace((core, now));
+        if let Some((other, at)) = before
+            && other != core
+            && self.heard[other] == at
+        {
+            self.shadow.settle(other, now);
+        }
     }
 
     /// Whether an interrupt handler runs on top of the task.
