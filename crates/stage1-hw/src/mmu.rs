@@ -207,9 +207,9 @@ impl<S: Services> Mmu for Hardware<S> {
         self.services.owe();
     }
 
-    fn invalidate(&self, debt: Debt) -> Done {
-        sequences::invalidate(S::Instructions::NEW, &debt, self.upkeep);
-        self.services.done(&debt);
+    fn invalidate(&self, debt: &mut Debt) -> Done {
+        sequences::invalidate(S::Instructions::NEW, debt, self.upkeep);
+        self.services.done(debt);
         debt.done()
     }
 

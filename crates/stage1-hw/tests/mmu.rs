@@ -219,7 +219,9 @@ fn protect_owes_and_pays() {
         .protect(pages(LOW, 2), Access::ReadOnly, &mut gather)
         .unwrap();
     let _ = gather.finish();
-    let mut expected = [0, 1].map(|n| edit(n, leaf(n, Prot::RO))).to_vec();
+    // Read-only, and not without its past: a TLB may hold it writable.
+    let read_only = |n| leaf(n, Prot::RW).with_access(Access::ReadOnly);
+    let mut expected = [0, 1].map(|n| edit(n, read_only(n))).to_vec();
     expected.push(Event::Owe);
     expected.extend(invalidation(&[tlbi(Tlbi::Vale1is(ASID | 0x403), 2, 1)]));
     expected.push(done(LOW, 2, false));
@@ -345,7 +347,22 @@ fn destroy_invalidates_everything_once_and_frees_all() {
     let is_edit = |event: &Event| matches!(event, Event::Edit { .. });
     let edits = log.iter().filter(|e| is_edit(e)).count();
     assert_eq!(edits, 4, "each table is parked by one store");
-    assert!(log[..edits].iter().all(is_edit));
+    // The first descriptor of each, from the last level up, at its own level and address; all in the first GiB.
+    let last = (Level::L3, Level::L2.floor(Va::new(LOW)).raw());
+    let parked = [last, (Level::L2, 0), (Level::L1, 0), (Level::L0, 0)];
+    for (n, (event, (level, va))) in (0..).zip(log.iter().zip(parked)) {
+        let Event::Edit {
+            pa,
+            level: l,
+            va: v,
+            new,
+        } = event
+        else {
+            panic!("{event:?}");
+        };
+        assert_eq!((*pa, *l, *v), (at(3 - n, 0), level, va));
+        assert!(!new.is_valid());
+    }
     let mut expected = invalidation(&[tlbi(Tlbi::Aside1is(ASID), 1, 0)]);
     expected.push(done(0, 1 << 36, true));
     expected.extend([0, 1, 2, 3].map(|n| Event::Free(at(n, 0))));

@@ -102,12 +102,12 @@ fn of_steps() -> Vec<Change> {
         // What the kernel is asked and told.
         mmu("self.services.owe();", ""),
         mmu("self.services.may_break(pages)", "true"),
-        mmu("self.services.done(&debt);", ""),
+        mmu("self.services.done(debt);", ""),
         mmu(
-            "sequences::invalidate(S::Instructions::NEW, &debt, self.upkeep);",
+            "sequences::invalidate(S::Instructions::NEW, debt, self.upkeep);",
             "",
         ),
-        mmu("&debt, self.upkeep", "&debt, Upkeep::default()"),
+        mmu("debt, self.upkeep", "debt, Upkeep::default()"),
         mmu("unsafe { self.services.free(self.frame(table)) }", ""),
         exchanged(
             "mmu.rs",
@@ -116,8 +116,8 @@ fn of_steps() -> Vec<Change> {
         ),
         exchanged(
             "mmu.rs",
-            "        sequences::invalidate(S::Instructions::NEW, &debt, self.upkeep);\n",
-            "        self.services.done(&debt);\n",
+            "        sequences::invalidate(S::Instructions::NEW, debt, self.upkeep);\n",
+            "        self.services.done(debt);\n",
         ),
         // An invalidation.
         exchanged("sequences.rs", BEFORE, TLBIS),

@@ -56,8 +56,11 @@ impl<M: Mmu> Space<'_, M> {
     /// descriptors, unless the invalidation settles it ([`Mmu::INVALIDATION_SETTLES`]). Returns how
     /// many pages are mapped.
     ///
-    /// From writable to executable goes by way of read-only, in two calls; the gather is paid
-    /// between them if it is the same.
+    /// From writable to executable, or back, goes by way of read-only, in two calls. A TLB may hold the
+    /// old right until whatever gather took it away has paid, at these addresses or at those that the
+    /// pages were moved from. So the second call invalidates the whole half first, once, where a leaf
+    /// may still be held so. (Linux does the like: `set_memory_x` drops every lazy
+    /// alias first, `vm_unmap_aliases`.)
     ///
     /// # Errors
     /// Nothing changed: [`What::OtherHalf`], [`What::OtherGather`], `access` not to be had
@@ -79,21 +82,21 @@ impl<M: Mmu> Space<'_, M> {
             },
             pages.start(),
         )?;
-        if access != Access::ReadOnly && gather.touches(pages) {
-            // A TLB may still hold the permissions from before the last change: writable, from
-            // before read-only, which now becomes executable.
-            let _ = gather.pay();
-        }
+        const RW: Access = Access::ReadWrite;
+        const RX: Access = Access::ReadExecute;
         // Each with a loop of its own, that asks of a leaf no more than it must: nothing contradicts read-only.
         let (stored, result) = match access {
-            Access::ReadOnly => self.give(pages, access, gather, |_| None),
-            Access::ReadWrite => self.give(pages, access, gather, |old| {
-                refuse(old, old.with_access(Access::ReadWrite).prot())
-            }),
+            Access::ReadOnly => {
+                let new = |old: Desc| old.with_access(Access::ReadOnly);
+                self.give(pages, gather, new, |_| true)
+            }
+            Access::ReadWrite => {
+                let free = |old: Desc| !old.may_contradict(RW);
+                self.give(pages, gather, |old| old.with_access(RW), free)
+            }
             Access::ReadExecute | Access::ReadWriteExecute => {
-                self.give(pages, access, gather, |old| {
-                    refuse(old, old.with_access(Access::ReadExecute).prot())
-                })
+                let free = |old: Desc| !old.may_contradict(RX) && old.memory() != Memory::DEVICE;
+                self.give(pages, gather, |old| old.with_access(RX), free)
             }
         };
         if stored && !M::INVALIDATION_SETTLES {
@@ -102,37 +105,45 @@ impl<M: Mmu> Space<'_, M> {
         result
     }
 
-    /// The loop of [`Space::protect`]: gives every leaf these permissions that `refuse` has nothing against. Returns whether it
-    /// stored anything, and how it ended.
+    /// The loop of [`Space::protect`]: puts `new` in the place of every leaf. Where one is not `free` to have that, it may be refused,
+    /// which ends it, or everything is invalidated first. Returns whether it stored anything, and how it ended.
     #[inline(always)]
     fn give<S: Sink>(
         &self,
         pages: Pages,
-        access: Access,
         gather: &mut Gather<'_, M, S>,
-        refuse: impl Fn(Desc) -> Option<What>,
+        new: impl Fn(Desc) -> Desc,
+        free: impl Fn(Desc) -> bool,
     ) -> (bool, Result<u64, Error>) {
-        let (bits, mut stored) = (access.bits(), false);
+        let (mut stored, mut forgotten) = (false, false);
         let result = self.sweep(pages, |slots| {
             let (first, level) = (slots.va, slots.level);
-            let mut why = None;
+            let (mut why, mut held) = (None, false);
             let edited = self.mmu.edit(slots, |old| {
                 if !old.is_leaf(level) {
                     return Step::Stop;
                 }
-                let new = old.with_access_bits(bits);
+                let new = new(old);
                 if new == old {
                     return Step::Skip;
                 }
-                why = refuse(old);
-                if why.is_some() {
-                    return Step::Stop;
+                if !free(old) {
+                    why = refuse(old, new.prot());
+                    held = why.is_none() && !forgotten;
+                    if held || why.is_some() {
+                        return Step::Stop;
+                    }
                 }
                 Step::Store(new)
             });
             if edited.stored() > 0 {
                 gather.add(first, level, edited.passed);
                 stored = true;
+            }
+            if held {
+                // Read-only by now; but who made it so, or moved it here, may still have to pay for that with another gather.
+                gather.pay_all();
+                forgotten = true;
             }
             match why {
                 Some(what) if edited.passed == 0 => Err(what),
@@ -157,7 +168,8 @@ impl<M: Mmu> Space<'_, M> {
     /// [`Pages::new`] and [`Space::map`], [`What::OtherGather`], [`What::NotMapped`] at a hole,
     /// [`What::PartOfBlock`], [`What::InUse`] where a page would have to be broken that may not be,
     /// and [`What::WriteAndExecute`] also where a writable page would become executable or the
-    /// reverse.
+    /// reverse. What was so before it became read-only takes an invalidation first, as in
+    /// [`Space::protect`].
     pub fn replace<S: Sink>(
         &self,
         start: Va,
@@ -169,12 +181,8 @@ impl<M: Mmu> Space<'_, M> {
         self.check_with(pages, gather)?;
         check_prot(prot, start)?;
         let make = |frame: &Frame| Desc::leaf(Level::L3, *frame, prot, self.half.is_global());
-        if prot.access != Access::ReadOnly && gather.touches(pages) {
-            // As in `protect`: a TLB may still hold permissions that these contradict.
-            let _ = gather.pay();
-        }
         let mut may_break = None;
-        let (mut broke, mut why) = (false, What::NotMapped);
+        let (mut broke, mut held, mut why) = (false, false, What::NotMapped);
         let mut new = frames.iter().map(make);
         let seen = self.last_level(pages, |slots| {
             let va = slots.va;
@@ -188,6 +196,7 @@ impl<M: Mmu> Space<'_, M> {
                     why = refusal.unwrap_or(why);
                     return Step::Stop;
                 };
+                held |= old.may_contradict(prot.access);
                 if !needs_break(Level::L3, old, new) {
                     return Step::Skip;
                 }
@@ -212,7 +221,9 @@ impl<M: Mmu> Space<'_, M> {
             let what = if block { What::PartOfBlock } else { why };
             return Err(Error::new(what, rest.start()));
         }
-        if broke {
+        if held {
+            gather.pay_all();
+        } else if broke {
             let _ = gather.pay();
         }
         let changed = self.make(pages, frames.iter().map(make), gather);
@@ -234,12 +245,14 @@ impl<M: Mmu> Space<'_, M> {
         self.last_level(pages, |slots| {
             let (first, mut va, mut changed) = (slots.va, slots.va.raw(), false);
             let edited = self.mmu.edit(slots, |old| {
-                let Some(new) = new.next() else {
+                let Some(mut new) = new.next() else {
                     return Step::Stop;
                 };
                 let (was, level) = (old.mended(), Level::L3);
                 // The memory type may be all that changed: then the frame is still in use.
-                if old.is_broken() && was.frame(level) != new.frame(level) {
+                if was.frame(level) == new.frame(level) {
+                    new = new.in_place_of(was);
+                } else if old.is_broken() {
                     gather.park(Mapping {
                         va: Va::new(va),
                         level,
@@ -311,7 +324,6 @@ impl<M: Mmu> Space<'_, M> {
 }
 
 /// Why a live leaf may not go over to `new`.
-#[inline]
 fn refuse(old: Desc, new: Prot) -> Option<What> {
     let old = old.access();
     if (old.is_writable() && new.access.is_executable())

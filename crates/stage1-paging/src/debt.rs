@@ -67,7 +67,8 @@ impl Span {
 /// Translations withdrawn from one half and not yet invalidated.
 ///
 /// A [`Gather`](crate::Gather) collects it; [`Mmu::invalidate`](crate::Mmu::invalidate) pays it. It
-/// is not `Clone`: only who is told to pay can say that it is paid.
+/// is not `Clone`, and a gather shows it without `mut`: only who is told to pay can say that it is
+/// paid.
 #[derive(Debug)]
 #[must_use = "translations that were withdrawn may still be in TLBs"]
 pub struct Debt {
@@ -206,9 +207,10 @@ impl Debt {
         self.ops(features).map(Tlbi::reach).sum()
     }
 
-    /// The proof that the debt is paid. For implementations of
+    /// Nothing is owed any more, and the proof of it. For implementations of
     /// [`Mmu::invalidate`](crate::Mmu::invalidate), after their last barrier.
-    pub fn done(self) -> Done {
+    pub fn done(&mut self) -> Done {
+        (self.used, self.tables, self.all) = (0, false, false);
         Done(())
     }
 }

@@ -21,6 +21,12 @@ const OUTPUT: u64 = 0x0000_ffff_ffff_f000;
 const CONTIGUOUS: u64 = 1 << 52;
 const PXN: u64 = 1 << 53;
 const UXN: u64 = 1 << 54;
+/// Two of the four bits that are software's, 58 to 55. Each says that no TLB holds the leaf with a right: the leaf never had it, or
+/// everything was invalidated since. A leaf that has the right, or lost it, has the bit clear: which gather pays for the loss, and
+/// when, is not known where it gets the other right. So becoming read-only costs nothing, and clear is the safe side.
+const NEVER_EXECUTABLE: u64 = 1 << 55;
+const NEVER_WRITABLE: u64 = 1 << 56;
+const NEVER: u64 = NEVER_EXECUTABLE | NEVER_WRITABLE;
 
 /// A memory type: an index into MAIR_EL1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,11 +75,21 @@ pub enum Access {
 
 impl Access {
     /// AP\[2\] and PXN; UXN is always set, EL0 never executes.
-    pub(crate) const fn bits(self) -> u64 {
+    const fn bits(self) -> u64 {
         UXN | match self {
             Access::ReadOnly => AP_READ_ONLY | PXN,
             Access::ReadWrite => PXN,
             Access::ReadExecute => AP_READ_ONLY,
+            Access::ReadWriteExecute => 0,
+        }
+    }
+
+    /// What no TLB holds of a leaf that never had other permissions.
+    const fn never(self) -> u64 {
+        match self {
+            Access::ReadOnly => NEVER,
+            Access::ReadWrite => NEVER_EXECUTABLE,
+            Access::ReadExecute => NEVER_WRITABLE,
             Access::ReadWriteExecute => 0,
         }
     }
@@ -173,7 +189,7 @@ impl Desc {
     }
 
     /// Maps the page or block of `level` that holds `frame`: AF = 1, Inner Shareable, AP\[1\] = 0,
-    /// nG = !`global`.
+    /// nG = !`global`. Software's bits 55 and 56 say that no TLB holds it executable, or writable.
     ///
     /// Level 0 has no blocks; there the result decodes as [`Kind::Invalid`].
     pub const fn leaf(level: Level, frame: Frame, prot: Prot, global: bool) -> Self {
@@ -185,7 +201,8 @@ impl Desc {
         let ng = if global { 0 } else { NOT_GLOBAL };
         let output = frame.pa().raw() & !(level.size() - 1);
         let attr = (prot.memory.index() as u64) << 2;
-        Self(output | attr | prot.access.bits() | SH_INNER | AF | ng | kind | VALID)
+        let access = prot.access.bits() | prot.access.never();
+        Self(output | attr | access | SH_INNER | AF | ng | kind | VALID)
     }
 
     /// Bit 0. Enough to tell a leaf from a hole wherever a table cannot stand.
@@ -262,9 +279,9 @@ impl Desc {
         }
     }
 
-    /// Everything but the output address.
+    /// Everything but the output address and software's bits.
     pub(crate) const fn attributes(self) -> u64 {
-        self.0 & !OUTPUT
+        self.0 & !(OUTPUT | NEVER)
     }
 
     /// Whether a leaf's TLB entry is for every ASID (nG = 0).
@@ -279,15 +296,34 @@ impl Desc {
     }
 
     /// The leaf with other permissions and everything else as it was.
+    ///
+    /// Read-only, it keeps in software's bits what a TLB may still hold of its past. Writable or executable, it does not: TLBs must
+    /// have forgotten what contradicts it before it is stored. The operations of a [`Space`](crate::Space) see to that.
     #[must_use]
+    #[inline]
     pub const fn with_access(self, access: Access) -> Self {
-        self.with_access_bits(access.bits())
+        let kept = self.0 & !(AP_READ_ONLY | PXN | UXN) | access.bits();
+        match access {
+            Access::ReadOnly => Self(kept),
+            _ => Self(kept & !NEVER | access.never()),
+        }
     }
 
-    /// The same for [`Access::bits`], which a loop looks up once.
+    /// The leaf in the place of `old`, which maps the same frame: a read-only one keeps what a TLB may hold of it, as in
+    /// [`Desc::with_access`].
     #[must_use]
-    pub(crate) const fn with_access_bits(self, bits: u64) -> Self {
-        Self(self.0 & !(AP_READ_ONLY | PXN | UXN) | bits)
+    pub(crate) const fn in_place_of(self, old: Desc) -> Self {
+        match self.access() {
+            Access::ReadOnly => Self(self.0 & !NEVER | old.0 & NEVER),
+            _ => self,
+        }
+    }
+
+    /// Whether some TLB may hold the leaf, as it is or was, executable where `access` is writable or the reverse.
+    #[inline]
+    pub(crate) const fn may_contradict(self, access: Access) -> bool {
+        (access.is_writable() && self.0 & NEVER_EXECUTABLE == 0)
+            || (access.is_executable() && self.0 & NEVER_WRITABLE == 0)
     }
 
     /// The descriptor for piece `index` of a block of `level`, one level down; everything but kind

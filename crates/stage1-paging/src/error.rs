@@ -16,7 +16,8 @@ pub enum What {
     TooLong,
     /// The address belongs to the half that these tables do not translate.
     OtherHalf,
-    /// The gather was opened for another address space, whose ASID its invalidation would use.
+    /// The gather was opened by another space: of another machine, root, half or ASID, for which it
+    /// would invalidate and free.
     OtherGather,
     /// The frames run over the end of the 48-bit physical address space.
     OutputTooHigh,
@@ -66,10 +67,7 @@ impl What {
                 "go on with more after what is done",
             ),
             What::PartOfBlock => ("part of a block", "`split` it while nobody else uses it"),
-            What::WriteAndExecute => (
-                "writable and executable",
-                "make it read-only and invalidate in between",
-            ),
+            What::WriteAndExecute => ("writable and executable", "make it read-only in between"),
             What::ExecutableDevice => ("executable device memory", "use Normal memory"),
             What::InUse => (
                 "in use by what runs during a break",

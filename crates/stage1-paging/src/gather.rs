@@ -3,10 +3,11 @@
 //! Linux's `mmu_gather`, without its memory: frames go to a [`Sink`] the caller supplies, unlinked
 //! tables are chained through their own first descriptors.
 
-use crate::addr::{Half, Level, Pages, Va};
+use crate::addr::{Frame, Level, Pages, Va};
 use crate::debt::{Debt, Done};
 use crate::desc::{Desc, Mapping};
 use crate::mmu::{Mmu, Slots, Step};
+use crate::space::Space;
 
 /// Where the frames of removed mappings wait for the invalidation.
 ///
@@ -28,6 +29,8 @@ impl Sink for () {
 /// Debt and parked tables; pays when it is dropped.
 struct Owed<'m, M: Mmu> {
     mmu: &'m M,
+    /// The root of the space it pays for.
+    root: Frame,
     debt: Debt,
     /// The unlinked tables: the first, whose descriptor 0 holds the next one's frame, and so on.
     ///
@@ -41,10 +44,7 @@ impl<M: Mmu> Owed<'_, M> {
         if self.debt.is_empty() {
             return Done::nothing_owed();
         }
-        let half = self.debt.half();
-        let done = self
-            .mmu
-            .invalidate(core::mem::replace(&mut self.debt, Debt::new(half)));
+        let done = self.mmu.invalidate(&mut self.debt);
         while let Some(table) = self.tables {
             let next = self.mmu.read(table, 0);
             let more = next != Desc::INVALID;
@@ -69,6 +69,10 @@ impl<M: Mmu> Drop for Owed<'_, M> {
 /// core, so: the frames behind them are not reused, the addresses are not mapped anew, and a lost
 /// permission is not relied on. Nothing is lost when it is dropped instead: it pays then too. It
 /// lives on the stack of the operation that owes.
+///
+/// It belongs to the space that opened it; operations of another one, of another machine, root or
+/// ASID, refuse it with [`What::OtherGather`](crate::What::OtherGather). A space may have several at
+/// once. One that outlives its space ([`Space::destroy`]) still pays.
 #[must_use = "withdrawn translations may still be in TLBs until `finish`"]
 pub struct Gather<'m, M: Mmu, S: Sink = ()> {
     // Before `sink`: fields drop in this order, and a sink that frees its frames when dropped must
@@ -78,15 +82,24 @@ pub struct Gather<'m, M: Mmu, S: Sink = ()> {
 }
 
 impl<'m, M: Mmu, S: Sink> Gather<'m, M, S> {
-    pub(crate) fn new(mmu: &'m M, half: Half, sink: S) -> Self {
+    pub(crate) fn new(space: &Space<'m, M>, sink: S) -> Self {
         Self {
             owed: Owed {
-                mmu,
-                debt: Debt::new(half),
+                mmu: space.mmu,
+                root: space.mmu.frame(space.root),
+                debt: Debt::new(space.half),
                 tables: None,
             },
             sink,
         }
+    }
+
+    /// Whether it pays for `space`: the same machine, root, half and ASID.
+    #[inline]
+    pub(crate) fn is_of(&self, space: &Space<'_, M>) -> bool {
+        core::ptr::eq(self.owed.mmu, space.mmu)
+            && self.owed.debt.half() == space.half
+            && self.owed.root == space.mmu.frame(space.root)
     }
 
     /// What is owed so far.
@@ -121,23 +134,32 @@ impl<'m, M: Mmu, S: Sink> Gather<'m, M, S> {
         self.owed.debt.add_all();
     }
 
+    /// Invalidates everything of the half now: what other gathers still owe for it as well, and what pages were moved from.
+    #[cold]
+    pub(crate) fn pay_all(&mut self) {
+        self.add_all();
+        let _ = self.owed.pay();
+    }
+
     /// A removed mapping, whose frames may be reused after the payment.
     #[inline]
     pub(crate) fn park(&mut self, mapping: Mapping) {
         self.sink.park(mapping);
     }
 
-    /// Takes a table that was unlinked from the descriptor of `level` for `va`.
-    pub(crate) fn park_table(&mut self, table: M::Table, va: Va, level: Level) {
+    /// A table was unlinked from the descriptor of `level` for `va`.
+    pub(crate) fn add_table(&mut self, va: Va, level: Level) {
         self.owed.debt.add_table(va, level);
+    }
+
+    /// Takes a table of `level` whose first descriptor translates `va`, to be freed after the payment.
+    pub(crate) fn park_table(&mut self, table: M::Table, va: Va, level: Level) {
         let mmu = self.owed.mmu;
         let next = self
             .owed
             .tables
             .map_or(Desc::INVALID, |t| Desc::parked(mmu.frame(t)));
-        let below = level.next().unwrap_or(Level::L3);
-        let first = Slots::new(table, below, level.floor(va), 1);
-        mmu.edit(first, |_| Step::Store(next));
+        mmu.edit(Slots::new(table, level, va, 1), |_| Step::Store(next));
         self.owed.tables = Some(table);
     }
 }

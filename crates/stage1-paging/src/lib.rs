@@ -65,8 +65,10 @@
 //!   ISB. Other cores synchronize themselves: one that faults on a page published elsewhere
 //!   retries.
 //! - The Contiguous bit, FEAT_BBM and FEAT_XS are not used.
-//! - W^X is kept per mapping. Aliases, and the instruction cache before text is executed, are the
-//!   caller's.
+//! - W^X is kept for every mapping, what TLBs still hold of it included, whatever gather owes for
+//!   that; a leaf remembers it in software's bits 55 and 56. The caller's are: aliases, frames reused
+//!   and addresses mapped anew before their gather has paid, and the instruction cache before text is
+//!   executed.
 //! - 64-bit hosts: an address fits a `usize`.
 //!
 //! # Performance

@@ -165,7 +165,7 @@ pub trait Mmu {
     /// The first DSB makes the stores visible to every walker, so that none loads the old
     /// descriptor again; the second completes the invalidation on all cores; the ISB discards what
     /// this core fetched under the old translation.
-    fn invalidate(&self, debt: Debt) -> Done;
+    fn invalidate(&self, debt: &mut Debt) -> Done;
 
     /// Frees a table that nothing links any more and no walk cache holds, as `done` proves.
     fn free_table(&self, table: Self::Table, done: &Done);

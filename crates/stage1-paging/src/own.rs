@@ -98,7 +98,8 @@ impl<M: Mmu> Space<'_, M> {
                 if self.prune(child, below, under, gather) {
                     let slot = Slots::new(table, level, va, 1);
                     self.mmu.fill(slot, Desc::INVALID);
-                    gather.park_table(child, va, level);
+                    gather.add_table(va, level);
+                    gather.park_table(child, va, below);
                 }
             }
             rest = after;
@@ -111,7 +112,8 @@ impl<M: Mmu> Space<'_, M> {
     /// be reused. For a lower half, its ASID is free as well.
     ///
     /// No core has the root in its TTBR any more, and none gets it back. Nothing is cleared first,
-    /// the tables go as they are.
+    /// the tables go as they are. A gather of this space that is not paid yet may be paid later: what
+    /// it holds is no part of the tables.
     pub fn destroy<S: Sink>(self, sink: S) -> (S, Done) {
         let mut gather = self.gather(sink);
         gather.add_all();
@@ -135,7 +137,7 @@ impl<M: Mmu> Space<'_, M> {
             if let (Some(next), Some(below)) = (desc.next_table(level), level.next()) {
                 let child = self.mmu.child(next);
                 self.park_all(child, below, va, gather);
-                gather.park_table(child, va, level);
+                gather.park_table(child, va, below);
             } else if desc.is_leaf(level) {
                 gather.park(Mapping { va, level, desc });
             }

@@ -18,8 +18,8 @@ impl<M: Mmu> Space<'_, M> {
     /// Where the ranges are disjoint, each run of descriptors is copied and then cleared, blocks
     /// included. Where they overlap, a live page would be replaced by another, so: all are broken,
     /// the gather is paid, all are made at their new place; meanwhile an access from any core
-    /// faults. The gather is paid first, too, when it holds stale translations of either place, as
-    /// after moving neighbours or changing permissions.
+    /// faults. The gather is paid first, too, when it holds stale translations of the new place, as
+    /// after moving neighbours.
     ///
     /// # Errors
     /// Nothing changed: those of [`Pages::new`] for either range, [`What::OtherHalf`],
@@ -39,9 +39,7 @@ impl<M: Mmu> Space<'_, M> {
         if from.start() == to {
             return self.count(from);
         }
-        // The frames go along, and what is owed for them at the old place is not known at the new one: a TLB may hold them
-        // writable here while they become executable there.
-        if gather.touches(dest) || gather.touches(from) {
+        if gather.touches(dest) {
             let _ = gather.pay();
         }
         if from.overlaps(dest) {

@@ -18,7 +18,7 @@ use crate::mmu::{Mmu, Slots};
 /// | map, unmap, protect, move, replace pages (`&self`) | the *area*: nobody else works on these pages | last-level descriptors and blocks of different areas are different words |
 /// | link a table (inside those) | the short lock in [`Mmu::link`] | two areas may need the same table at once |
 /// | split a block, free tables, destroy (`&mut self`) | the *space*: nobody else works on it at all | an operation elsewhere may be on its way through the table |
-/// | read (`walk`, `mappings`) | the area for a firm answer; nothing for a snapshot | loads are atomic; tables are freed only by the owner of the space |
+/// | read (`walk`, `lookup`, `mappings`) | the area for a firm answer; nothing for a snapshot | loads are atomic; tables are freed only by the owner of the space |
 ///
 /// So a kernel's own half, used from all cores through `&self`, keeps its tables for ever, and a
 /// task's half belongs to that task alone or sits in a lock.
@@ -34,7 +34,10 @@ impl<'m, M: Mmu> Space<'m, M> {
     /// The space of `half` under `root`, a level 0 table.
     ///
     /// All descriptors below it are zero, or were made by this crate, or look as if they were: no
-    /// Contiguous bit, no hardware update of AF or of the dirty state.
+    /// Contiguous bit, no hardware update of AF or of the dirty state, and software's bits 55 and 56 as
+    /// [`Desc::leaf`] has them, or clear.
+    ///
+    /// A root belongs to one space, and its tables to that: they are freed by [`Space::destroy`].
     pub const fn new(mmu: &'m M, root: M::Table, half: Half) -> Self {
         Self { mmu, root, half }
     }
@@ -51,7 +54,7 @@ impl<'m, M: Mmu> Space<'m, M> {
 
     /// A gather for operations on this space, whose removed frames go to `sink`.
     pub fn gather<S: Sink>(&self, sink: S) -> Gather<'m, M, S> {
-        Gather::new(self.mmu, self.half, sink)
+        Gather::new(self, sink)
     }
 
     /// The descriptors that the walker meets for `va`, from level 0 down.
@@ -78,15 +81,64 @@ impl<'m, M: Mmu> Space<'m, M> {
         }
     }
 
+    /// The descriptor that the walk for `va` ends with, and its level: [`Space::walk`] without the way
+    /// there, for who asks often, such as a fault handler.
+    ///
+    /// # Errors
+    /// [`What::NonCanonical`], [`What::OtherHalf`].
+    pub fn lookup(&self, va: Va) -> Result<(Level, Desc), Error> {
+        self.check(Pages::one(Level::L3.floor(va))?)?;
+        let mut table = self.root;
+        for level in Level::TABLES {
+            let desc = self.mmu.read(table, level.index(va));
+            match desc.next_table(level) {
+                Some(next) => table = self.mmu.child(next),
+                None => return Ok((level, desc)),
+            }
+        }
+        Ok((Level::L3, self.mmu.read(table, Level::L3.index(va))))
+    }
+
     /// Every mapping that has a page in `pages`, in ascending order. Each is whole, also where the
     /// range covers a part of a block.
     ///
+    /// It borrows the space, so that no table is freed under it:
+    ///
+    /// ```compile_fail,E0505
+    /// # use stage1_paging::{Error, Mmu, Pages, Space};
+    /// fn list<M: Mmu>(space: Space<'_, M>, pages: Pages) -> Result<(), Error> {
+    ///     let mut mappings = space.mappings(pages)?;
+    ///     let _ = space.destroy(());
+    ///     mappings.next(); // would read a freed table
+    ///     Ok(())
+    /// }
+    /// ```
+    /// ```compile_fail,E0502
+    /// # use stage1_paging::{Error, Mmu, Pages, Space};
+    /// fn list<M: Mmu>(space: &mut Space<'_, M>, pages: Pages) -> Result<(), Error> {
+    ///     let (mut mappings, mut gather) = (space.mappings(pages)?, space.gather(()));
+    ///     space.free_tables(pages, &mut gather)?;
+    ///     mappings.next(); // too
+    ///     Ok(())
+    /// }
+    /// ```
+    /// ```
+    /// # use stage1_paging::{Error, Mmu, Pages, Space};
+    /// fn list<M: Mmu>(mut space: Space<'_, M>, pages: Pages) -> Result<(), Error> {
+    ///     let (mut mappings, mut gather) = (space.mappings(pages)?, space.gather(()));
+    ///     mappings.next();
+    ///     space.free_tables(pages, &mut gather)?;
+    ///     let _ = space.destroy(());
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// [`What::OtherHalf`].
-    pub fn mappings(&self, pages: Pages) -> Result<Mappings<'m, M>, Error> {
+    pub fn mappings(&self, pages: Pages) -> Result<Mappings<'_, M>, Error> {
         self.check(pages)?;
         Ok(Mappings {
-            space: Space { ..*self },
+            space: self,
             rest: pages,
             table: self.root,
             level: Level::L0,
@@ -110,7 +162,7 @@ impl<'m, M: Mmu> Space<'m, M> {
         gather: &Gather<'_, M, S>,
     ) -> Result<(), Error> {
         self.check(pages)?;
-        if gather.debt().half() == self.half {
+        if gather.is_of(self) {
             Ok(())
         } else {
             Err(Error::new(What::OtherGather, pages.start()))
@@ -136,7 +188,7 @@ impl<'m, M: Mmu> Space<'m, M> {
     ///
     /// `f` gets the slots from a leaf to the end of its table or of the range, all of them wholly
     /// inside the range. It deals with as many leaves as it likes and returns how many descriptors
-    /// that were; 0 only together with a refusal, which ends the sweep.
+    /// that were; 0 to be given the same again. A refusal ends the sweep.
     ///
     /// Returns how many pages the slots spanned that `f` dealt with.
     pub(crate) fn sweep(
@@ -182,9 +234,9 @@ pub struct Walk {
 impl Walk {
     /// Level and descriptor of each step, down to the one that is no table.
     pub fn steps(&self) -> impl Iterator<Item = (Level, Desc)> {
-        Level::ALL
-            .into_iter()
-            .zip(self.steps)
+        let steps = Level::ALL.iter().zip(&self.steps);
+        steps
+            .map(|(level, desc)| (*level, *desc))
             .take(usize::from(self.last.number()) + 1)
     }
 
@@ -215,8 +267,8 @@ impl fmt::Display for Walk {
 }
 
 /// Iterator over mappings; see [`Space::mappings`].
-pub struct Mappings<'m, M: Mmu> {
-    space: Space<'m, M>,
+pub struct Mappings<'s, M: Mmu> {
+    space: &'s Space<'s, M>,
     rest: Pages,
     /// The table in which the walk goes on, while `left` descriptors of it are left.
     table: M::Table,

@@ -64,21 +64,29 @@ fn every_class_of_pattern_decodes_as_the_architecture_says() {
 fn leaves_are_encoded_as_the_architecture_says() {
     let pa = frame(0x8765_4321_0000);
     let common = 0b11 << 8 | 1 << 10; // Inner Shareable, AF
+    let (pxn, uxn) = (1 << 53, 1 << 54);
+    // Software's: no TLB holds it executable, writable.
+    let (never_x, never_w) = (1 << 55, 1 << 56);
     let cases = [
-        (Level::L3, Prot::RW, true, 0b11 | 1 << 2 | 1 << 53 | 1 << 54),
+        (
+            Level::L3,
+            Prot::RW,
+            true,
+            0b11 | 1 << 2 | pxn | uxn | never_x,
+        ),
         (
             Level::L3,
             Prot::RO,
             true,
-            0b11 | 1 << 2 | 1 << 7 | 1 << 53 | 1 << 54,
+            0b11 | 1 << 2 | 1 << 7 | pxn | uxn | never_x | never_w,
         ),
         (
             Level::L3,
             Prot::RX,
             false,
-            0b11 | 1 << 2 | 1 << 7 | 1 << 11 | 1 << 54,
+            0b11 | 1 << 2 | 1 << 7 | 1 << 11 | uxn | never_w,
         ),
-        (Level::L3, Prot::DEVICE, true, 0b11 | 1 << 53 | 1 << 54),
+        (Level::L3, Prot::DEVICE, true, 0b11 | pxn | uxn | never_x),
     ];
     for (level, prot, global, bits) in cases {
         assert_eq!(

@@ -420,7 +420,7 @@ impl Mmu for Settling {
         self.0.owe();
     }
 
-    fn invalidate(&self, debt: Debt) -> Done {
+    fn invalidate(&self, debt: &mut Debt) -> Done {
         self.0.invalidate(debt)
     }
 

@@ -84,7 +84,7 @@ impl Mmu for Shared {
 
     fn owe(&self) {}
 
-    fn invalidate(&self, debt: Debt) -> Done {
+    fn invalidate(&self, debt: &mut Debt) -> Done {
         debt.done()
     }
 

@@ -233,7 +233,7 @@ impl Mmu for Kernel {
         self.task().mmu.owe(&ThisCpu(self));
     }
 
-    fn invalidate(&self, debt: Debt) -> Done {
+    fn invalidate(&self, debt: &mut Debt) -> Done {
         let ops: Vec<Tlbi> = debt.ops(self.setup.features).collect();
         if self.is(Bug::TlbiBeforeStore) {
             self.after_tlbi();

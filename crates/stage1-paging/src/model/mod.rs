@@ -33,7 +33,7 @@ use crate::desc::{Desc, Kind, Prot};
 use crate::mmu::{Edited, Mmu, NoFrame, Slots, Step};
 use crate::space::Space;
 use crate::tlbi::{Features, Tlbi};
-use tlb::Core;
+use tlb::{Core, excludes};
 
 /// Where the model's table frames begin.
 const TABLES: u64 = 0x4000_0000;
@@ -108,6 +108,9 @@ pub enum Seen {
 struct Table {
     words: Box<[u64; ENTRIES]>,
     live: bool,
+    level: Level,
+    /// The first address that it translates.
+    start: Va,
 }
 
 /// Values that a walker may still see in a word.
@@ -165,7 +168,7 @@ impl Model {
     /// A new space; its root is published.
     pub fn space(&self, half: Half) -> Space<'_, Model> {
         let mut state = self.state.borrow_mut();
-        let root = state.allocate(true);
+        let root = state.allocate(true, Level::L0, Pages::whole(half).start());
         drop(state);
         Space::new(self, root, half)
     }
@@ -224,8 +227,9 @@ impl Model {
             .unwrap_or_default()
     }
 
-    /// Where a descriptor was stored that a core holds in its TLB in another form:
-    /// break-before-make was not kept. Right for one space in each half: ASIDs are not compared.
+    /// Where a descriptor was stored that a core holds in its TLB in another form: break-before-make
+    /// was not kept, or W^X was not, when one of the two is writable and the other executable. Right
+    /// for one space in each half: ASIDs are not compared.
     pub fn conflicts(&self) -> Vec<Va> {
         self.state.borrow().conflicts.clone()
     }
@@ -370,7 +374,9 @@ impl Mmu for Model {
                 return Err(NoFrame);
             }
             state.room -= 1;
-            state.allocate(!self.without(Sabotage::NoDmbBeforeLink))
+            let below = level.next().expect("a table is linked at the last level");
+            let ordered = !self.without(Sabotage::NoDmbBeforeLink);
+            state.allocate(ordered, below, level.floor(va))
         };
         self.log(Event::Alloc(new));
         if !self.without(Sabotage::NoDmbBeforeLink) {
@@ -397,7 +403,7 @@ impl Mmu for Model {
         }
     }
 
-    fn invalidate(&self, debt: Debt) -> Done {
+    fn invalidate(&self, debt: &mut Debt) -> Done {
         if !self.without(Sabotage::NoDsbBeforeTlbi) {
             self.dsb(Event::DsbIshst);
         }
@@ -445,14 +451,16 @@ impl State {
         &mut self.tables[number(frame)]
     }
 
-    /// A zeroed table. Unless its zeroes are `ordered` before what follows, a walker that sees the
+    /// A zeroed table of `level`, from `start` on. Unless its zeroes are `ordered` before what follows, a walker that sees the
     /// link may not see them.
-    fn allocate(&mut self, ordered: bool) -> Frame {
+    fn allocate(&mut self, ordered: bool, level: Level, start: Va) -> Frame {
         let frame = self.free.pop().unwrap_or_else(|| {
             let pa = Pa::new(TABLES + self.tables.len() as u64 * 4096);
             self.tables.push(Table {
                 words: Box::new([GARBAGE; ENTRIES]),
                 live: false,
+                level,
+                start,
             });
             Frame::containing(pa.unwrap_or_default())
         });
@@ -461,19 +469,30 @@ impl State {
         }
         let place = self.table_mut(frame);
         (place.live, *place.words) = (true, [0; ENTRIES]);
+        (place.level, place.start) = (level, start);
         frame
     }
 
     fn store(&mut self, table: Frame, index: usize, new: Desc, level: Level, va: Va) {
-        let word = &mut self.table_mut(table).words[index];
+        let place = self.table_mut(table);
+        let there = place.start.raw() + index as u64 * level.size();
+        assert_eq!(
+            (level, va.raw()),
+            (place.level, there),
+            "a store is said to be elsewhere than it is"
+        );
+        let word = &mut place.words[index];
         let old = core::mem::replace(word, new.bits());
+        let walkers = [&self.stale, &self.unsynced];
+        let seen = walkers.into_iter().filter_map(|s| s.get(&(table, index)));
+        let seen = seen.flatten().copied().chain([old]).map(Desc::from_bits);
+        let may_load =
+            |desc: Desc| desc.is_leaf(level) && new.is_leaf(level) && excludes(desc, new);
+        let loadable = seen.into_iter().any(may_load);
+        let held = |core: &Core| core.contradicts(new, level, va);
+        let contradicted = new.is_valid() && (loadable || self.cores.iter().any(held));
         self.stale.entry((table, index)).or_default().push(old);
-        if new.is_valid()
-            && self
-                .cores
-                .iter()
-                .any(|core| core.contradicts(new, level, va))
-        {
+        if contradicted {
             self.conflicts.push(va);
         }
     }

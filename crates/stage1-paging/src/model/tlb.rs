@@ -79,6 +79,12 @@ fn load(
     }
 }
 
+/// Whether one of two leaves is writable and the other executable.
+pub(super) fn excludes(one: Desc, other: Desc) -> bool {
+    let (one, other) = (one.access(), other.access());
+    (one.is_writable() && other.is_executable()) || (one.is_executable() && other.is_writable())
+}
+
 impl Core {
     pub(super) fn leaves(&self, va: Va, tag: Option<Asid>) -> Vec<(Level, Desc)> {
         hits(&self.leaves, va, tag).collect()
@@ -114,15 +120,15 @@ impl Core {
         load(&mut self.walks, va, tag, level, word, desc);
     }
 
-    /// Whether the TLB holds something for `va` that needs a break before `desc` may stand there. A
-    /// global entry and one of the half's ASID stand for the same address only within the same
+    /// Whether the TLB holds something for `va` that needs a break before `desc` may stand there, or that
+    /// is writable where `desc` is executable or the reverse. A global entry and one of the half's ASID stand for the same address only within the same
     /// half, so tags are not compared.
     pub(super) fn contradicts(&self, desc: Desc, level: Level, va: Va) -> bool {
         let here = |cache: &Cache| {
             let entries = cache.get(&key(va, level)).into_iter().flatten();
             entries
                 .filter(|e| e.desc.is_global() == desc.is_global())
-                .any(|e| needs_break(level, e.desc, desc))
+                .any(|e| needs_break(level, e.desc, desc) || excludes(e.desc, desc))
         };
         if desc.is_table(level) {
             return self.leaves.contains_key(&key(va, level));

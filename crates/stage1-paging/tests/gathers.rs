@@ -1,0 +1,310 @@
+//! Several gathers at once: whose they are, what they free, and that no right slips between two of them.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::*;
+use stage1_paging::model::{Event, Model, Seen};
+use stage1_paging::*;
+
+const VA: u64 = 0x40_0000;
+/// Where moves go.
+const TO: u64 = VA + 0x8000;
+
+/// That `space` refuses `gather` in every operation that takes one, with nothing changed.
+fn refuses(model: &Model, space: &mut Space<'_, Model>, gather: &mut Gather<'_, Model>) {
+    let page = pages(VA, 1);
+    space.map(page, ram(1), Prot::RW, Fit::Pages).unwrap();
+    let _ = model.events();
+    let refused = [
+        space.unmap(page, gather).map(drop),
+        space.protect(page, Access::ReadOnly, gather).map(drop),
+        space.replace(page.start(), &[ram(2)], Prot::RW, gather),
+        space.move_pages(page, Va::new(TO), gather).map(drop),
+        space.free_tables(page, gather),
+    ];
+    for result in refused {
+        let error = result.unwrap_err();
+        assert_eq!((error.what, error.done), (What::OtherGather, 0));
+    }
+    assert_eq!(trace(&model.events()), "");
+    assert!(gather.debt().is_empty());
+}
+
+#[test]
+fn a_gather_of_another_machine_is_refused() {
+    // Alike in everything: half, ASID, and where the root lies.
+    let (one, other) = (Model::new(2, PLAIN), Model::new(2, PLAIN));
+    let (mut space, theirs) = (one.space(TASK), other.space(TASK));
+    assert_eq!(space.root(), theirs.root());
+    refuses(&one, &mut space, &mut theirs.gather(()));
+}
+
+#[test]
+fn a_gather_of_another_asid_is_refused() {
+    let model = Model::new(2, PLAIN);
+    let mut space = model.space(TASK);
+    let theirs = Space::new(&model, space.root(), Half::Lower(Asid(6)));
+    refuses(&model, &mut space, &mut theirs.gather(()));
+}
+
+#[test]
+fn a_gather_of_the_other_half_is_refused() {
+    let model = Model::new(2, PLAIN);
+    let mut space = model.space(TASK);
+    let theirs = Space::new(&model, space.root(), Half::Upper);
+    refuses(&model, &mut space, &mut theirs.gather(()));
+}
+
+#[test]
+fn a_gather_of_another_root_with_the_same_asid_is_refused() {
+    let model = Model::new(2, PLAIN);
+    let (mut space, theirs) = (model.space(TASK), model.space(TASK));
+    refuses(&model, &mut space, &mut theirs.gather(()));
+}
+
+/// The level and address of every store that chains a table to those that wait to be freed, in order.
+fn parked(model: &Model, work: impl FnOnce()) -> Vec<(Level, u64)> {
+    let _ = model.events();
+    work();
+    let stores = model.events().into_iter().filter_map(|event| match event {
+        // What `free_tables` clears besides are links.
+        Event::Store {
+            level,
+            va,
+            old,
+            new,
+        } => (!(old.is_table(level) && new == Desc::INVALID)).then_some((level, va.raw())),
+        _ => None,
+    });
+    stores.collect()
+}
+
+#[test]
+fn destroy_reports_every_table_at_its_own_level_and_address() {
+    const GIB: u64 = 1 << 30;
+    for (half, start) in [(TASK, 0), (Half::Upper, !0 << 48)] {
+        let model = Model::new(2, PLAIN);
+        let space = model.space(half);
+        // Not the first of anything: a store at the first address of the half is then the root's alone.
+        let at = start + (3 * 512 + 5) * GIB + 7 * (2 << 20) + 0x9000;
+        let page = pages(at, 1);
+        space.map(page, ram(0), Prot::RW, Fit::Pages).unwrap();
+        let floor = |level: Level| level.floor(Va::new(at)).raw();
+        let stores = parked(&model, || drop(space.destroy(())));
+        let expected = [
+            (Level::L3, floor(Level::L2)),
+            (Level::L2, floor(Level::L1)),
+            (Level::L1, floor(Level::L0)),
+            (Level::L0, start),
+        ];
+        assert_eq!(stores, expected);
+        assert_eq!(model.tables(), 0);
+    }
+}
+
+#[test]
+fn free_tables_reports_every_table_at_its_own_level_and_address() {
+    let model = Model::new(2, PLAIN);
+    let mut space = model.space(TASK);
+    let at = (3 << 39) + (5 << 30) + (7 << 21) + 0x9000;
+    let page = pages(at, 1);
+    space.map(page, ram(0), Prot::RW, Fit::Pages).unwrap();
+    let mut gather = space.gather(());
+    space.unmap(page, &mut gather).unwrap();
+    let stores = parked(&model, || space.free_tables(page, &mut gather).unwrap());
+    let floor = |level: Level| level.floor(Va::new(at)).raw();
+    let tables = [
+        (Level::L3, floor(Level::L2)),
+        (Level::L2, floor(Level::L1)),
+        (Level::L1, floor(Level::L0)),
+    ];
+    assert_eq!(stores, tables);
+    let _ = gather.finish();
+    assert_eq!(model.tables(), 1);
+}
+
+#[test]
+fn a_gather_that_outlives_its_space_still_pays_and_frees() {
+    let model = Model::new(2, FULL);
+    let mut space = model.space(TASK);
+    let page = pages(VA, 1);
+    space.map(page, ram(1), Prot::RW, Fit::Pages).unwrap();
+    let mut gather = space.gather(Parked::default());
+    space.unmap(page, &mut gather).unwrap();
+    space.free_tables(page, &mut gather).unwrap();
+    let _ = space.destroy(());
+    assert_eq!(model.tables(), 3, "the root alone is freed");
+    let (parked, _) = gather.finish();
+    assert_eq!((parked.0.len(), model.tables()), (1, 0));
+}
+
+// W^X between gathers.
+
+/// That nothing any core may see at these addresses makes a frame writable here and executable there.
+fn no_frame_is_both(model: &Model, space: &Space<'_, Model>, addresses: &[u64], way: &str) {
+    let mut rights: BTreeMap<Frame, (bool, bool)> = BTreeMap::new();
+    for &va in addresses {
+        for outcome in seen(model, space, va).into_iter().flatten() {
+            if let Seen::Page(frame, prot) = outcome {
+                let (w, x) = rights.entry(frame).or_default();
+                *w |= prot.access.is_writable();
+                *x |= prot.access.is_executable();
+            }
+        }
+    }
+    assert!(
+        rights.values().all(|&both| both != (true, true)),
+        "{way}: {rights:?}"
+    );
+    assert_eq!(model.conflicts(), [], "{way}");
+}
+
+/// How a page comes by the right that excludes the one it had.
+const WAYS: [&str; 6] = ["protect", "replace", "replaced", "move", "moved", "block"];
+
+/// From one right to the other by way of read-only, what is first done under gather `a`, the rest under `b`.
+fn go_over(way: &str, from: Prot, to: Access, pay_between: bool) {
+    let model = Model::new(2, FULL);
+    let mut space = model.space(TASK);
+    let n = if way == "block" { 512 } else { 2 };
+    let (fit, area) = (
+        if way == "block" {
+            Fit::Largest
+        } else {
+            Fit::Pages
+        },
+        pages(VA, n),
+    );
+    space.map(area, ram(0), from, fit).unwrap();
+    let last = VA + (n - 1) * 4096;
+    let all = [VA, last, TO, TO + 4096];
+    no_frame_is_both(&model, &space, &all, way);
+    let (mut a, mut b) = (space.gather(()), space.gather(()));
+    let frames = [ram(0), ram(1)];
+    let read_only = Prot {
+        access: Access::ReadOnly,
+        ..from
+    };
+    let moves =
+        |gather: &mut Gather<'_, Model>| space.move_pages(area, Va::new(TO), gather).unwrap();
+    let mut end = area;
+    match way {
+        "replaced" => space
+            .replace(area.start(), &frames, read_only, &mut a)
+            .unwrap(),
+        // The old place is owed for by `a`, the new one paid for by `b`.
+        "moved" => {
+            moves(&mut a);
+            end = pages(TO, n);
+            space.protect(end, Access::ReadOnly, &mut b).unwrap();
+            let _ = b.pay();
+        }
+        _ => drop(space.protect(area, Access::ReadOnly, &mut a).unwrap()),
+    }
+    if way == "move" {
+        moves(&mut b);
+        end = pages(TO, n);
+    }
+    if pay_between {
+        let _ = a.pay();
+    }
+    if way == "block" {
+        // In pieces it has the same past.
+        space.split(Va::new(VA + 0x1000)).unwrap();
+    }
+    if way == "replace" {
+        let prot = Prot { access: to, ..from };
+        space.replace(end.start(), &frames, prot, &mut b).unwrap();
+    } else {
+        assert_eq!(space.protect(end, to, &mut b), Ok(n), "{way}");
+    }
+    no_frame_is_both(&model, &space, &all, way);
+    let _ = (b.finish(), a.finish());
+    let want = Prot { access: to, ..from };
+    assert_eq!(
+        seen(&model, &space, end.start().raw()),
+        only(Seen::Page(ram(0), want)),
+        "{way}"
+    );
+}
+
+#[test]
+fn what_one_gather_made_read_only_another_makes_executable_safely() {
+    for way in WAYS {
+        go_over(way, Prot::RW, Access::ReadExecute, false);
+    }
+}
+
+#[test]
+fn what_one_gather_made_read_only_another_makes_writable_safely() {
+    for way in WAYS {
+        go_over(way, Prot::RX, Access::ReadWrite, false);
+    }
+}
+
+#[test]
+fn a_gather_paid_in_between_changes_nothing_of_that() {
+    for way in WAYS {
+        go_over(way, Prot::RW, Access::ReadExecute, true);
+        go_over(way, Prot::RX, Access::ReadWrite, true);
+    }
+}
+
+/// The stale right may be older than the last change, and whose gather holds it may never pay.
+#[test]
+fn a_forgotten_gather_makes_no_page_writable_and_executable() {
+    let model = Model::new(2, PLAIN);
+    let space = model.space(Half::Upper);
+    let va = 0xffff_8000_0040_0000;
+    let page = pages(va, 1);
+    space.map(page, ram(1), Prot::RW, Fit::Pages).unwrap();
+    no_frame_is_both(&model, &space, &[va], "mapped");
+    let mut lost = space.gather(());
+    space.protect(page, Access::ReadOnly, &mut lost).unwrap();
+    std::mem::forget(lost);
+    let mut gather = space.gather(());
+    space.protect(page, Access::ReadOnly, &mut gather).unwrap();
+    assert!(gather.debt().is_empty(), "it is so already");
+    space
+        .protect(page, Access::ReadExecute, &mut gather)
+        .unwrap();
+    no_frame_is_both(&model, &space, &[va], "executable");
+    let _ = gather.finish();
+}
+
+/// One invalidation for the call, before the first store; and a page that never had the other right takes none.
+#[test]
+fn a_right_that_may_be_held_costs_one_invalidation_and_no_other_right_any() {
+    let model = Model::new(2, PLAIN);
+    let space = model.space(TASK);
+    let area = pages(VA, 512);
+    space.map(area, ram(0), Prot::RW, Fit::Pages).unwrap();
+    let change = |access| {
+        let _ = model.events();
+        // Not paid before the next one is opened.
+        let mut gather = space.gather(());
+        assert_eq!(space.protect(area, access, &mut gather), Ok(512));
+        let events = count(&model.events());
+        (gather, (events.tlbi, events.dsb))
+    };
+    let none = (0, 1);
+    let (a, cost) = change(Access::ReadOnly);
+    assert_eq!(cost, none);
+    let (b, cost) = change(Access::ReadWrite);
+    assert_eq!(cost, none, "it was never executable");
+    let (c, cost) = change(Access::ReadOnly);
+    assert_eq!(cost, none);
+    let (d, cost) = change(Access::ReadExecute);
+    assert_eq!(cost, (1, 3), "`tlbi aside1is`, and the pair");
+    let (e, cost) = change(Access::ReadOnly);
+    assert_eq!(cost, none);
+    let (f, cost) = change(Access::ReadExecute);
+    assert_eq!(cost, none, "since the invalidation it was never writable");
+    for mut gather in [a, b, c, d, e, f] {
+        let _ = gather.pay();
+        assert!(gather.debt().is_empty() && !gather.debt().frees_tables());
+    }
+    assert_eq!(model.conflicts(), []);
+}
