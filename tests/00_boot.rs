@@ -17,9 +17,10 @@ mod common;
 
 use common::ensure;
 use lazy_mmu_kernel::arch::registers;
-use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::base::Verdict;
+use lazy_mmu_kernel::base::layout;
 use lazy_mmu_kernel::machine::Gic;
-use lazy_mmu_kernel::mem::{frames, layout};
+use lazy_mmu_kernel::mem::frames;
 use lazy_mmu_kernel::{Boot, println};
 use stage1_paging::Va;
 

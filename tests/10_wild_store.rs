@@ -7,7 +7,7 @@
 #![no_main]
 
 use lazy_mmu_kernel::Boot;
-use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::base::Verdict;
 
 lazy_mmu_kernel::entry!(main);
 

@@ -7,13 +7,15 @@
 mod common;
 
 use common::ensure;
+use lazy_mmu_kernel::Boot;
+use lazy_mmu_kernel::arch::{Fault, FaultKind};
 use lazy_mmu_kernel::arch::{probe, translate};
-use lazy_mmu_kernel::exit::Verdict;
-use lazy_mmu_kernel::mem::{frames, layout};
+use lazy_mmu_kernel::base::Verdict;
+use lazy_mmu_kernel::base::layout;
+use lazy_mmu_kernel::mem::areas::Area;
+use lazy_mmu_kernel::mem::frames;
 use lazy_mmu_kernel::observe::seam::HW;
-use lazy_mmu_kernel::traps::{Fault, FaultKind};
-use lazy_mmu_kernel::{Boot, mem};
-use stage1_paging::{Access, Pages, Prot, Va};
+use stage1_paging::{Access, Prot, Va};
 
 lazy_mmu_kernel::entry!(main);
 
@@ -81,9 +83,16 @@ fn main(_: &Boot) -> Verdict {
     let Some(frame) = frames::alloc() else {
         return Verdict::Failed;
     };
-    let space = mem::kernel_space();
+    let Some(area) = Area::take(1) else {
+        return Verdict::Failed;
+    };
+    let range = area.range();
     ensure!(
-        space.map_page(nowhere, frame.frame(), Prot::RW).is_ok(),
+        range.pages().start() == nowhere,
+        "the first page of the vmap area"
+    );
+    ensure!(
+        range.map_page(nowhere, frame.frame(), Prot::RW).is_ok(),
         "a page of the vmap area"
     );
     // SAFETY: nobody else's page, here and below.
@@ -106,9 +115,8 @@ fn main(_: &Boot) -> Verdict {
         translate::write(HW, nowhere)
     );
 
-    let pages = Pages::one(nowhere);
-    let mut gather = space.gather(());
-    let changed = pages.and_then(|pages| space.protect(pages, Access::ReadOnly, &mut gather));
+    let mut gather = range.gather(());
+    let changed = range.protect(range.pages(), Access::ReadOnly, &mut gather);
     ensure!(changed == Ok(1), "{changed:?}");
     let _ = gather.finish();
     // SAFETY: as above.
@@ -119,8 +127,8 @@ fn main(_: &Boot) -> Verdict {
         "the store had no effect"
     );
 
-    let mut gather = space.gather(());
-    let unmapped = pages.and_then(|pages| space.unmap(pages, &mut gather));
+    let mut gather = range.gather(());
+    let unmapped = range.unmap(range.pages(), &mut gather);
     ensure!(unmapped == Ok(1), "{unmapped:?}");
     let _ = gather.finish();
     ensure!(

@@ -8,7 +8,7 @@ use core::hint::black_box;
 
 use lazy_mmu_kernel::Boot;
 use lazy_mmu_kernel::arch::probe;
-use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::base::Verdict;
 
 lazy_mmu_kernel::entry!(main);
 

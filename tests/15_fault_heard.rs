@@ -9,8 +9,8 @@
 use core::sync::atomic::AtomicU64;
 
 use lazy_mmu_kernel::Boot;
-use lazy_mmu_kernel::exit::Verdict;
-use lazy_mmu_kernel::mem::layout;
+use lazy_mmu_kernel::base::Verdict;
+use lazy_mmu_kernel::base::layout;
 use lazy_mmu_kernel::observe::seam::HW;
 use stage1_hw::{Instructions, Slot, Why};
 use stage1_paging::{Desc, Frame, Level, Va};

@@ -9,10 +9,11 @@
 mod common;
 
 use common::ensure;
+use lazy_mmu_kernel::arch::FaultKind;
 use lazy_mmu_kernel::arch::{probe, registers};
-use lazy_mmu_kernel::exit::Verdict;
-use lazy_mmu_kernel::mem::{self, frames, layout};
-use lazy_mmu_kernel::traps::FaultKind;
+use lazy_mmu_kernel::base::Verdict;
+use lazy_mmu_kernel::base::layout;
+use lazy_mmu_kernel::mem::{self, frames};
 use lazy_mmu_kernel::{Boot, println};
 use stage1_paging::{Access, Half, Pages, Va};
 
@@ -22,7 +23,7 @@ fn main(boot: &Boot) -> Verdict {
     ensure!(registers::is_wxn(), "SCTLR_EL1.WXN is clear");
     let image = layout::image();
     let (mut mappings, mut executable, mut blocks) = (0_u64, 0_u64, 0_u64);
-    let Ok(all) = mem::kernel_space().mappings(Pages::whole(Half::Upper)) else {
+    let Ok(all) = mem::mappings(Pages::whole(Half::Upper)) else {
         return Verdict::Failed;
     };
     for mapping in all {

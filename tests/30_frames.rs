@@ -18,9 +18,10 @@ use core::sync::atomic::Ordering::Relaxed;
 use common::ensure;
 use lazy_mmu::Policy;
 use lazy_mmu_kernel::arch::probe;
-use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::base::Verdict;
+use lazy_mmu_kernel::base::layout;
+use lazy_mmu_kernel::mem::frames;
 use lazy_mmu_kernel::mem::frames::Owned;
-use lazy_mmu_kernel::mem::{frames, layout};
 use lazy_mmu_kernel::{Boot, mode, println, task};
 
 lazy_mmu_kernel::entry!(main);

@@ -13,18 +13,19 @@ use alloc::vec::Vec;
 use common::ensure;
 use lazy_mmu_kernel::Boot;
 use lazy_mmu_kernel::arch::probe;
-use lazy_mmu_kernel::exit::Verdict;
-use lazy_mmu_kernel::mem::{frames, kernel_space, layout};
-use stage1_paging::{Prot, Va};
+use lazy_mmu_kernel::base::Verdict;
+use lazy_mmu_kernel::mem::areas::Area;
+use lazy_mmu_kernel::mem::frames;
+use stage1_paging::Prot;
 
 lazy_mmu_kernel::entry!(main);
 
 fn main(_: &Boot) -> Verdict {
-    let Some(frame) = frames::alloc() else {
+    let (Some(frame), Some(area)) = (frames::alloc(), Area::take(1)) else {
         return Verdict::Failed;
     };
-    let va = Va::new(layout::VMAP_BASE);
-    let mapped = kernel_space().map_page(va, frame.frame(), Prot::RW);
+    let va = area.pages().start();
+    let mapped = area.range().map_page(va, frame.frame(), Prot::RW);
     ensure!(mapped.is_ok(), "{mapped:?}");
     // The mistake: freed while it is still mapped.
     frames::free(frame);

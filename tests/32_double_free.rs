@@ -5,7 +5,7 @@
 #![no_main]
 
 use lazy_mmu_kernel::Boot;
-use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::mem::frames::{self, Owned};
 
 lazy_mmu_kernel::entry!(main);

@@ -12,7 +12,7 @@ use common::ensure;
 use lazy_mmu::Policy;
 use lazy_mmu_kernel::Boot;
 use lazy_mmu_kernel::arch::window::{self, Window};
-use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::{mode, report, task};
 
 lazy_mmu_kernel::entry!(main);

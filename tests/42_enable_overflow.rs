@@ -4,7 +4,7 @@
 #![no_std]
 #![no_main]
 
-use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::{Boot, mode, println, task};
 
 lazy_mmu_kernel::entry!(main);

@@ -8,7 +8,7 @@ mod common;
 
 use common::ensure;
 use lazy_mmu::Policy;
-use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::mem::frames;
 use lazy_mmu_kernel::{Boot, mode, println, task};
 

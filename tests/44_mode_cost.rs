@@ -12,7 +12,7 @@ mod common;
 use common::ensure;
 use lazy_mmu::Policy;
 use lazy_mmu_kernel::arch::time;
-use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::{Boot, mode, println};
 
 lazy_mmu_kernel::entry!(main);

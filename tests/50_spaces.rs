@@ -14,9 +14,10 @@ use alloc::vec::Vec;
 use common::ensure;
 use lazy_mmu_kernel::Boot;
 use lazy_mmu_kernel::arch::probe;
-use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::base::Verdict;
+use lazy_mmu_kernel::base::layout;
 use lazy_mmu_kernel::mem::spaces::{SpaceError, TaskSpace};
-use lazy_mmu_kernel::mem::{frames, layout, services};
+use lazy_mmu_kernel::mem::{frames, services};
 use stage1_paging::{Fit, Frame, Level, Pages, Prot, Va};
 
 lazy_mmu_kernel::entry!(main);
@@ -32,7 +33,7 @@ fn split_and_free_tables() -> Result<(), &'static str> {
     let mut space = TaskSpace::new().map_err(|_| "no space")?;
     let tables = services::table_count();
     space.enter();
-    let mapped = space.space().map(block, first, Prot::RO, Fit::Largest);
+    let mapped = space.range().map(block, first, Prot::RO, Fit::Largest);
     mapped.map_err(|_| "map")?;
     (services::table_count() == tables + 2)
         .then_some(())
@@ -60,30 +61,30 @@ fn split_and_free_tables() -> Result<(), &'static str> {
         let at = block.skip(at).start();
         space.split(at).map_err(|_| "split")?;
     }
-    let list = space.space().mappings(block).map_err(|_| "a range")?;
+    let list = space.range().mappings(block).map_err(|_| "a range")?;
     (list.count() as u64 == PAGES)
         .then_some(())
         .ok_or("not split into pages")?;
     looks(None)
         .then_some(())
         .ok_or("the pages show something else")?;
-    let mut gather = space.space().gather(());
-    let one = space.space().unmap(block.skip(hole).take(1), &mut gather);
-    let _ = gather.pay();
+    let mut gather = space.range().gather(());
+    let one = space.range().unmap(block.skip(hole).take(1), &mut gather);
+    let _ = gather.finish();
     (one == Ok(1) && looks(Some(hole)))
         .then_some(())
         .ok_or("not the one page is gone")?;
 
     // A table with something in it stays; all three go when all is unmapped, and can be had again.
-    space.free_tables(block, &mut gather).map_err(|_| "free")?;
-    let _ = gather.pay();
+    space.free_tables(block).map_err(|_| "free")?;
     (services::table_count() == tables + 3 && looks(Some(hole)))
         .then_some(())
         .ok_or("a table in use is gone")?;
-    let rest = space.space().unmap(block, &mut gather);
-    (rest == Ok(PAGES - 1)).then_some(()).ok_or("unmap")?;
-    space.free_tables(block, &mut gather).map_err(|_| "free")?;
+    let mut gather = space.range().gather(());
+    let rest = space.range().unmap(block, &mut gather);
     let _ = gather.finish();
+    (rest == Ok(PAGES - 1)).then_some(()).ok_or("unmap")?;
+    space.free_tables(block).map_err(|_| "free")?;
     (services::table_count() == tables)
         .then_some(())
         .ok_or("an empty table is left")?;
@@ -91,7 +92,7 @@ fn split_and_free_tables() -> Result<(), &'static str> {
         .all(|page| probe::read_u64(block.skip(page).start()).is_err())
         .then_some(())
         .ok_or("a page is left")?;
-    let mapped = space.space().map(block, first, Prot::RO, Fit::Pages);
+    let mapped = space.range().map(block, first, Prot::RO, Fit::Pages);
     (mapped.is_ok() && looks(None))
         .then_some(())
         .ok_or("mapped again, it shows something else")?;
@@ -112,10 +113,10 @@ fn main(_: &Boot) -> Verdict {
     a.words()[0].store(0xA, core::sync::atomic::Ordering::Relaxed);
     b.words()[0].store(0xB, core::sync::atomic::Ordering::Relaxed);
     for (space, frame) in [(&one, &a), (&two, &b)] {
-        let mapped = space.space().map_page(HERE, frame.frame(), Prot::RW);
+        let mapped = space.range().map_page(HERE, frame.frame(), Prot::RW);
         ensure!(mapped.is_ok(), "{mapped:?}");
         let walk = space
-            .space()
+            .range()
             .walk(HERE)
             .ok()
             .and_then(|walk| walk.mapping());

@@ -21,11 +21,11 @@ use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use common::ensure;
 use lazy_mmu::Policy;
 use lazy_mmu_kernel::arch::{probe, time};
-use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::mem::areas::Area;
-use lazy_mmu_kernel::mem::{frames, kernel_space};
+use lazy_mmu_kernel::mem::{PageRange, RangeError, frames};
 use lazy_mmu_kernel::{Boot, mode, sched};
-use stage1_paging::{Access, Error, Frame, Pages, Prot, Va};
+use stage1_paging::{Access, Frame, Pages, Prot, Va};
 
 lazy_mmu_kernel::entry!(main);
 
@@ -91,7 +91,7 @@ fn steps(
     meeting: &mut Meeting,
     from: Pages,
     to: Pages,
-    mut lead: impl FnMut(usize) -> Result<(), Error>,
+    mut lead: impl FnMut(usize) -> Result<(), RangeError>,
 ) -> Result<(), String> {
     let half = |index: u64| index < PAGES / 2;
     let mut step =
@@ -131,20 +131,24 @@ fn steps(
     step(9, "unmap again", &gone, &gone)
 }
 
-fn operate(number: usize, from: Pages, to: Pages, frames: &[Frame]) -> Result<(), Error> {
-    let space = kernel_space();
+fn operate<'s>(
+    number: usize,
+    [source, target]: [PageRange<'s>; 2],
+    frames: &[Frame],
+) -> Result<(), RangeError> {
+    let (from, to) = (source.pages(), target.pages());
     let (old, new) = frames.split_at(PAGES as usize);
-    let mut gather = space.gather(());
+    let mut gather = source.gather(());
     mode::section(|| {
         match number {
-            1 | 8 => space.map_frames(from, old.iter().copied(), Prot::RW)?,
-            2 => drop(space.protect(from, Access::ReadOnly, &mut gather)?),
-            3 => drop(space.protect(from, Access::ReadWrite, &mut gather)?),
-            4 => drop(space.move_pages(from, to.start(), &mut gather)?),
-            5 => space.replace(to.start(), new, Prot::RW, &mut gather)?,
-            6 => drop(space.unmap(to.take(PAGES / 2), &mut gather)?),
-            7 => drop(space.unmap(to, &mut gather)?),
-            9 => drop(space.unmap(from, &mut gather)?),
+            1 | 8 => source.map_frames(from, old.iter().copied(), Prot::RW)?,
+            2 => drop(source.protect(from, Access::ReadOnly, &mut gather)?),
+            3 => drop(source.protect(from, Access::ReadWrite, &mut gather)?),
+            4 => drop(source.move_pages(from, &target, to.start(), &mut gather)?),
+            5 => target.replace(to.start(), new, Prot::RW, &mut gather)?,
+            6 => drop(target.unmap(to.take(PAGES / 2), &mut gather)?),
+            7 => drop(target.unmap(to, &mut gather)?),
+            9 => drop(source.unmap(from, &mut gather)?),
             _ => {}
         }
         let _ = gather.finish();
@@ -157,6 +161,7 @@ fn main(boot: &Boot) -> Verdict {
     let (Some(from), Some(to)) = (Area::take(PAGES), Area::take(PAGES)) else {
         return Verdict::Failed;
     };
+    let ranges = [from.range(), to.range()];
     let (from, to) = (from.pages(), to.pages());
     let owned: Vec<_> = (0..2 * PAGES).filter_map(|_| frames::alloc()).collect();
     ensure!(owned.len() as u64 == 2 * PAGES, "{} frames", owned.len());
@@ -175,7 +180,7 @@ fn main(boot: &Boot) -> Verdict {
         return Verdict::Failed;
     };
     let led = steps(&mut Meeting { cores, round: 0 }, from, to, |number| {
-        operate(number, from, to, &frames)
+        operate(number, ranges, &frames)
     });
     for follower in followers {
         let seen = follower.join().value;

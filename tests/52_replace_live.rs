@@ -19,9 +19,10 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use common::ensure;
 use lazy_mmu::Policy;
 use lazy_mmu_kernel::arch::{probe, time};
-use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::base::Verdict;
+use lazy_mmu_kernel::base::layout;
 use lazy_mmu_kernel::mem::areas::Area;
-use lazy_mmu_kernel::mem::{frames, kernel_space, layout};
+use lazy_mmu_kernel::mem::{self, RangeError, frames};
 use lazy_mmu_kernel::{Boot, mode, println, sched, task};
 use stage1_paging::{Frame, Level, Mapping, Pages, Prot, Sink, Va, What};
 
@@ -105,14 +106,14 @@ fn main(boot: &Boot) -> Verdict {
     for (index, frame) in owned.iter().enumerate() {
         frame.words()[0].store(1 + index as u64 / PAGES, SeqCst);
     }
-    let space = kernel_space();
+    let range = area.range();
     ensure!(
-        space
+        range
             .map_frames(pages, old.iter().copied(), Prot::RW)
             .is_ok(),
         "map"
     );
-    let mapped = space.map_page(code, texts[0], Prot::RX);
+    let mapped = range.map_page(code, texts[0], Prot::RX);
     ensure!(mapped.is_ok(), "{mapped:?}");
     let readers: Result<Vec<_>, _> = (1..boot.cores)
         .map(|_| sched::spawn(Policy::Seed, move || load(pages, ret)))
@@ -129,10 +130,10 @@ fn main(boot: &Boot) -> Verdict {
     {
         let frames = if round % 2 == 0 { new } else { old };
         let replaced = mode::section(|| {
-            let mut gather = space.gather(Slow);
-            space.replace(pages.start(), frames, Prot::RW, &mut gather)?;
+            let mut gather = range.gather(Slow);
+            range.replace(pages.start(), frames, Prot::RW, &mut gather)?;
             let text = texts[(round as usize + 1) % 2];
-            let replaced = space.replace(code, &[text], Prot::RX, &mut gather);
+            let replaced = range.replace(code, &[text], Prot::RX, &mut gather);
             let _ = gather.finish();
             replaced
         });
@@ -164,23 +165,29 @@ fn main(boot: &Boot) -> Verdict {
 
     let [text, stack] = [main as *const () as u64, &raw const round as u64];
     let linear = layout::linear(old[0].pa()).raw();
-    let mut gather = space.gather(());
+    // SAFETY: 1. Every replacement must be refused, with nothing changed; a test that is wrong about that ends here. 2. The
+    // readers have ended.
+    let all = unsafe { mem::upper_half() };
+    let mut gather = all.gather(());
     for (what, at) in [
         ("text", text),
         ("the stack", stack),
         ("the linear map", linear),
     ] {
         let page = Level::L3.floor(Va::new(at));
-        let Ok(Some(mapping)) = space.walk(page).map(|walk| walk.mapping()) else {
+        let Some(mapping) = mem::walk(page).and_then(|walk| walk.mapping()) else {
             ensure!(false, "{what} is not mapped");
             return Verdict::Failed;
         };
-        let replaced = space.replace(page, &new[..1], mapping.prot(), &mut gather);
-        let refused = replaced.map_err(|error| error.what);
-        ensure!(refused == Err(What::InUse), "{what}: {refused:?}");
+        let refused = all.replace(page, &new[..1], mapping.prot(), &mut gather);
+        ensure!(
+            matches!(refused, Err(RangeError::Tables(error)) if error.what == What::InUse),
+            "{what}: {refused:?}"
+        );
         ensure!(gather.debt().is_empty(), "{what} was broken");
     }
-    let unmapped = space.unmap(area.pages(), &mut gather);
+    let mut gather = range.gather(());
+    let unmapped = range.unmap(area.pages(), &mut gather);
     ensure!(unmapped == Ok(PAGES + 1), "{unmapped:?}");
     let _ = gather.finish();
     ensure!(

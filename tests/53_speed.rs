@@ -16,9 +16,10 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use common::ensure;
 use lazy_mmu_kernel::arch::time;
-use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::base::Verdict;
+use lazy_mmu_kernel::base::layout;
 use lazy_mmu_kernel::mem::areas::Area;
-use lazy_mmu_kernel::mem::{frames, kernel_space, layout};
+use lazy_mmu_kernel::mem::frames;
 use lazy_mmu_kernel::{Boot, println};
 use stage1_paging::{Access, Desc, Fit, Frame, Level, Prot};
 
@@ -43,8 +44,8 @@ fn main(_: &Boot) -> Verdict {
     let owned: Vec<_> = (0..=PAGES).filter_map(|_| frames::alloc()).collect();
     ensure!(owned.len() as u64 == PAGES + 1, "{} frames", owned.len());
     let frames: Vec<Frame> = owned[1..].iter().map(frames::Owned::frame).collect();
-    let space = kernel_space();
-    ensure!(space.reserve(area.pages()).is_ok(), "no tables");
+    let range = area.range();
+    ensure!(range.reserve(area.pages()).is_ok(), "no tables");
 
     let words = owned[0].words();
     let bits = Desc::leaf(Level::L3, frames[0], Prot::RW, true).bits() & 0xFFFF_0000_0000_0FFF;
@@ -57,31 +58,31 @@ fn main(_: &Boot) -> Verdict {
     let mut note = |ok: bool| failed += u32::from(!ok);
     let map = cost(|| {
         note(
-            space
+            range
                 .map_frames(from, frames.iter().copied(), Prot::RW)
                 .is_ok(),
         )
     });
     let unmapped = |pages| {
-        let mut gather = space.gather(());
-        let unmapped = space.unmap(pages, &mut gather) == Ok(PAGES);
+        let mut gather = range.gather(());
+        let unmapped = range.unmap(pages, &mut gather) == Ok(PAGES);
         let _ = gather.finish();
         unmapped
     };
     // A run of frames needs no load: RAM from the image on, to look at.
     let image = Frame::containing(layout::image_to_physical(layout::image().start));
-    let run = cost(|| note(space.map(to, image, Prot::RO, Fit::Pages).is_ok()));
+    let run = cost(|| note(range.map(to, image, Prot::RO, Fit::Pages).is_ok()));
     note(unmapped(to));
     let [protect, back] = [Access::ReadOnly, Access::ReadWrite].map(|access| {
         cost(|| {
-            let mut gather = space.gather(());
-            note(space.protect(from, access, &mut gather) == Ok(PAGES));
+            let mut gather = range.gather(());
+            note(range.protect(from, access, &mut gather) == Ok(PAGES));
             let _ = gather.finish();
         })
     });
     let shift = cost(|| {
-        let mut gather = space.gather(());
-        note(space.move_pages(from, to.start(), &mut gather) == Ok(PAGES));
+        let mut gather = range.gather(());
+        note(range.move_pages(from, &range, to.start(), &mut gather) == Ok(PAGES));
         let _ = gather.finish();
     });
     let unmap = cost(|| note(unmapped(to)));

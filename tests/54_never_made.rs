@@ -9,11 +9,11 @@
 mod common;
 
 use common::ensure;
+use lazy_mmu_kernel::arch::{Fault, FaultKind};
 use lazy_mmu_kernel::arch::{probe, time};
-use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::mem::areas::Area;
-use lazy_mmu_kernel::mem::{frames, kernel_space};
-use lazy_mmu_kernel::traps::{Fault, FaultKind};
+use lazy_mmu_kernel::mem::frames;
 use lazy_mmu_kernel::{Boot, println, task};
 use stage1_paging::{Mapping, Prot, Sink};
 
@@ -36,13 +36,13 @@ fn main(_: &Boot) -> Verdict {
     else {
         return Verdict::Failed;
     };
-    let (space, page) = (kernel_space(), area.pages());
-    let mapped = space.map_page(page.start(), old.frame(), Prot::RW);
+    let (range, page) = (area.range(), area.pages());
+    let mapped = range.map_page(page.start(), old.frame(), Prot::RW);
     ensure!(mapped.is_ok(), "{mapped:?}");
     ensure!(probe::read_u64(page.start()).is_ok(), "the page is there");
 
-    let mut gather = space.gather(Impatient::default());
-    let replaced = space.replace(page.start(), &[new.frame()], Prot::RW, &mut gather);
+    let mut gather = range.gather(Impatient::default());
+    let replaced = range.replace(page.start(), &[new.frame()], Prot::RW, &mut gather);
     ensure!(replaced.is_ok(), "{replaced:?}");
     let (Impatient(Some((read, waited))), _done) = gather.finish() else {
         ensure!(false, "the old frame was not given back");
@@ -62,8 +62,8 @@ fn main(_: &Boot) -> Verdict {
         "the new page is there"
     );
 
-    let mut gather = space.gather(());
-    ensure!(space.unmap(page, &mut gather) == Ok(1), "unmap");
+    let mut gather = range.gather(());
+    ensure!(range.unmap(page, &mut gather) == Ok(1), "unmap");
     let _ = gather.finish();
     frames::free_all([old, new]);
     Verdict::Good

@@ -6,7 +6,7 @@
 
 use lazy_mmu_kernel::Boot;
 use lazy_mmu_kernel::arch::window::{self, Window};
-use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::observe::seam::HW;
 use lazy_mmu_kernel::{report, task};
 

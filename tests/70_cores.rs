@@ -21,8 +21,8 @@ use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use common::ensure;
 use lazy_mmu::Policy;
 use lazy_mmu_kernel::arch::{registers, time};
-use lazy_mmu_kernel::exit::Verdict;
-use lazy_mmu_kernel::{Boot, cores, sched, task};
+use lazy_mmu_kernel::base::Verdict;
+use lazy_mmu_kernel::{Boot, sched, task};
 
 lazy_mmu_kernel::entry!(main);
 
@@ -44,7 +44,11 @@ fn main(boot: &Boot) -> Verdict {
         "{}",
         machine.cores_in_tree
     );
-    ensure!(cores::count() == boot.cores, "{}", cores::count());
+    ensure!(
+        task::online_count() == boot.cores,
+        "{}",
+        task::online_count()
+    );
     ensure!(sched::wait_until_quiet(), "an idle core is not idle");
 
     // The task that boots has this core: one task less.

@@ -5,7 +5,7 @@
 #![no_main]
 
 use lazy_mmu::Policy;
-use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::sched::{self, Join};
 use lazy_mmu_kernel::{Boot, println};
 

@@ -18,28 +18,30 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use common::ensure;
 use lazy_mmu::Policy;
-use lazy_mmu_kernel::arch::{probe, registers, time};
-use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::arch::{TrapFrame, probe, registers, time};
+use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::mem::areas::Area;
-use lazy_mmu_kernel::mem::{frames, kernel_space};
+use lazy_mmu_kernel::mem::frames;
 use lazy_mmu_kernel::sched;
-use lazy_mmu_kernel::{Boot, println, task};
-use stage1_paging::{Pages, Prot};
+use lazy_mmu_kernel::task::{self, LastFault};
+use lazy_mmu_kernel::{Boot, println};
+use stage1_paging::Prot;
 
 lazy_mmu_kernel::entry!(main);
 
 /// Which round it is; odd while the page is mapped or about to be.
 static ROUND: AtomicU64 = AtomicU64::new(0);
 
-/// Maps and unmaps the page until it is told to stop.
-fn write(page: Pages, stop: &AtomicBool) {
+/// Maps and unmaps the area's first page until it is told to stop.
+fn write(area: &Area, stop: &AtomicBool) {
+    let (range, page) = (area.range(), area.pages().take(1));
     let Some(frame) = frames::alloc() else { return };
     frame.words()[0].store(7, SeqCst);
     while !stop.load(SeqCst) {
         let round = ROUND.fetch_add(1, SeqCst);
         // A different moment each time.
         (0..round / 2 % 64 * 4).for_each(|_| registers::yield_now());
-        if kernel_space()
+        if range
             .map_page(page.start(), frame.frame(), Prot::RW)
             .is_err()
         {
@@ -47,8 +49,8 @@ fn write(page: Pages, stop: &AtomicBool) {
         }
         (0..200).for_each(|_| registers::yield_now());
         ROUND.fetch_add(1, SeqCst);
-        let mut gather = kernel_space().gather(());
-        if kernel_space().unmap(page, &mut gather).is_err() {
+        let mut gather = range.gather(());
+        if range.unmap(page, &mut gather).is_err() {
             break;
         }
         let _ = gather.finish();
@@ -56,17 +58,49 @@ fn write(page: Pages, stop: &AtomicBool) {
     frames::free(frame);
 }
 
+/// How often one access is made again that faults every `micros` microseconds and never gets anywhere: `None` if that has no end.
+fn retries(fault: &LastFault, frame: &TrapFrame, micros: u64) -> Option<u64> {
+    let every = time::from_micros(micros);
+    (0..20_000).find(|n| !fault.note(frame, n * every))
+}
+
+/// Neither a fast access nor a slow one is made again for ever; one with other registers is another.
+fn bounds() -> Verdict {
+    let mut frame = TrapFrame {
+        x: [7; 31],
+        sp: 1,
+        elr: 2,
+        spsr: 3,
+        esr: 4,
+        far: 5,
+    };
+    let fault = LastFault::new();
+    let fast = retries(&fault, &frame, 10);
+    ensure!(fast == Some(1_000), "every 10 us: {fast:?}");
+    let slow = retries(&LastFault::new(), &frame, 2_000);
+    ensure!(slow == Some(10_000), "every 2 ms: {slow:?}");
+    // Slow ones do not wear out the row, and a change of one register begins anew.
+    frame.x[30] += 1;
+    let again = retries(&fault, &frame, 2_000);
+    ensure!(again == Some(10_000), "with other registers: {again:?}");
+    frame.far += 8;
+    let again = retries(&fault, &frame, 10);
+    ensure!(again == Some(1_000), "at another address: {again:?}");
+    Verdict::Good
+}
+
 fn main(_: &Boot) -> Verdict {
+    ensure!(bounds() == Verdict::Good, "retries have no bound");
     let Some(area) = Area::take(2) else {
         return Verdict::Failed;
     };
-    ensure!(kernel_space().reserve(area.pages()).is_ok(), "no table");
+    ensure!(area.range().reserve(area.pages()).is_ok(), "no table");
     let (page, never) = (area.pages().take(1), area.pages().skip(1));
 
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
     // Nobody preempts: the writer has a core of its own, and this task has this one.
-    let Ok(writer) = sched::spawn(Policy::Seed, move || write(page, &told)) else {
+    let Ok(writer) = sched::spawn(Policy::Seed, move || write(&area, &told)) else {
         return Verdict::Failed;
     };
     let stats = &task::current().stats;

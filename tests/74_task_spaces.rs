@@ -16,7 +16,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use common::ensure;
 use lazy_mmu::Policy;
 use lazy_mmu_kernel::arch::probe;
-use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::mem::frames;
 use lazy_mmu_kernel::mem::spaces::{SpaceError, TaskSpace};
 use lazy_mmu_kernel::sched::{self, Join};
@@ -35,7 +35,7 @@ fn work(word: u64) -> Result<(), &'static str> {
     let frame = frames::alloc().ok_or("no frame")?;
     frame.words()[0].store(word, Relaxed);
     let va = Va::new(PAGE);
-    mode::section(|| space.space().map_page(va, frame.frame(), Prot::RW))
+    mode::section(|| space.range().map_page(va, frame.frame(), Prot::RW))
         .map_err(|_| "not mapped")?;
     let mut result = Ok(());
     for turn in 0..1000_u64 {
@@ -47,9 +47,9 @@ fn work(word: u64) -> Result<(), &'static str> {
         }
     }
     let page = Pages::one(va).map_err(|_| "not a page")?;
-    let mut gather = space.space().gather(());
+    let mut gather = space.range().gather(());
     space
-        .space()
+        .range()
         .unmap(page, &mut gather)
         .map_err(|_| "not mapped any more")?;
     let _ = gather.finish();

@@ -9,7 +9,7 @@ mod common;
 use common::ensure;
 use lazy_mmu::Policy;
 use lazy_mmu_kernel::arch::{registers, time};
-use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::{Boot, cores, mode, sched, task};
 
 lazy_mmu_kernel::entry!(main);
@@ -41,7 +41,7 @@ fn main(boot: &Boot) -> Verdict {
         time::wait_until(10_000, || false);
     }
     ensure!(cores::stop(), "not every core has stopped");
-    let others = cores::others_online();
+    let others = task::others_online();
     for core in task::cores() {
         let parked = core.parked.load(core::sync::atomic::Ordering::Relaxed);
         ensure!(

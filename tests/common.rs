@@ -11,7 +11,7 @@ macro_rules! ensure {
                 stringify!($condition),
                 format_args!($($message)*)
             );
-            return lazy_mmu_kernel::exit::Verdict::Failed;
+            return lazy_mmu_kernel::base::Verdict::Failed;
         }
     };
 }

@@ -6,6 +6,7 @@
 .set LOAD_OFFSET, 0xFFFFFFFF80000000 - 0x40000000
 
 .set HCR_RW,            1 << 31
+.set HCR_E2H,           34              // the bit's number
 .set SPSR_EL1H_MASKED,  0x3C5           // EL1h, D A I F masked
 // RES1 bits of SCTLR_EL1 without extensions: LSMAOE, nTLSMD, SPAN, EIS, TSCXT, EOS. MMU and caches off.
 .set SCTLR_OFF,         (1 << 29) | (1 << 28) | (1 << 23) | (1 << 22) | (1 << 20) | (1 << 11)
@@ -57,6 +58,9 @@ at_entry:
     // EL2: EL1 is AArch64, its timers and GIC registers are its own, nothing traps to an EL2 that nobody serves.
     mov     x0, #HCR_RW
     msr     hcr_el2, x0
+    isb                                 // E2H is clear: it decides what CNTHCTL_EL2, CPTR_EL2 and SCTLR_EL1 mean below
+    mrs     x0, hcr_el2
+    tbnz    x0, #HCR_E2H, cannot_run    // RES1 where FEAT_E2H0 is not implemented
     mov     x0, #3
     msr     cnthctl_el2, x0             // EL1 may read counters and set timers
     msr     cntvoff_el2, xzr

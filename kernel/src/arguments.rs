@@ -8,9 +8,9 @@ use core::str::FromStr;
 
 use lazy_mmu::Policy;
 
-use crate::exit;
-use crate::task::MAX_TASKS;
-use crate::workloads::Run;
+use crate::base::MAX_TASKS;
+use crate::machine::exit;
+use crate::report::Run;
 
 /// What a run is to do. The defaults show the nesting: every workload under every policy, with the
 /// debug page allocator on.

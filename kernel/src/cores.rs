@@ -1,36 +1,29 @@
 //! The other cores: started through PSCI, idle until there is a task for them, parked at the end.
-//!
-//! `smccc` makes the calls.
 
 use core::fmt;
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+use core::sync::atomic::Ordering::{Relaxed, Release};
 
 use mmu_check::What;
-use smccc::psci::{self, error::Error as PsciError};
-use smccc::{Hvc, Smc};
-use stage1_hw::{Barrier, Instructions, Op, Why};
+use stage1_hw::{Barrier, CoreRegisters, Instructions, Op, Unfit, Why};
 
 use crate::arch::{registers, time};
+use crate::base::{Lock, MAX_CORES, MAX_TASKS};
 use crate::irq::{self, IrqError};
-use crate::machine::{Conduit, Machine};
+use crate::machine::Machine;
+use crate::machine::psci::{self, PsciError};
+use crate::mem;
 use crate::mem::stacks::{Stack, StackError};
-use crate::mem::{self, kernel_space};
 use crate::observe::{self, seam::HW};
-use crate::task::{self, MAX_CORES, MAX_TASKS};
+use crate::task;
 use crate::{println, sched};
 
 /// How long a core may take to start, and to stop, in microseconds. Long for a core, not for an emulated one whose host is busy.
 const PATIENCE: u64 = 10_000_000;
 
-/// The cores that take part, a bit each.
-static ONLINE: AtomicU8 = AtomicU8::new(0);
-/// The cores that have started and found that they cannot take part.
-static REFUSED: AtomicU8 = AtomicU8::new(0);
-/// What translation depends on on the first core: every other must have the same.
-static CONTROLS: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
-/// How many cores take part in the end.
-static COUNT: AtomicU32 = AtomicU32::new(1);
+/// What translation depends on on the first core, which made the tables.
+static FIRST: Lock<Option<CoreRegisters>> = Lock::new(None);
+/// What each core that was started has found: whether it takes part.
+static ANSWERS: Lock<[Option<Result<(), CoreError>>; MAX_CORES]> = Lock::new([None; MAX_CORES]);
 
 /// Why a core does not take part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,7 +32,9 @@ enum CoreError {
     Psci(PsciError),
     Stack(StackError),
     Silent,
-    Refused,
+    TooMany,
+    Unfit(Unfit),
+    Irq(IrqError),
 }
 
 impl fmt::Display for CoreError {
@@ -49,9 +44,9 @@ impl fmt::Display for CoreError {
             CoreError::Psci(error) => write!(f, "PSCI does not start it: {error}"),
             CoreError::Stack(error) => write!(f, "{error}"),
             CoreError::Silent => f.write_str("PSCI has started it, and it does not report"),
-            CoreError::Refused => f.write_str(
-                "its registers promise less than the first core's, or it has no interrupts",
-            ),
+            CoreError::TooMany => write!(f, "this kernel has room for {MAX_CORES}"),
+            CoreError::Unfit(error) => error.fmt(f),
+            CoreError::Irq(error) => write!(f, "it has no interrupts: {error}"),
         }
     }
 }
@@ -61,14 +56,12 @@ impl fmt::Display for CoreError {
 ///
 /// # Errors
 /// When this core itself has no interrupts.
-pub fn start(machine: &Machine) -> Result<usize, IrqError> {
+pub(crate) fn start(machine: &Machine) -> Result<usize, IrqError> {
     irq::init(machine)?;
     irq::init_core()?;
     prepare_idle_task();
-    ONLINE.store(1, Relaxed);
-    for (control, value) in CONTROLS.iter().zip(registers::translation_controls()) {
-        control.store(value, Relaxed);
-    }
+    task::core().online.store(true, Relaxed);
+    *FIRST.lock() = Some(CoreRegisters::read());
     let me = registers::affinity();
     let others = machine.cores[..machine.core_count].iter();
     for (index, &affinity) in (1..).zip(others.filter(|&&affinity| affinity != me)) {
@@ -77,24 +70,12 @@ pub fn start(machine: &Machine) -> Result<usize, IrqError> {
         }
     }
     registers::unmask_interrupts();
-    let count = ONLINE.load(Relaxed).count_ones();
-    COUNT.store(count, Relaxed);
-    Ok(count as usize)
-}
-
-/// How many cores take part.
-pub fn count() -> usize {
-    COUNT.load(Relaxed) as usize
-}
-
-/// The cores that take part but for this one, a bit each.
-pub fn others_online() -> u8 {
-    ONLINE.load(Relaxed) & !(1 << task::core().index)
+    Ok(task::online_count())
 }
 
 fn start_one(machine: &Machine, index: usize, affinity: u64) -> Result<(), CoreError> {
     if index >= MAX_CORES {
-        return Err(CoreError::Refused);
+        return Err(CoreError::TooMany);
     }
     let conduit = machine.psci.ok_or(CoreError::NoPsci)?;
     let stack = Stack::map(MAX_TASKS + index).map_err(CoreError::Stack)?;
@@ -103,28 +84,24 @@ fn start_one(machine: &Machine, index: usize, affinity: u64) -> Result<(), CoreE
     // That store, and the tables, for a core that does not take part in anything yet: PSCI hands nothing over but the
     // context.
     HW.execute(Op::Dsb(Barrier::Ishst), Why::Kick);
-    let root = mem::hardware().address(kernel_space().root()).raw();
+    let root = mem::root_address().raw();
     let (entry, context) = (
         lazy_mmu_boot::secondary_start(),
         lazy_mmu_boot::secondary_context(root, index),
     );
-    let started = match conduit {
-        Conduit::Hvc => psci::cpu_on::<Hvc>(affinity, entry, context),
-        Conduit::Smc => psci::cpu_on::<Smc>(affinity, entry, context),
-    };
+    // SAFETY: the boot code's entry and what it expects; the core's stack is mapped, and its number is no other's.
+    let started = unsafe { psci::start_core(conduit, affinity, entry, context) };
     if let Err(error) = started {
         // SAFETY: the core has not started.
         unsafe { stack.unmap() };
         return Err(CoreError::Psci(error));
     }
-    let reported = || (ONLINE.load(Acquire) | REFUSED.load(Acquire)) >> index & 1 != 0;
-    if !time::wait_until(PATIENCE, reported) {
-        return Err(CoreError::Silent);
-    }
-    if REFUSED.load(Relaxed) >> index & 1 != 0 {
-        return Err(CoreError::Refused);
-    }
-    Ok(())
+    let mut answer = None;
+    time::wait_until(PATIENCE, || {
+        answer = ANSWERS.lock()[index];
+        answer.is_some()
+    });
+    answer.unwrap_or(Err(CoreError::Silent))
 }
 
 /// Gives the first core a task to idle in: it boots in another.
@@ -152,16 +129,23 @@ unsafe extern "C" fn secondary_entry(index: usize) -> ! {
     unsafe { task::adopt_idle_task(index) };
     observe::report(|| What::CoreStart);
     mem::leave_identity_map();
-    let controls = CONTROLS.each_ref().map(|control| control.load(Relaxed));
-    let fit = registers::translation_controls() == controls && irq::init_core().is_ok();
-    let answer = if fit { &ONLINE } else { &REFUSED };
-    answer.fetch_or(1 << index, Release);
-    if fit {
+    let answer = take_part();
+    task::core().online.store(answer.is_ok(), Release);
+    ANSWERS.lock()[index] = Some(answer);
+    if answer.is_ok() {
         sched::idle()
     }
     loop {
         registers::wait_for_interrupt();
     }
+}
+
+/// Whether this core, which was started, can work with the first one.
+fn take_part() -> Result<(), CoreError> {
+    if let Some(first) = *FIRST.lock() {
+        CoreRegisters::read().fit(first).map_err(CoreError::Unfit)?;
+    }
+    irq::init_core().map_err(CoreError::Irq)
 }
 
 /// Parks all other cores, whatever they do. Says whether all of them have stopped in time.
@@ -170,7 +154,7 @@ unsafe extern "C" fn secondary_entry(index: usize) -> ! {
 pub fn stop() -> bool {
     // For good, and first: an interrupt from here on parks whoever takes it, and a preemption could move this task.
     registers::mask_interrupts();
-    let others = others_online();
+    let others = task::others_online();
     if others == 0 {
         return true;
     }

@@ -1,18 +1,24 @@
 //! A minimal AArch64 kernel for lazy MMU mode: everything that needs the machine.
 //!
 //! A store to a page table owes the machine something. Every module here creates that debt, defers
-//! it, pays it, or checks that nobody uses a mapping before it is paid:
+//! it, pays it, or checks that nobody uses a mapping before it is paid. They stand on floors, and each
+//! imports only from those above it here (`docs/floors.md`; a test holds it):
 //!
 //! | module | what | debt |
 //! |---|---|---|
+//! | [`arch`] | raw registers, the switch of stacks, probes, what an exception leaves, timer | |
+//! | [`base`] | the lock, the layout of addresses, limits, the verdict | |
+//! | [`machine`] | device tree, console, exit, interrupt controller, PSCI | |
+//! | [`task`] | tasks and cores, and what each made the machine do | carries it along |
 //! | [`observe`] | the seam to the machine's instructions (`stage1-hw`), and all that watches it: counts, checker, ring, replay | pays, checks |
 //! | [`mode`] | the four calls on the current task | defers |
-//! | [`mem`] | layout, frames and the debug page allocator, heap, spaces | creates |
+//! | [`mem`] | frames and the debug page allocator, tables, heap, areas, spaces, stacks | creates |
+//! | [`sched`], [`irq`] | who runs, interrupts | carries it along |
+//! | [`traps`] | exceptions: what is over, what waits, the report | |
+//! | [`cores`] | the other cores, started and stopped | |
+//! | [`report`] | rows as data, table, JSON | |
 //! | [`workloads`] | vmap, remap, zap, protect: page-table work in sections | creates, checks |
-//! | [`task`], [`sched`], [`cores`], [`irq`] | tasks, who runs, other cores, interrupts | carries it along |
-//! | [`arch`] | raw registers, the switch of stacks, probes, timer | |
-//! | [`traps`] | exceptions: the report, the fix-up of intended faults | |
-//! | [`machine`], [`arguments`], [`run`], [`report`], [`console`], [`exit`] | device tree and command line in, table and verdict out | |
+//! | [`arguments`], [`run`] | the command line, and the product's run of it | |
 //!
 //! An image is this library and a `main`: see [`entry!`].
 #![no_std]
@@ -22,9 +28,10 @@ extern crate alloc;
 
 pub mod arch;
 pub mod arguments;
-pub mod console;
+pub mod base;
+
 pub mod cores;
-pub mod exit;
+
 pub mod irq;
 pub mod machine;
 pub mod mem;
@@ -33,7 +40,7 @@ pub mod observe;
 pub mod report;
 pub mod run;
 pub mod sched;
-pub mod sync;
+
 pub mod task;
 pub mod traps;
 pub mod workloads;
@@ -45,8 +52,8 @@ use lazy_mmu_boot::RAM_BASE;
 use stage1_paging::Pa;
 
 use arguments::Arguments;
-use exit::Verdict;
-use machine::{Machine, TreeError};
+use base::{Verdict, layout};
+use machine::{Machine, TreeError, console, exit};
 
 /// Declares the function that an image runs once the kernel is up: `fn(&Boot) -> Verdict`. With
 /// `keys = ["a", "b"]` the command line may have `a=` and `b=`, which are the image's own
@@ -61,8 +68,8 @@ macro_rules! entry {
         static KERNEL_OWN_KEYS: &[&str] = &[$($key),*];
 
         #[unsafe(no_mangle)]
-        fn kernel_main(boot: &$crate::Boot) -> $crate::exit::Verdict {
-            let main: fn(&$crate::Boot) -> $crate::exit::Verdict = $main;
+        fn kernel_main(boot: &$crate::Boot) -> $crate::base::Verdict {
+            let main: fn(&$crate::Boot) -> $crate::base::Verdict = $main;
             main(boot)
         }
     };
@@ -115,7 +122,7 @@ unsafe extern "C" fn kernel_entry(tree: u64) -> ! {
             verdict.and(Verdict::Failed)
         }
     };
-    verdict.exit()
+    exit::exit(verdict)
 }
 
 /// # Safety
@@ -130,7 +137,7 @@ unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
     {
         exit::take_mark(line);
     }
-    if let Some(uart) = machine::console(tree) {
+    if let Some(uart) = machine::uart(tree) {
         // SAFETY: 1. From the device tree; the early tables map the first GiB of devices, and the
         // kernel's map this one. 2. The console's alone.
         unsafe { console::init(uart.start) };
@@ -154,7 +161,7 @@ unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
     let line = String::from(machine.command_line());
     // SAFETY: `entry!` defined it, and nobody changes it.
     let own_keys = unsafe { KERNEL_OWN_KEYS };
-    let pages_max = (machine.ram.bytes / mem::layout::PAGE_SIZE / 4) as usize;
+    let pages_max = (machine.ram.bytes / layout::PAGE_SIZE / 4) as usize;
     let arguments = Arguments::parse(&line, pages_max, own_keys).map_err(|error| {
         println!("bad argument {error}");
         Verdict::BadArguments
@@ -167,7 +174,7 @@ unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
             // those, and this one is soon out of date.
             println!(
                 "the linear map, {} pages, goes before the rules",
-                machine.ram.bytes / mem::layout::PAGE_SIZE
+                machine.ram.bytes / layout::PAGE_SIZE
             );
         }
     }
@@ -197,7 +204,7 @@ unsafe fn find_tree(passed: u64) -> Result<(Fdt<'static>, Pa), TreeError> {
     if !reachable.contains(&at.raw()) {
         return Err(TreeError::Malformed);
     }
-    let data = mem::layout::linear(at).raw() as *const u8;
+    let data = layout::linear(at).raw() as *const u8;
     // SAFETY: the caller's promise for the start of it; a tree that claims to be longer than the
     // window is one that QEMU did not make, and is checked to parse before it is used.
     let tree = unsafe { Fdt::from_raw(data) }.map_err(|_| TreeError::Malformed)?;

@@ -4,10 +4,11 @@ use alloc::vec::Vec;
 
 use lazy_mmu::Policy;
 
-use crate::exit::Verdict;
+use crate::base::Verdict;
 use crate::mem::frames;
 use crate::observe::{ring, rules};
-use crate::workloads::{self, Crowd, Failure, Row, Run, Size, progress};
+use crate::report::{Row, Run, Size};
+use crate::workloads::{self, Crowd, Failure, progress};
 use crate::{Boot, println, report};
 
 /// The product's `main`: see the module.

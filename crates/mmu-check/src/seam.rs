@@ -3,7 +3,7 @@
 //!
 //! | method | reported |
 //! |---|---|
-//! | `execute` | DSB and DMB after; ISB and each TLBI of a batch before |
+//! | `execute` | DSB and DMB after; ISB and each TLBI of a batch before; undisturbed, but for [`Why::Idle`] |
 //! | `load` | not |
 //! | `store`, `edit` | each store as one with it; `old` is what the descriptor held then |
 //! | `zero` | for a table the write access before, and the zeroing as one with it; of [`Why::Data`] nothing |
@@ -129,7 +129,7 @@ impl<I: Instructions, L: Listener> Instructions for Reported<I, L> {
 
     fn execute(self, op: Op, why: Why) {
         let Reported(machine, listener) = self;
-        listener.undisturbed(|| match op {
+        let act = || match op {
             // What pays is reported when it has: a DSB that is still waiting has made nothing visible.
             Op::Dsb(kind) => {
                 machine.execute(op, why);
@@ -159,7 +159,13 @@ impl<I: Instructions, L: Listener> Instructions for Reported<I, L> {
                 });
                 machine.execute(op, why);
             }
-        });
+        };
+        // An interrupt is to be taken here; the task is one that stays on its core, and an ISB that is
+        // reported early is credited with less.
+        if why == Why::Idle {
+            return act();
+        }
+        listener.undisturbed(act);
     }
 
     #[inline(always)]
@@ -258,7 +264,9 @@ impl From<stage1_hw::Barrier> for Barrier {
         match kind {
             stage1_hw::Barrier::Ish => Barrier::Ish,
             stage1_hw::Barrier::Ishst => Barrier::Ishst,
+            stage1_hw::Barrier::Ishld => Barrier::Ishld,
             stage1_hw::Barrier::Nsh => Barrier::Nsh,
+            stage1_hw::Barrier::Sy => Barrier::Sy,
         }
     }
 }

@@ -138,10 +138,14 @@ fn barriers_are_reported_after() {
     for (op, heard, executed) in [
         (Op::Dsb(Barrier::Ish), "dsb ish", "Dsb(Ish)"),
         (Op::Dsb(Barrier::Ishst), "dsb ishst", "Dsb(Ishst)"),
+        (Op::Dsb(Barrier::Ishld), "dsb ishld", "Dsb(Ishld)"),
         (Op::Dsb(Barrier::Nsh), "dsb nsh", "Dsb(Nsh)"),
+        (Op::Dsb(Barrier::Sy), "dsb sy", "Dsb(Sy)"),
         (Op::Dmb(Barrier::Ish), "dmb ish", "Dmb(Ish)"),
         (Op::Dmb(Barrier::Ishst), "dmb ishst", "Dmb(Ishst)"),
+        (Op::Dmb(Barrier::Ishld), "dmb ishld", "Dmb(Ishld)"),
         (Op::Dmb(Barrier::Nsh), "dmb nsh", "Dmb(Nsh)"),
+        (Op::Dmb(Barrier::Sy), "dmb sy", "Dmb(Sy)"),
     ] {
         let log = logged(|| SEAM.execute(op, Why::Switch));
         let executed = format!("  execute {executed} for Switch");
@@ -159,6 +163,13 @@ fn an_isb_is_reported_before() {
         log,
         ["mask", " heard isb", "  execute Isb for Publish", "restore"]
     );
+}
+
+/// Not masked: it is there for an interrupt to be taken.
+#[test]
+fn the_isb_of_the_idle_loop_is_executed_with_interrupts_as_they_are() {
+    let log = logged(|| SEAM.execute(Op::Isb, Why::Idle));
+    assert_eq!(log, [" heard isb", "  execute Isb for Idle"]);
 }
 
 #[test]

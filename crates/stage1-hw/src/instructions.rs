@@ -11,8 +11,12 @@ pub enum Barrier {
     Ish,
     /// Stores; the Inner Shareable domain.
     Ishst,
+    /// Loads before it, loads and stores behind it; the Inner Shareable domain.
+    Ishld,
     /// Loads and stores; this core and its walker.
     Nsh,
+    /// Loads and stores; the whole system, its interrupt controller among them.
+    Sy,
 }
 
 /// An instruction without a result and without an effect on memory.
@@ -87,6 +91,36 @@ pub enum Why {
     /// `dsb ishst` before another core is started or interrupted, for that core: a call to firmware
     /// and a message to the interrupt controller are not ordered behind stores by anything else.
     Kick,
+    /// `dmb ishld` (GICv2) or `dsb sy` (GICv3) after the read that acknowledges an interrupt, and `isb`
+    /// behind the branch on the number that it gave. For this core: what the handler reads is read
+    /// after the acknowledge.
+    ///
+    /// - GICv2: the acknowledge is a load of GICC_IAR. Without the DMB a load of the handler may be
+    ///   earlier than it, and miss what the sender of a software-generated interrupt had stored: no
+    ///   other interrupt comes for that.
+    /// - GICv3: the acknowledge is a read of ICC_IAR1_EL1, no memory access that a DMB could order. Its
+    ///   effect on the interrupt's state is visible after a DSB and not before (Arm IHI 0069, "Physical
+    ///   CPU interface"). `sy`, since the controller is in no core's Inner Shareable domain.
+    /// - The ISB is for system registers: neither DMB nor DSB holds back their reads (Arm ARM, B2, "Data
+    ///   Synchronization Barrier"). Without it the timer's status may be one from before the
+    ///   acknowledge, and a timer that is due passes for one that is not. After a GICv2's load the
+    ///   branch is part of it: an ISB alone does not wait for a load.
+    ///
+    /// (Linux: `smp_rmb` in `gic_handle_irq`, `dsb(sy)` in `gic_read_iar`, commit 39a06b67c2c1 for the
+    /// ISB.) The way back needs none: an exception return synchronises.
+    Acknowledge,
+    /// `isb` after ICC_SGI1R_EL1 was written, for the cores that the interrupt is for: a write of a
+    /// system register need not take effect before the next context synchronisation, and who waits for
+    /// their answer in a loop may wait for a message that was not sent. A GICv2 is sent it by a store,
+    /// which needs no help. (Linux: `gic_ipi_send_mask`.)
+    Send,
+    /// `isb` in the idle loop, between unmasking interrupts and masking them again.
+    ///
+    /// For this core: an interrupt that is pending and not masked is taken, at the latest, before the
+    /// first instruction after an ISB (Arm ARM, D1, "Asynchronous exception types"); between two writes
+    /// of PSTATE.DAIF it need not be. Without it the core may find WFI over at once for an interrupt
+    /// that it never takes. A decorator does not mask interrupts around this one.
+    Idle,
     /// `isb` after a system register of this core was written that later instructions depend on.
     Register,
     /// `isb` after AT, for this core: before it PAR_EL1 need not hold the result (Arm ARM, "Address

@@ -48,7 +48,7 @@
 //! | `plain` | `Plain`: the assembly. For `target_os = "none"` only: an AArch64 host must not execute it |
 //! | `sequences` | [`publish`], [`invalidate`], [`publish_root`]: which instructions, in which order |
 //! | `mmu` | [`Hardware`]: [`Mmu`](stage1_paging::Mmu) for a kernel that implements [`Services`] |
-//! | `registers` | [`TCR`], [`MAIR`], [`ttbr`], [`IdRegisters`] |
+//! | `registers` | [`TCR`], [`MAIR`], [`ttbr`], [`IdRegisters`]; [`CoreRegisters`]: whether another core fits |
 //!
 //! # In a kernel
 //!
@@ -110,7 +110,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `upkeep` is [`Upkeep`] with [`IdRegisters::tlb`] of every core. The pair that `owe` pays and
+//! `upkeep` is [`Upkeep`] with [`IdRegisters::tlb`] of every core; [`CoreRegisters::fit`] refuses a core
+//! that can do less. The pair that `owe` pays and
 //! [`publish_root`] are both `dsb ishst`: the second is for a root without entries.
 //!
 //! # What it relies on
@@ -131,5 +132,5 @@ pub use instructions::{Barrier, Instructions, Op, Page, Slot, Slots, Why};
 pub use mmu::{Hardware, Services, Table};
 #[cfg(target_os = "none")]
 pub use plain::{Plain, read_ttbr0, read_walks};
-pub use registers::{BadWalks, IdRegisters, MAIR, TCR, check_walks, ttbr};
+pub use registers::{BadWalks, CoreRegisters, IdRegisters, MAIR, TCR, Unfit, check_walks, ttbr};
 pub use sequences::{Upkeep, drop_all_local, invalidate, publish, publish_root};

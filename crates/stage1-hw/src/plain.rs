@@ -30,10 +30,14 @@ impl Instructions for Plain {
         match op {
             Op::Dsb(Barrier::Ish) => instruction!("dsb ish"),
             Op::Dsb(Barrier::Ishst) => instruction!("dsb ishst"),
+            Op::Dsb(Barrier::Ishld) => instruction!("dsb ishld"),
             Op::Dsb(Barrier::Nsh) => instruction!("dsb nsh"),
+            Op::Dsb(Barrier::Sy) => instruction!("dsb sy"),
             Op::Dmb(Barrier::Ish) => instruction!("dmb ish"),
             Op::Dmb(Barrier::Ishst) => instruction!("dmb ishst"),
+            Op::Dmb(Barrier::Ishld) => instruction!("dmb ishld"),
             Op::Dmb(Barrier::Nsh) => instruction!("dmb nsh"),
+            Op::Dmb(Barrier::Sy) => instruction!("dmb sy"),
             Op::Isb => instruction!("isb"),
             Op::Tlbi(batch) => tlbi(batch),
             Op::TlbiAllLocal => instruction!("tlbi vmalle1"),
@@ -75,13 +79,21 @@ impl Instructions for Plain {
     }
 }
 
-/// Bytes that `DC ZVA` zeroes, or 0 where it is prohibited (DCZID_EL0).
-fn zva_bytes() -> u64 {
+/// DCZID_EL0: whether `DC ZVA` is allowed, and how much it zeroes.
+#[inline(always)]
+pub(crate) fn dczid() -> u64 {
     let dczid: u64;
     // SAFETY: reads a register that never changes.
     unsafe {
         asm!("mrs {}, dczid_el0", out(reg) dczid, options(pure, nomem, nostack, preserves_flags))
     };
+    dczid
+}
+
+/// Bytes that `DC ZVA` zeroes, or 0 where it is prohibited. The same on every core
+/// ([`IdRegisters::at_least`](crate::IdRegisters::at_least)): the task may move before it zeroes.
+fn zva_bytes() -> u64 {
+    let dczid = dczid();
     if dczid & 0x10 == 0 {
         4 << (dczid & 0xF)
     } else {

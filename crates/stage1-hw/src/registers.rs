@@ -104,6 +104,8 @@ pub struct IdRegisters {
     pub mmfr0: u64,
     /// ID_AA64MMFR2_EL1.
     pub mmfr2: u64,
+    /// DCZID_EL0.
+    pub dczid: u64,
 }
 
 impl IdRegisters {
@@ -116,6 +118,7 @@ impl IdRegisters {
             isar0: ID_AA64ISAR0_EL1.get(),
             mmfr0: ID_AA64MMFR0_EL1.get(),
             mmfr2: ID_AA64MMFR2_EL1.get(),
+            dczid: crate::plain::dczid(),
         }
     }
 
@@ -141,4 +144,123 @@ impl IdRegisters {
             _ => 48,
         }
     }
+
+    /// Bits of an ASID.
+    pub const fn asid_bits(self) -> u8 {
+        // MMFR0.ASIDBits.
+        if self.mmfr0 >> 4 & 0xF >= 2 { 16 } else { 8 }
+    }
+
+    /// Whether a core with these registers can do all that this crate does because of `first`, the
+    /// registers of the core that made the tables. It may be able to do more; what `DC ZVA` zeroes must
+    /// be the same, since a task that has read it may go on elsewhere before it zeroes.
+    ///
+    /// # Errors
+    /// [`Unfit`] names the first register that promises less.
+    pub fn at_least(self, first: Self) -> Result<(), Unfit> {
+        let (tlb, needed) = (self.tlb(), first.tlb());
+        let unfit = |register, here, first| {
+            Err(Unfit {
+                register,
+                here,
+                first,
+            })
+        };
+        if needed.range && !tlb.range {
+            return unfit("ID_AA64ISAR0_EL1 (TLB)", self.isar0, first.isar0);
+        }
+        if self.pa_bits() < first.pa_bits() {
+            return unfit("ID_AA64MMFR0_EL1 (PARange)", self.mmfr0, first.mmfr0);
+        }
+        if self.asid_bits() < first.asid_bits() {
+            return unfit("ID_AA64MMFR0_EL1 (ASIDBits)", self.mmfr0, first.mmfr0);
+        }
+        if needed.ttl && !tlb.ttl {
+            return unfit("ID_AA64MMFR2_EL1 (TTL)", self.mmfr2, first.mmfr2);
+        }
+        // DZP and BS.
+        if self.dczid & 0x1F != first.dczid & 0x1F {
+            return unfit("DCZID_EL0", self.dczid, first.dczid);
+        }
+        Ok(())
+    }
 }
+
+/// All that the translation of one core depends on, besides its tables.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct CoreRegisters {
+    /// What it can do.
+    pub id: IdRegisters,
+    /// SCTLR_EL1: WXN among it.
+    pub sctlr: u64,
+    /// TCR_EL1.
+    pub tcr: u64,
+    /// MAIR_EL1.
+    pub mair: u64,
+}
+
+impl CoreRegisters {
+    /// This core's.
+    #[cfg(target_os = "none")]
+    pub fn read() -> Self {
+        use aarch64_cpu::registers::SCTLR_EL1;
+        use tock_registers::interfaces::Readable;
+        let (tcr, mair) = crate::read_walks();
+        Self {
+            id: IdRegisters::read(),
+            sctlr: SCTLR_EL1.get(),
+            tcr,
+            mair,
+        }
+    }
+
+    /// Whether this core can work on the tables of `first`: it can do as much
+    /// ([`IdRegisters::at_least`]), and its control registers are the same.
+    ///
+    /// # Errors
+    /// [`Unfit`] names the first register by which it cannot.
+    pub fn fit(self, first: Self) -> Result<(), Unfit> {
+        self.id.at_least(first.id)?;
+        for (register, here, first) in [
+            ("SCTLR_EL1", self.sctlr, first.sctlr),
+            ("TCR_EL1", self.tcr, first.tcr),
+            ("MAIR_EL1", self.mair, first.mair),
+        ] {
+            if here != first {
+                return Err(Unfit {
+                    register,
+                    here,
+                    first,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a core cannot work on the tables of another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Unfit {
+    /// The register, and of an ID register the field.
+    pub register: &'static str,
+    /// What it holds on the core that is refused.
+    pub here: u64,
+    /// What it holds on the first core.
+    pub first: u64,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Unfit {
+            register,
+            here,
+            first,
+        } = self;
+        write!(
+            f,
+            "its {register} is {here:#x} where the first core has {first:#x}: it cannot work on the same tables"
+        )
+    }
+}
+
+impl core::error::Error for Unfit {}

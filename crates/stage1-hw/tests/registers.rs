@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use aarch64_cpu::registers::{MAIR_EL1, TCR_EL1, TTBR0_EL1};
-use stage1_hw::{BadWalks, IdRegisters, MAIR, TCR, check_walks, ttbr};
+use stage1_hw::{BadWalks, CoreRegisters, IdRegisters, MAIR, TCR, Unfit, check_walks, ttbr};
 use stage1_paging::{Asid, Features, Memory, Pa};
 
 #[test]
@@ -156,8 +156,8 @@ fn registers(isar0_tlb: u64, mmfr2_ttl: u64) -> IdRegisters {
     IdRegisters {
         // Ones around the field: no other bit may count.
         isar0: !(0xF << 56) | isar0_tlb << 56,
-        mmfr0: 0,
         mmfr2: !(0xF << 48) | mmfr2_ttl << 48,
+        ..IdRegisters::default()
     }
 }
 
@@ -185,5 +185,108 @@ fn physical_addresses_have_at_most_48_bits() {
         };
         let expected = bits.get(usize::from(value)).copied().unwrap_or(48);
         assert_eq!(registers.pa_bits(), expected, "PARange = {value}");
+    }
+}
+
+#[test]
+fn asids_have_8_bits_or_16() {
+    for value in 0..16 {
+        let registers = IdRegisters {
+            mmfr0: !0xF0 | value << 4,
+            ..IdRegisters::default()
+        };
+        let expected = if value >= 2 { 16 } else { 8 };
+        assert_eq!(registers.asid_bits(), expected, "ASIDBits = {value}");
+    }
+}
+
+/// A core with FEAT_TLBIRANGE, FEAT_TTL, 40 bits, ASIDs of 16, and `DC ZVA` of 64 bytes.
+const FIRST: CoreRegisters = CoreRegisters {
+    id: IdRegisters {
+        isar0: 2 << 56,
+        mmfr0: 2 << 4 | 2,
+        mmfr2: 1 << 48,
+        dczid: 4,
+    },
+    sctlr: 0x30D0_198D,
+    tcr: TCR,
+    mair: MAIR,
+};
+
+fn changed(change: impl FnOnce(&mut CoreRegisters)) -> CoreRegisters {
+    let mut core = FIRST;
+    change(&mut core);
+    core
+}
+
+#[test]
+fn a_core_that_can_do_as_much_or_more_fits() {
+    assert_eq!(FIRST.fit(FIRST), Ok(()));
+    let more = changed(|core| {
+        core.id.isar0 = 3 << 56 | 0xFFFF;
+        core.id.mmfr0 = 0xF00 | 2 << 4 | 6;
+        core.id.mmfr2 = 2 << 48 | 0xFFFF;
+        // Reserved bits say nothing.
+        core.id.dczid = 1 << 8 | 4;
+    });
+    assert_eq!(more.fit(FIRST), Ok(()));
+    // What the first core does not have, nobody relies on.
+    let first = changed(|core| {
+        core.id = IdRegisters {
+            dczid: 4,
+            ..IdRegisters::default()
+        }
+    });
+    assert_eq!(FIRST.fit(first), Ok(()));
+    // Outer shareable TLBIs alone (ISAR0.TLB = 1) are not used.
+    let first = changed(|core| core.id.isar0 = 1 << 56);
+    assert_eq!(changed(|core| core.id.isar0 = 0).fit(first), Ok(()));
+    // Nor are more than 48 bits.
+    let first = changed(|core| core.id.mmfr0 = 2 << 4 | 6);
+    let here = changed(|core| core.id.mmfr0 = 2 << 4 | 5);
+    assert_eq!(here.fit(first), Ok(()));
+}
+
+#[test]
+fn a_core_whose_features_are_less_is_refused_and_the_register_named() {
+    type Less = (&'static str, fn(&mut CoreRegisters) -> &mut u64, u64);
+    let less: [Less; 10] = [
+        ("ID_AA64ISAR0_EL1 (TLB)", |core| &mut core.id.isar0, 1 << 56),
+        ("ID_AA64ISAR0_EL1 (TLB)", |core| &mut core.id.isar0, 0),
+        (
+            "ID_AA64MMFR0_EL1 (PARange)",
+            |core| &mut core.id.mmfr0,
+            2 << 4 | 1,
+        ),
+        ("ID_AA64MMFR0_EL1 (ASIDBits)", |core| &mut core.id.mmfr0, 2),
+        ("ID_AA64MMFR2_EL1 (TTL)", |core| &mut core.id.mmfr2, 0),
+        // A smaller block, a greater one, and none allowed.
+        ("DCZID_EL0", |core| &mut core.id.dczid, 3),
+        ("DCZID_EL0", |core| &mut core.id.dczid, 5),
+        ("DCZID_EL0", |core| &mut core.id.dczid, 0x14),
+        // Whatever differs: a set bit or a clear one.
+        ("SCTLR_EL1", |core| &mut core.sctlr, FIRST.sctlr ^ 1 << 19),
+        ("MAIR_EL1", |core| &mut core.mair, MAIR | 1 << 40),
+    ];
+    for (register, field, here) in less {
+        let core = changed(|core| *field(core) = here);
+        let first = *field(&mut changed(|_| ()));
+        let unfit = Unfit {
+            register,
+            here,
+            first,
+        };
+        assert_eq!(core.fit(FIRST), Err(unfit));
+        let text = unfit.to_string();
+        let values = [format!("{here:#x}"), format!("{first:#x}")];
+        assert!(
+            text.contains(register) && values.iter().all(|v| text.contains(v)),
+            "{text}"
+        );
+    }
+    for bit in 0..64 {
+        let core = changed(|core| core.tcr ^= 1 << bit);
+        let register = core.fit(FIRST).map_err(|unfit| unfit.register);
+        assert_eq!(register, Err("TCR_EL1"), "bit {bit}");
     }
 }

@@ -1,7 +1,7 @@
 //! Loads, stores and calls that may fault by intent.
 //!
 //! A workload asks "is this page really gone?" by touching it. The access is one instruction with
-//! an entry in the fix-up table ([`crate::traps`]); if it faults, the function returns what the
+//! an entry in the fix-up table (`traps/fixup.rs`); if it faults, the function returns what the
 //! exception said. None of them executes a barrier: a probe must see what the core sees at this
 //! moment, not what it would see after a DSB or an ISB that the code under test owes. (Taking the
 //! exception and returning from it do synchronise the context, as SCTLR_EL1.EIS and EOS ask for. So
@@ -11,7 +11,7 @@ use core::arch::asm;
 
 use stage1_paging::Va;
 
-use crate::traps::{Esr, Fault};
+use super::{Esr, Fault};
 
 /// An entry of the fix-up table: the instruction at label 2 may fault, and goes on at label 3 then,
 /// with ESR_EL1 in x0 and FAR_EL1 in x1.
@@ -74,40 +74,6 @@ macro_rules! read {
     };
 }
 
-/// Defines a store of one size.
-macro_rules! write {
-    ($name:ident, $type:ty, $instruction:literal, $register:literal, $size:literal) => {
-        #[doc = concat!("Stores ", $size, " to `va`, by one instruction.")]
-        ///
-        /// # Errors
-        /// The fault that the store took; memory is unchanged then.
-        ///
-        /// # Safety
-        /// If the store succeeds, it is the caller's to make: `va` is then mapped to memory that the caller owns or that is only accessed
-        /// atomically, and that no table walker reads. An address where the store must fault, and which does fault, needs
-        /// nothing; but whoever is wrong about that has written where `va` leads.
-        #[inline]
-        pub unsafe fn $name(va: Va, value: $type) -> Result<(), Fault> {
-            let syndrome: u64;
-            // SAFETY: 1. The caller owns what is written.
-            // 2. If the instruction faults, the fix-up goes on behind it and changes x0 and x1 only, both outputs.
-            unsafe {
-                asm!(
-                    concat!("2: ", $instruction, " {value", $register, "}, [{va}]"),
-                    "3:",
-                    fixup_entry!(),
-                    va = in(reg) va.raw(),
-                    value = in(reg) value,
-                    inout("x0") 0_u64 => syndrome,
-                    out("x1") _,
-                    options(nostack, preserves_flags)
-                );
-            }
-            outcome(va, syndrome, ())
-        }
-    };
-}
-
 read!(read_u64, u64, "ldr", ":x", "8 bytes");
 read!(read_u8, u8, "ldrb", ":w", "one byte");
 read!(
@@ -117,7 +83,35 @@ read!(
     ":x",
     "8 bytes, with EL0's permissions,"
 );
-write!(write_u64, u64, "str", ":x", "8 bytes");
+
+/// Stores 8 bytes to `va`, by one instruction.
+///
+/// # Errors
+/// The fault that the store took; memory is unchanged then.
+///
+/// # Safety
+/// If the store succeeds, it is the caller's to make: `va` is then mapped to memory that the caller owns or that is only
+/// accessed atomically, and that no table walker reads. An address where the store must fault, and which does fault, needs
+/// nothing; but whoever is wrong about that has written where `va` leads.
+#[inline]
+pub unsafe fn write_u64(va: Va, value: u64) -> Result<(), Fault> {
+    let syndrome: u64;
+    // SAFETY: 1. The caller owns what is written.
+    // 2. If the instruction faults, the fix-up goes on behind it and changes x0 and x1 only, both outputs.
+    unsafe {
+        asm!(
+            "2: str {value:x}, [{va}]",
+            "3:",
+            fixup_entry!(),
+            va = in(reg) va.raw(),
+            value = in(reg) value,
+            inout("x0") 0_u64 => syndrome,
+            out("x1") _,
+            options(nostack, preserves_flags)
+        );
+    }
+    outcome(va, syndrome, ())
+}
 
 /// RET, as [`execute`] wants to find it.
 pub const RET: u32 = 0xD65F_03C0;

@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-use aarch64_cpu::registers::{MAIR_EL1, MPIDR_EL1, SCTLR_EL1, TCR_EL1};
+use aarch64_cpu::registers::{MPIDR_EL1, SCTLR_EL1};
 use tock_registers::interfaces::{ReadWriteable, Readable};
 
 /// The current task's address: SP_EL0, which nothing at EL1 uses as a stack.
@@ -22,12 +22,12 @@ pub fn current_task() -> u64 {
 /// Makes `task` the current one.
 ///
 /// # Safety
-/// 1. `task` is the address of a [`Task`](crate::task::Task) that lives for as long as it is
+/// 1. `task` is the address of a task that lives for as long as it is
 ///    current.
 /// 2. The caller is the switch, or the start of a core: code that keeps nothing derived from the
 ///    task before.
 #[inline(always)]
-pub unsafe fn set_current_task(task: u64) {
+pub(crate) unsafe fn set_current_task(task: u64) {
     // SAFETY: the caller keeps both points; the stack in use is SP_EL1.
     unsafe { asm!("msr sp_el0, {}", in(reg) task, options(nostack, preserves_flags)) };
 }
@@ -46,10 +46,10 @@ pub fn core_record() -> u64 {
 /// Sets this core's record.
 ///
 /// # Safety
-/// `record` is the address of a [`Core`](crate::task::Core) that lives for ever and is no other
+/// `record` is the address of a core's record that lives for ever and is no other
 /// core's.
 #[inline(always)]
-pub unsafe fn set_core_record(record: u64) {
+pub(crate) unsafe fn set_core_record(record: u64) {
     // SAFETY: the caller's promise; the register has no effect on the machine.
     unsafe { asm!("msr tpidr_el1, {}", in(reg) record, options(nostack, preserves_flags)) };
 }
@@ -61,7 +61,7 @@ pub fn affinity() -> u64 {
 
 /// Lets interrupts in, and debug exceptions: this task can be preempted from here on.
 #[inline(always)]
-pub fn unmask_interrupts() {
+pub(crate) fn unmask_interrupts() {
     // SAFETY: what an interrupt may meet in a state of its own is behind locks that mask. Not `nomem`: as below.
     unsafe { asm!("msr daifclr, #0xB", options(nostack, preserves_flags)) };
 }
@@ -70,14 +70,14 @@ pub fn unmask_interrupts() {
 ///
 /// No DSB before it: nothing here is powered down, and what others wait for was made visible by the
 /// lock it was stored under.
-pub fn wait_for_interrupt() {
+pub(crate) fn wait_for_interrupt() {
     // SAFETY: a hint.
     unsafe { asm!("wfi", options(nomem, nostack, preserves_flags)) };
 }
 
 /// Lets SErrors in: an external abort that a store took earlier is to be reported, not kept pending
 /// for ever.
-pub fn unmask_errors() {
+pub(crate) fn unmask_errors() {
     // SAFETY: the vector table is in place; what is taken is reported and ends the boot.
     unsafe { asm!("msr daifclr, #4", options(nostack, preserves_flags)) };
 }
@@ -89,7 +89,7 @@ pub fn is_wxn() -> bool {
 
 /// Masks interrupts and returns what was masked before.
 #[inline(always)]
-pub fn mask_interrupts() -> u64 {
+pub(crate) fn mask_interrupts() -> u64 {
     let daif;
     // SAFETY: masking can only postpone an interrupt. Not `nomem`: what a lock protects must not
     // move across.
@@ -99,9 +99,18 @@ pub fn mask_interrupts() -> u64 {
     daif
 }
 
+/// Whether this core takes no interrupt now (PSTATE.I is set): what holds of the core and of the task that it runs stays so.
+#[inline(always)]
+pub fn interrupts_masked() -> bool {
+    let daif: u64;
+    // SAFETY: it reads a register. Not `nomem`: its place among the accesses is what is asked about.
+    unsafe { asm!("mrs {}, daif", out(reg) daif, options(nostack, preserves_flags)) };
+    daif >> 7 & 1 != 0
+}
+
 /// Puts the mask back to what [`mask_interrupts`] returned.
 #[inline(always)]
-pub fn restore_interrupts(daif: u64) {
+pub(crate) fn restore_interrupts(daif: u64) {
     // SAFETY: the value came from the same register on this path.
     unsafe { asm!("msr daif, {}", in(reg) daif, options(nostack, preserves_flags)) };
 }
@@ -125,14 +134,8 @@ pub fn yield_now() {
     unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) };
 }
 
-/// What this core's translation depends on, besides its tables: SCTLR_EL1 (WXN among it), TCR_EL1,
-/// MAIR_EL1. The same on every core, or one translates what another does not.
-pub fn translation_controls() -> [u64; 3] {
-    [SCTLR_EL1.get(), TCR_EL1.get(), MAIR_EL1.get()]
-}
-
 /// Makes writable memory non-executable, whatever its descriptor says (SCTLR_EL1.WXN). The caller owes
 /// an ISB, and the invalidation of what TLBs hold from before.
-pub fn set_wxn() {
+pub(crate) fn set_wxn() {
     SCTLR_EL1.modify(SCTLR_EL1::WXN::Enable);
 }

@@ -43,7 +43,7 @@ impl Context {
     /// 1. The task does not run and is in no queue.
     /// 2. The stack is mapped, is nobody else's, and stays for as long as the task runs.
     /// 3. A reference to a `T` that lives for ever is what every switch to it passes as `left`.
-    pub unsafe fn begin<T>(&self, entry: extern "C" fn(&'static T) -> !, top: u64) {
+    pub(crate) unsafe fn begin<T>(&self, entry: extern "C" fn(&'static T) -> !, top: u64) {
         let registers = Registers {
             saved: [0; 11],
             lr: entry as *const () as u64,
@@ -67,14 +67,14 @@ global_asm!(include_str!("switch.s"));
 /// `from`, with the `left` that was passed there. SP_EL0, the current task, becomes `task` together
 /// with the stack.
 ///
-/// No barrier: see [`crate::sched`].
+/// No barrier: those are the caller's.
 ///
 /// # Safety
 /// 1. Interrupts are masked, and nobody else uses either context.
 /// 2. `to` was left by a switch, or begun.
 /// 3. `task` is the record that belongs to `to`, and `left` is what its code expects.
 #[inline(always)]
-pub unsafe fn switch_context(from: &Context, to: &Context, task: u64, left: u64) -> u64 {
+pub(crate) unsafe fn switch_context(from: &Context, to: &Context, task: u64, left: u64) -> u64 {
     unsafe extern "C" {
         fn switch_context(from: *mut Registers, to: *mut Registers, task: u64, left: u64) -> u64;
     }

@@ -30,18 +30,18 @@ pub fn to_nanos(counts: u64) -> u64 {
 ///
 /// No ISB: the counter is another clock than this core's anyway. An interrupt that the old
 /// arrangement still raises finds [`is_due`] false, and is nobody's.
-pub fn interrupt_at(when: u64) {
+pub(crate) fn interrupt_at(when: u64) {
     CNTV_CVAL_EL0.set(when);
     CNTV_CTL_EL0.write(CNTV_CTL_EL0::ENABLE::SET);
 }
 
 /// No interrupt from this core's timer.
-pub fn stop() {
+pub(crate) fn stop() {
     CNTV_CTL_EL0.set(0);
 }
 
 /// The arrangement's time has come.
-pub fn is_due() -> bool {
+pub(crate) fn is_due() -> bool {
     CNTV_CTL_EL0.matches_all(CNTV_CTL_EL0::ENABLE::SET + CNTV_CTL_EL0::ISTATUS::SET)
 }
 

@@ -13,7 +13,7 @@ use tock_registers::interfaces::Readable;
 
 use super::probe::fixup_entry;
 use super::registers;
-use crate::traps::{Esr, Fault, FaultKind};
+use super::{Esr, Fault, FaultKind};
 
 /// Where a load from `va` would go. `machine` executes the ISB that the answer waits for.
 ///

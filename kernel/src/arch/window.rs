@@ -1,7 +1,7 @@
 //! Measured regions, marked by HINTs that this architecture leaves unallocated.
 //!
 //! They execute as NOPs everywhere, and a QEMU plugin sees them go by: it counts what is executed
-//! between the start and the end of a window without any word from the kernel. [`crate::report`]
+//! between the start and the end of a window without any word from the kernel. The kernel's report
 //! writes down the kernel's own counts of the same window, and the boot runner fails the boot when
 //! the two differ.
 

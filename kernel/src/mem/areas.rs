@@ -1,24 +1,30 @@
 //! Address ranges of the upper half that somebody owns.
 //!
 //! Owning an [`Area`] is the right to store last-level descriptors for it, without a lock: nobody
-//! else has a reason to.
+//! else can. It is lent out as a [`PageRange`].
 
 use alloc::vec::Vec;
+use core::cell::Cell;
+use core::marker::PhantomData;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use stage1_paging::{Pages, Va};
 
-use super::layout;
-use crate::sync::Lock;
+use super::{PageRange, kernel_space};
+use crate::base::{Lock, layout};
 
 /// Free ranges, in ascending order, no two adjacent.
 static FREE: Lock<Vec<Pages>> = Lock::new(Vec::new());
 static READY: AtomicBool = AtomicBool::new(false);
 
-/// Pages of the vmap area that belong to the holder. They go back when it is dropped; by then
-/// nothing is mapped there.
+/// Pages of the vmap area that belong to the holder.
+///
+/// They go back when it is dropped. What is still mapped there then is unmapped first, and invalidated: the next owner
+/// finds nothing of this one's, neither a descriptor nor a translation. Frames stay whose they are.
+///
+/// It may be sent to another task, and not be shared with one: one at a time stores descriptors.
 #[derive(PartialEq, Eq, Debug)]
-pub struct Area(Pages);
+pub struct Area(Pages, PhantomData<Cell<()>>);
 
 impl Area {
     /// Takes the lowest free range of that many pages. An unmapped page stays behind it, so that
@@ -42,17 +48,35 @@ impl Area {
         } else {
             free[index] = range.skip(with_guard);
         }
-        Some(Self(range.take(pages)))
+        Some(Self(range.take(pages), PhantomData))
     }
 
     /// The pages.
     pub fn pages(&self) -> Pages {
         self.0
     }
+
+    /// The right to them. A gather for it borrows the area, and so has paid before the pages go back. (One that is
+    /// [forgotten](core::mem::forget) has not: as with everything that is forgotten, what it would have done stays
+    /// undone.)
+    ///
+    /// # Panics
+    /// Before the kernel's tables are there.
+    #[inline]
+    pub fn range(&self) -> PageRange<'_> {
+        PageRange::new(kernel_space(), self.0)
+    }
 }
 
 impl Drop for Area {
     fn drop(&mut self) {
+        let mut gather = self.range().gather(());
+        let emptied = self.range().unmap(self.0, &mut gather);
+        let _ = gather.finish();
+        if emptied.is_err() {
+            // A block that is not wholly inside, which no operation of a range makes. Then nobody gets these pages.
+            return;
+        }
         let count = self.0.count() + 1;
         let Ok(mut range) = Pages::new(self.0.start(), count) else {
             return;

@@ -20,11 +20,11 @@ use stage1_paging::{Done, ENTRIES, Error, Frame, Mapping, Pa, Pages, Prot, Sink}
 use mmu_check::What;
 use mmu_check::event::AccessKind;
 
-use super::{kernel_space, layout};
+use super::kernel_space;
+use crate::base::{Lock, layout};
 use crate::machine::Region;
 use crate::observe::rules;
 use crate::observe::seam::HW;
-use crate::sync::Lock;
 use crate::{mode, observe};
 
 /// A set per order, up to 2^20 frames at once.
@@ -104,7 +104,7 @@ fn number(frame: Frame) -> usize {
 ///
 /// # Safety
 /// The region is RAM that nothing uses.
-pub unsafe fn add(region: Region) {
+pub(super) unsafe fn add(region: Region) {
     let first = region.start.raw().div_ceil(layout::PAGE_SIZE) as usize;
     let end = (region.end().raw() / layout::PAGE_SIZE) as usize;
     if first < end {
@@ -128,7 +128,7 @@ pub fn is_debug() -> bool {
 ///
 /// Once, at boot, while the lists hold only what the early tables reach, and before anything was
 /// freed.
-pub fn start_debugging(debug: bool, poison: bool) {
+pub(super) fn start_debugging(debug: bool, poison: bool) {
     let all: Vec<Owned> = core::iter::from_fn(alloc).collect();
     DEBUG.store(debug, Relaxed);
     POISON.store(poison, Relaxed);
@@ -140,7 +140,7 @@ pub fn start_debugging(debug: bool, poison: bool) {
 ///
 /// # Safety
 /// As [`add`].
-pub unsafe fn add_fresh(region: Region) {
+pub(super) unsafe fn add_fresh(region: Region) {
     let pages = Pages::new(
         layout::linear(region.start),
         region.bytes / layout::PAGE_SIZE,
@@ -291,8 +291,8 @@ impl Zapped {
     /// With room for that many frames, so that a zap allocates nothing of its own.
     ///
     /// # Safety
-    /// Every frame that is unmapped into it came from [`Owned::into_frame`], and only the mapping
-    /// that is removed maps it.
+    /// Whatever is parked in it is a mapping that was removed, each once; its frame came from
+    /// [`Owned::into_frame`], and nothing else maps it but the linear map.
     pub unsafe fn with_capacity(frames: usize) -> Self {
         Self(Vec::with_capacity(frames))
     }
@@ -307,8 +307,7 @@ impl Zapped {
 
 impl Sink for Zapped {
     fn park(&mut self, mapping: Mapping) {
-        // SAFETY: `with_capacity`'s caller promised that the mapping owned the frame; it is gone
-        // now.
+        // SAFETY: `with_capacity`'s caller promised that the mapping owned the frame, and that it is gone.
         self.0.push(unsafe { Owned::from_frame(mapping.frame()) });
     }
 }

@@ -9,8 +9,7 @@ use core::ptr::{self, NonNull};
 use linked_list_allocator::Heap;
 use stage1_paging::Pa;
 
-use super::layout;
-use crate::sync::Lock;
+use crate::base::{Lock, layout};
 
 struct KernelHeap(Lock<Heap>);
 
@@ -24,7 +23,7 @@ static HEAP: KernelHeap = KernelHeap(Lock::new(Heap::empty()));
 /// code.
 ///
 /// With `checking` the rules need memory too: a copy of every table, and an entry for whatever is owed.
-pub const fn size_for(ram_bytes: u64, checking: bool) -> u64 {
+pub(super) const fn size_for(ram_bytes: u64, checking: bool) -> u64 {
     let for_rules = if checking {
         ram_bytes / 64 + (12 << 20)
     } else {
@@ -40,7 +39,7 @@ pub const fn size_for(ram_bytes: u64, checking: bool) -> u64 {
 /// 1. `[start, start + bytes)` is RAM that the linear map reaches now and for ever, and is nobody
 ///    else's.
 /// 2. Called once.
-pub unsafe fn init(start: Pa, bytes: u64) {
+pub(super) unsafe fn init(start: Pa, bytes: u64) {
     // SAFETY: the caller's two points; `usize` is 64 bits here.
     unsafe {
         HEAP.0

@@ -1,335 +1,106 @@
 //! Memory: where things are, who owns frames, and the kernel's own tables.
 
 pub mod areas;
+mod bring_up;
 pub mod frames;
-pub mod heap;
-pub mod layout;
+mod heap;
+mod range;
 pub mod services;
 pub mod spaces;
-pub mod stacks;
-pub mod ttbr0;
+pub(crate) mod stacks;
+pub(crate) mod ttbr0;
 
-use core::fmt;
+pub use bring_up::{MemoryError, RAM_MIN};
+pub(crate) use bring_up::{Plan, enter_kernel_tables, leave_identity_map};
+pub use range::{Gather, PageRange, RangeError};
+pub use stage1_hw::Table;
 
-use lazy_mmu_boot::{EARLY_WINDOW, RAM_BASE};
 use spin::once::Once;
-use stage1_hw::{IdRegisters, Upkeep};
-use stage1_paging::{Error, Fit, Frame, Half, Pa, Pages, Prot, Space, Va};
+use stage1_paging::{Desc, Error, Half, Mapping, Pa, Pages, Space, Va, Walk};
 
-use crate::arch::registers;
-use crate::machine::{Gic, Machine, Region};
-use crate::observe::rules;
-use crate::observe::seam::{self, HW};
-use crate::sync::Yield;
-use crate::task::MAX_CORES;
-use layout::{Image, PAGE_SIZE};
+use crate::base::Yield;
+use crate::observe::seam;
 
 /// The MMU of this machine.
 pub type Hardware = stage1_hw::Hardware<seam::Services<services::KernelServices>>;
-pub use stage1_hw::Table;
 
 static HARDWARE: Once<Hardware, Yield> = Once::new();
 static KERNEL: Once<Space<'static, Hardware>, Yield> = Once::new();
 
-/// The upper half. It lives for ever, and all tasks and cores work on it at once: an owned area is
-/// the right to store last-level descriptors.
+/// The upper half. It lives for ever, and all tasks and cores work on it at once: each where it has the right to, which is
+/// [`PageRange`]'s business outside of this folder.
 ///
 /// # Panics
 /// Before [`enter_kernel_tables`].
 #[inline]
-pub fn kernel_space() -> &'static Space<'static, Hardware> {
+fn kernel_space() -> &'static Space<'static, Hardware> {
     match KERNEL.get() {
         Some(space) => space,
         None => panic!("the kernel's tables are not there yet"),
     }
 }
 
-/// The MMU behind all spaces.
+/// The MMU behind all spaces. Who has it can make a space of any tables: it stays in this folder.
 ///
 /// # Panics
 /// Before [`enter_kernel_tables`].
-pub(crate) fn hardware() -> &'static Hardware {
+fn hardware() -> &'static Hardware {
     match HARDWARE.get() {
         Some(hardware) => hardware,
         None => panic!("the kernel's tables are not there yet"),
     }
 }
 
-/// Why this machine's memory does not do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum MemoryError {
-    /// The image is not in RAM as the device tree describes it.
-    ImageOutsideRam(Region),
-    /// There is less RAM than the kernel needs: bytes there are, bytes it takes.
-    TooSmall(u64, u64),
-    /// RAM does not fit the physical addresses of this core: bits there are.
-    TooHigh(u8),
-    /// The kernel's tables could not be built.
-    Tables(Error),
-    /// No frame for the root table.
-    NoRoot,
-}
-
-impl fmt::Display for MemoryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            MemoryError::ImageOutsideRam(ram) => {
-                write!(
-                    f,
-                    "the kernel was loaded outside of RAM ({} and {} bytes)",
-                    ram.start, ram.bytes
-                )
-            }
-            MemoryError::TooSmall(there, needed) => write!(
-                f,
-                "{} MiB of RAM, and {} MiB are needed: give QEMU more with -m (MEM=)",
-                there >> 20,
-                needed.div_ceil(1 << 20)
-            ),
-            MemoryError::TooHigh(bits) => write!(
-                f,
-                "RAM lies beyond the {bits} bits of this core's physical addresses"
-            ),
-            MemoryError::Tables(error) => write!(f, "the kernel's tables: {error}"),
-            MemoryError::NoRoot => f.write_str("no frame for the kernel's root table"),
-        }
-    }
-}
-
-/// How RAM is divided at boot.
-#[derive(Clone, Copy, Debug)]
-pub struct Plan {
-    ram: Region,
-    image: Image,
-    heap: Region,
-}
-
-/// Least RAM: the early window is taken for granted before there are tables to say otherwise.
-pub const RAM_MIN: u64 = EARLY_WINDOW;
-
-impl Plan {
-    /// Divides RAM, and gives the heap its part: more of it where the rules are to be asked.
-    ///
-    /// # Errors
-    /// [`MemoryError`]: all but the last two.
-    ///
-    /// # Safety
-    /// Called once, on the early tables, before anything else uses RAM outside of the image.
-    pub unsafe fn carry_out(machine: &Machine, checking: bool) -> Result<Self, MemoryError> {
-        let (ram, image) = (machine.ram, layout::image());
-        // linker.ld, layout.rs and boot have these numbers each for themselves.
-        let first_stack = image.stack_blocks().next().map(|(_, end)| end);
-        assert!(
-            image.stack_blocks().count() == 1 + MAX_CORES
-                && first_stack == Some(layout::boot_stack_top())
-        );
-        let start = layout::image_to_physical(image.start).raw();
-        let end = layout::image_to_physical(image.end).raw();
-        if ram.start.raw() > start || ram.start.raw() != RAM_BASE {
-            return Err(MemoryError::ImageOutsideRam(ram));
-        }
-        if ram.bytes < RAM_MIN {
-            return Err(MemoryError::TooSmall(ram.bytes, RAM_MIN));
-        }
-        let bits = IdRegisters::read().pa_bits();
-        if ram.end().raw() > 1 << bits {
-            return Err(MemoryError::TooHigh(bits));
-        }
-        let bytes = heap::size_for(ram.bytes, checking);
-        let start =
-            Frame::containing(Pa::new(end + PAGE_SIZE - 1).ok_or(MemoryError::TooHigh(bits))?).pa();
-        let heap = Region { start, bytes };
-        // SAFETY: 1. The region follows the image, below the end of the early window (the image
-        // takes at most 16 MiB of it, the heap 32), which both sets of tables map. 2. The
-        // caller's promise.
-        unsafe { heap::init(start, bytes) };
-        Ok(Self { ram, image, heap })
-    }
-
-    /// RAM behind the heap that the early tables reach.
-    fn window(&self) -> Region {
-        let end = RAM_BASE + EARLY_WINDOW.min(self.ram.bytes);
-        Region {
-            start: self.heap.end(),
-            bytes: end - self.heap.end().raw(),
-        }
-    }
-
-    /// RAM that they do not reach.
-    fn beyond(&self) -> Region {
-        let window = self.window();
-        Region {
-            start: window.end(),
-            bytes: self.ram.end().raw() - window.end().raw(),
-        }
-    }
-}
-
-/// Builds the kernel's tables, moves onto them, and opens all of RAM for allocation.
+/// Where the root of the kernel's tables lies, for the TTBR1_EL1 of another core.
 ///
-/// With `debug` the linear map is in pages, and no free frame is mapped in it when this returns.
+/// # Panics
+/// Before [`enter_kernel_tables`].
+pub(crate) fn root_address() -> Pa {
+    hardware().address(kernel_space().root())
+}
+
+/// The descriptors that this core's walker meets for `va`, whoever's it is: in the kernel's tables, or in those that TTBR0
+/// has. `None` for an address of neither half, and before the kernel's tables are there.
+///
+/// A snapshot, for fault handlers and checks: another core may store one of these descriptors before this returns. It
+/// gives no right to anything. ([`PageRange::walk`] gives a firm answer to who has one.)
+pub fn walk(va: Va) -> Option<Walk> {
+    let (hardware, kernel) = (HARDWARE.get()?, KERNEL.get()?);
+    if va.in_upper_half()? {
+        kernel.walk(va).ok()
+    } else {
+        ttbr0::space(hardware)?.walk(va).ok()
+    }
+}
+
+/// The last of the descriptors that [`walk`] gives, without the way there: what a fault handler asks for.
+pub(crate) fn lookup(va: Va) -> Option<Desc> {
+    let (hardware, kernel) = (HARDWARE.get()?, KERNEL.get()?);
+    let found = if va.in_upper_half()? {
+        kernel.lookup(va)
+    } else {
+        ttbr0::space(hardware)?.lookup(va)
+    };
+    found.ok().map(|(_, descriptor)| descriptor)
+}
+
+/// Every mapping that has a page in `pages`, of the kernel's half: [`Space::mappings`]. A snapshot of each, as [`walk`].
 ///
 /// # Errors
-/// [`MemoryError::Tables`], [`MemoryError::NoRoot`].
+/// [`What::OtherHalf`](stage1_paging::What::OtherHalf).
+///
+/// # Panics
+/// Before the kernel's tables are there.
+pub fn mappings(pages: Pages) -> Result<impl Iterator<Item = Mapping>, Error> {
+    kernel_space().mappings(pages)
+}
+
+/// The right to all of the kernel's half, which nobody can have: for tests of what the tables refuse by themselves.
 ///
 /// # Safety
-/// 1. Called once, by the first core, on the early tables, with interrupts masked.
-/// 2. Nothing points into the device tree any more: its frames are given away.
-pub unsafe fn enter_kernel_tables(
-    plan: &Plan,
-    machine: &Machine,
-    debug: bool,
-    poison: bool,
-) -> Result<(), MemoryError> {
-    // Below the image lies the device tree, which has been read.
-    let image_start = layout::image_to_physical(plan.image.start);
-    let below = Region {
-        start: plan.ram.start,
-        bytes: image_start.raw() - plan.ram.start.raw(),
-    };
-    for region in [below, plan.window()] {
-        // SAFETY: RAM outside of image and heap; the early tables map it, and the ones built below
-        // will.
-        unsafe { frames::add(region) };
-    }
-    // SAFETY: 1. All RAM is in the linear map, the early one as far as frames were added, and the
-    // final one, and an allocated frame is the holder's alone. 2. The observer executes what it is
-    // asked to. (The image that injects faults does not: that is what it is for.) 3. Roots come from
-    // `new_root`. 4. An `Area`, a stack's slot and a task's half hold no Rust object but what their
-    // owners know of; the linear page of an owned frame is unmapped by the allocator alone. 5. From
-    // the ID registers; a core that promises less is refused.
-    let hardware = HARDWARE
-        .call_once(|| unsafe { Hardware::new(seam::services(services::KernelServices), upkeep()) });
-    let root = hardware.new_root().map_err(|_| MemoryError::NoRoot)?;
-    let space = KERNEL.call_once(|| Space::new(hardware, root, Half::Upper));
-    let linear_fit = if debug { Fit::Pages } else { Fit::Largest };
-    map_image(space, &plan.image).map_err(MemoryError::Tables)?;
-    map_linear(space, plan, linear_fit).map_err(MemoryError::Tables)?;
-    map_devices(space, machine).map_err(MemoryError::Tables)?;
-    // SAFETY: 1. The new tables map the image, its stack, RAM and devices where they are; each of
-    // the calls above has published what it stored, outside of any section. 2. The caller's
-    // first point.
-    unsafe { leave_early_tables(hardware, space.root()) };
-    rules::on_own_tables();
-
-    if debug || poison {
-        frames::start_debugging(debug, poison);
-    }
-    // SAFETY: RAM that nothing has used so far, mapped in the linear map.
-    unsafe { frames::add_fresh(plan.beyond()) };
-    Ok(())
-}
-
-fn pages(start: Va, end: Va) -> Result<Pages, Error> {
-    Pages::new(start, (end.raw() - start.raw()).div_ceil(PAGE_SIZE))
-}
-
-/// W^X: no page of the image is both writable and executable. The boot stack's guard stays
-/// unmapped.
-fn map_image(space: &Space<'_, Hardware>, image: &Image) -> Result<(), Error> {
-    let parts = [
-        (image.start, image.text_end, Prot::RX),
-        (image.text_end, image.rodata_end, Prot::RO),
-        (image.rodata_end, image.stacks, Prot::RW),
-    ];
-    let stacks = image
-        .stack_blocks()
-        .map(|(start, end)| (start, end, Prot::RW));
-    for (start, end, prot) in parts.into_iter().chain(stacks) {
-        space.map(
-            pages(start, end)?,
-            Frame::containing(layout::image_to_physical(start)),
-            prot,
-            Fit::Pages,
-        )?;
-    }
-    Ok(())
-}
-
-/// All RAM. Where text and rodata lie it is read-only here too: an alias must not open what the
-/// image's own mapping closes.
-fn map_linear(space: &Space<'_, Hardware>, plan: &Plan, fit: Fit) -> Result<(), Error> {
-    let image = &plan.image;
-    let start = layout::image_to_physical(image.start);
-    let rodata_end = layout::image_to_physical(image.rodata_end);
-    let parts = [
-        (plan.ram.start, start, Prot::RW),
-        (start, rodata_end, Prot::RO),
-        (rodata_end, plan.ram.end(), Prot::RW),
-    ];
-    for (start, end, prot) in parts {
-        let all = pages(layout::linear(start), layout::linear(end))?;
-        // The rules remember every store until it is published: then a table's worth at a time.
-        let at_once = if rules::is_on() { 512 } else { all.count() };
-        for part in all.chunks(at_once) {
-            let offset = (part.start().raw() - all.start().raw()) / PAGE_SIZE;
-            let frame = Frame::containing(start).checked_add(offset);
-            space.map(part, frame.unwrap_or(Frame::containing(start)), prot, fit)?;
-        }
-    }
-    Ok(())
-}
-
-fn map_devices(space: &Space<'_, Hardware>, machine: &Machine) -> Result<(), Error> {
-    // A redistributor has two 64 KiB frames; QEMU leaves room for many more cores than there are.
-    let gicr_bytes = machine.core_count as u64 * 0x2_0000;
-    let gic = match machine.gic {
-        Some(Gic::V2 { distributor, cpu }) => [Some(distributor), Some(cpu)],
-        Some(Gic::V3 {
-            distributor,
-            redistributors,
-        }) => {
-            let bytes = redistributors.bytes.min(gicr_bytes);
-            [
-                Some(distributor),
-                Some(Region {
-                    bytes,
-                    ..redistributors
-                }),
-            ]
-        }
-        None => [None, None],
-    };
-    for region in [machine.uart].into_iter().chain(gic).flatten() {
-        let pages = pages(layout::device(region.start), layout::device(region.end()))?;
-        space.map(
-            pages,
-            Frame::containing(region.start),
-            Prot::DEVICE,
-            Fit::Pages,
-        )?;
-    }
-    Ok(())
-}
-
-/// What this machine's TLBI can do.
-fn upkeep() -> Upkeep {
-    Upkeep {
-        tlb: IdRegisters::read().tlb(),
-        repeat_tlbi: false,
-    }
-}
-
-/// From the early tables to the kernel's: TTBR1 gets the new root, TTBR0 nothing, and writable
-/// memory stops being executable whatever its descriptor says (SCTLR_EL1.WXN).
-///
-/// # Safety
-/// 1. `root` maps the image, the stack and everything in use where they are, W^X, and its stores
-///    have been published.
-/// 2. The early tables are in use, no other core runs, and interrupts are masked.
-unsafe fn leave_early_tables(hardware: &Hardware, root: Table) {
-    // SAFETY: the two points are the callee's.
-    unsafe { lazy_mmu_boot::replace_ttbr1(hardware.address(root).raw()) };
-    registers::set_wxn();
-    leave_identity_map();
-}
-
-/// Empties TTBR0 and drops what the TLB holds of the identity map, which is global; and of
-/// SCTLR_EL1.WXN, which entries may hold as well.
-///
-/// Local: other cores do it for themselves. The ISB makes the registers count before the
-/// invalidation.
-pub(crate) fn leave_identity_map() {
-    ttbr0::clear();
-    stage1_hw::drop_all_local(HW);
+/// 1. What is changed through it is in nobody's use: no Rust object, code, stack or table lies there, and it is nobody's
+///    [`Area`](areas::Area).
+/// 2. No other task works on these pages.
+pub unsafe fn upper_half() -> PageRange<'static> {
+    PageRange::new(kernel_space(), Pages::whole(Half::Upper))
 }

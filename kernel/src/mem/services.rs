@@ -7,10 +7,10 @@ use mmu_check::seam::dones;
 use stage1_hw::Page;
 use stage1_paging::{Debt, Frame, Half, Pages, Va};
 
-use super::{frames, layout};
+use super::frames;
+use crate::base::{Lock, layout};
 use crate::mode;
 use crate::observe::{self, seam};
-use crate::sync::Lock;
 
 /// Frames from the allocator, the linear map, one lock for all tables, the current task's mode.
 #[derive(Clone, Copy, Debug)]

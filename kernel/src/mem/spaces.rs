@@ -2,12 +2,12 @@
 
 use core::marker::PhantomData;
 
-use stage1_paging::{Asid, Error, Gather, Half, NoFrame, Pages, Sink, Space, Va};
+use stage1_paging::{Asid, Error, Half, NoFrame, Pages, Space, Va};
 
-use super::layout::PAGE_SIZE;
-use super::{Hardware, ttbr0};
+use super::{Hardware, PageRange, ttbr0};
+use crate::base::Lock;
+use crate::base::layout::PAGE_SIZE;
 use crate::observe::seam::HW;
-use crate::sync::Lock;
 
 /// ASIDs in use, a bit each. 0 belongs to nobody: it is what TTBR0 holds with the empty table.
 static ASIDS: Lock<[u64; 4]> = Lock::new([1, 0, 0, 0]);
@@ -52,9 +52,9 @@ impl TaskSpace {
         }
     }
 
-    /// Its tables.
-    pub fn space(&self) -> &Space<'static, Hardware> {
-        &self.space
+    /// The right to all of it: no Rust object lies in a lower half.
+    pub fn range(&self) -> PageRange<'_> {
+        PageRange::new(&self.space, Pages::whole(self.space.half()))
     }
 
     /// Splits blocks until a mapping begins at `at`: [`Space::split`].
@@ -65,16 +65,13 @@ impl TaskSpace {
         self.space.split(at)
     }
 
-    /// Frees the empty tables on the way to `pages`: [`Space::free_tables`].
+    /// Frees the empty tables on the way to `pages`, after an invalidation of its own: [`Space::free_tables`].
     ///
     /// # Errors
     /// As there.
-    pub fn free_tables<S: Sink>(
-        &mut self,
-        pages: Pages,
-        gather: &mut Gather<'static, Hardware, S>,
-    ) -> Result<(), Error> {
-        self.space.free_tables(pages, gather)
+    pub fn free_tables(&mut self, pages: Pages) -> Result<(), Error> {
+        let mut gather = self.space.gather(());
+        self.space.free_tables(pages, &mut gather)
     }
 
     /// Makes it this core's lower half.
@@ -86,13 +83,18 @@ impl TaskSpace {
     }
 
     /// Two ranges of that many pages, each 1 GiB-aligned and apart; `None` when they do not fit.
-    pub fn two_ranges(&self, pages: u64) -> Option<(Pages, Pages)> {
+    pub fn two_ranges(&self, pages: u64) -> Option<(PageRange<'_>, PageRange<'_>)> {
         const FIRST: u64 = 1 << 30;
-        let second = (FIRST + (pages + 1) * PAGE_SIZE).next_multiple_of(1 << 30);
-        Some((
-            Pages::new(Va::new(FIRST), pages).ok()?,
-            Pages::new(Va::new(second), pages).ok()?,
-        ))
+        let bytes = pages.checked_add(1)?.checked_mul(PAGE_SIZE)?;
+        let second = FIRST
+            .checked_add(bytes)?
+            .checked_next_multiple_of(1 << 30)?;
+        let range = |start| {
+            let pages = Pages::new(Va::new(start), pages).ok()?;
+            let lower = self.space.half().holds(pages);
+            lower.then(|| PageRange::new(&self.space, pages))
+        };
+        Some((range(FIRST)?, range(second)?))
     }
 
     /// Unmaps what is left, invalidates the ASID on every core, and gives tables and ASID back.

@@ -9,10 +9,10 @@ use core::fmt;
 use alloc::vec::Vec;
 use stage1_paging::{Error, Pages, Prot, Va};
 
-use super::layout::{PAGE_SIZE, STACK_SHIFT, STACKS_BASE};
 use super::{frames, kernel_space};
+use crate::base::layout::{PAGE_SIZE, STACK_SHIFT, STACKS_BASE};
+use crate::base::{MAX_CORES, MAX_TASKS};
 use crate::mode;
-use crate::task::{MAX_CORES, MAX_TASKS};
 
 /// How many stacks there is room for.
 pub const SLOTS: usize = MAX_TASKS + MAX_CORES;
@@ -22,6 +22,8 @@ const STACK_PAGES: u64 = (1 << STACK_SHIFT) / PAGE_SIZE;
 /// Why there is no stack.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StackError {
+    /// There is no such slot.
+    NoSlot(usize),
     /// Too few frames.
     NoFrame,
     /// The tables refused.
@@ -31,6 +33,7 @@ pub enum StackError {
 impl fmt::Display for StackError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            StackError::NoSlot(slot) => write!(f, "stack {slot}: there are {SLOTS}"),
             StackError::NoFrame => write!(f, "no frames for a stack ({STACK_PAGES} are needed)"),
             StackError::Tables(error) => write!(f, "a stack cannot be mapped: {error}"),
         }
@@ -51,6 +54,9 @@ impl Stack {
     /// # Errors
     /// [`StackError`]; the slot is as before.
     pub fn map(slot: usize) -> Result<Self, StackError> {
+        if slot >= SLOTS {
+            return Err(StackError::NoSlot(slot));
+        }
         let pages = pages_of(slot).map_err(StackError::Tables)?;
         let frames: Vec<_> = (0..STACK_PAGES).map_while(|_| frames::alloc()).collect();
         if frames.len() as u64 != STACK_PAGES {
@@ -89,7 +95,7 @@ impl Stack {
     ///
     /// # Safety
     /// Nobody runs on it any more, or will.
-    pub unsafe fn unmap(self) {
+    pub(crate) unsafe fn unmap(self) {
         // SAFETY: the frames came from `into_frame` in `map`, and nothing else maps them.
         let parked = unsafe { frames::Zapped::with_capacity(STACK_PAGES as usize) };
         let mut gather = kernel_space().gather(parked);

@@ -3,12 +3,10 @@
 //! A core never keeps a lower half that is not its task's: so no core has a space's tables once its
 //! task has left it.
 
-use core::sync::atomic::Ordering::Relaxed;
-
 use stage1_hw::{Instructions, Op, Why, read_ttbr0, ttbr};
-use stage1_paging::Asid;
+use stage1_paging::{Asid, Frame, Half, Mmu, Pa, Space};
 
-use super::{Table, hardware};
+use super::{Hardware, Table, hardware};
 use crate::arch::registers;
 use crate::observe::seam::HW;
 use crate::task::{self, Task};
@@ -38,7 +36,8 @@ pub fn clear() {
 unsafe fn change(of_task: u64) {
     registers::without_interrupts(|| {
         let task = task::current();
-        task.ttbr0.store(of_task, Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { task.ttbr0.set(of_task) };
         install(&task);
         HW.execute(Op::Isb, Why::Ttbr0);
     });
@@ -47,8 +46,15 @@ unsafe fn change(of_task: u64) {
 /// Makes a task's lower half this core's, where it is not. The caller owes an ISB.
 ///
 /// For the switch, and for [`change`].
+///
+/// # Panics
+/// Where interrupts are not masked: an interrupt in between could move this to another core.
 pub(crate) fn install(task: &Task) {
-    let value = match task.ttbr0.load(Relaxed) {
+    assert!(
+        registers::interrupts_masked(),
+        "TTBR0 is written where an interrupt could move the task"
+    );
+    let value = match task.ttbr0.get() {
         0 => lazy_mmu_boot::empty_table(),
         own => own,
     };
@@ -58,4 +64,17 @@ pub(crate) fn install(task: &Task) {
         // translation. 3. Rust objects lie in the upper half.
         unsafe { HW.write_ttbr0(value) };
     }
+}
+
+/// The space that this core's TTBR0 has, to look at; it stays as it is while the current task is in this call.
+pub(super) fn space(hardware: &'static Hardware) -> Option<Space<'static, Hardware>> {
+    let value = read_ttbr0();
+    let (root, asid) = (value & ((1 << 48) - 1), (value >> 48) as u16);
+    let root = Frame::new(Pa::new(root)?)?;
+    // The empty table has ASID 0. It lies in the image, which the linear map has too.
+    Some(Space::new(
+        hardware,
+        hardware.child(root),
+        Half::Lower(Asid(asid)),
+    ))
 }

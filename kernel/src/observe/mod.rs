@@ -40,7 +40,7 @@ use mmu_check::{Event, What};
 use stage1_paging::{Frame, Va};
 
 use crate::arch::{registers, time};
-use crate::mem::layout;
+use crate::base::layout;
 use crate::task;
 
 /// Who listens, a bit each. The one flag that everything but counting hangs on.

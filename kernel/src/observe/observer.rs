@@ -119,8 +119,10 @@ fn count(op: Op, why: Why) {
         Op::Dmb(_) => counts.dmb.add(1),
         Op::Isb => {
             counts.isb.add(1);
-            if matches!(why, Why::Publish) {
-                counts.pair_isbs.add(1);
+            match why {
+                Why::Publish => counts.pair_isbs.add(1),
+                Why::Translate => counts.translations.add(1),
+                _ => {}
             }
         }
         Op::Tlbi(batch) => {
@@ -137,10 +139,11 @@ fn count(op: Op, why: Why) {
     }
 }
 
-/// A switch is the core's: the task that is leaving may be in the middle of counting one of its own.
+/// A switch is the core's: the task that is leaving may be in the middle of counting one of its own. So
+/// is what is sent to other cores on the other side of a switch.
 #[inline(always)]
 fn counts(why: Why) -> &'static Counts {
-    if matches!(why, Why::Switch) {
+    if matches!(why, Why::Switch | Why::Send) {
         &task::core().interrupt_counts
     } else {
         task::counts()

@@ -14,7 +14,7 @@ use mmu_check::What;
 use mmu_check::event::Call;
 
 use super::Listening;
-use crate::sync::Lock;
+use crate::base::Lock;
 
 /// One recorded call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

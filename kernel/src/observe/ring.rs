@@ -5,8 +5,9 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use mmu_check::Event;
 
 use super::Listening;
+use crate::base::MAX_CORES;
 use crate::println;
-use crate::task::{self, MAX_CORES};
+use crate::task;
 
 /// How many events a ring holds: enough to see what led to a fault.
 const RING_LEN: usize = 256;

@@ -14,8 +14,8 @@ use semihosting::fs::File;
 use semihosting::io::Write as _;
 
 use super::Listening;
-use crate::exit::Verdict;
-use crate::sync::Lock;
+use crate::base::Lock;
+use crate::base::Verdict;
 use crate::{print, println, task};
 
 /// The kernel runs on its own tables: an address is what they say, and its use can be judged.

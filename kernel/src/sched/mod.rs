@@ -2,7 +2,7 @@
 //!
 //! No priorities and no queues per core: tasks migrate all the time, which is what the mode has to
 //! survive. A task leaves its core by [`yield_now`], [`sleep`], [`Join::join`] and its end, or
-//! because an interrupt asks for it ([`preempt`]), at any instruction where interrupts are not
+//! because an interrupt asks for it (`preempt`), at any instruction where interrupts are not
 //! masked, inside a lazy-MMU section as anywhere else.
 //!
 //! How a task changes hands without being run twice: it is put into the queue not by itself but by
@@ -23,10 +23,13 @@ pub use spawn::{Ended, Join, SpawnError, spawn, spawn_held};
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use stage1_hw::{Instructions, Op, Why};
+
 use crate::arch::{registers, time};
-use crate::sync::Lock;
+use crate::base::Lock;
+use crate::machine::gic::{self, RESCHEDULE};
+use crate::observe::seam::HW;
 use crate::task::{self, Task};
-use crate::{cores, irq};
 use queue::{Queue, Until};
 
 static QUEUE: Lock<Queue> = Lock::new(Queue::new());
@@ -62,7 +65,10 @@ pub fn sleep(micros: u64) {
 /// From an interrupt that asks for another task, with interrupts masked and after the mode's
 /// `irq_exit`: lets the next task run. Returns when the interrupted one is to go on; says whether
 /// another ran.
-pub fn preempt() -> bool {
+///
+/// # Panics
+/// Where interrupts are not masked, as all that leads to a switch.
+pub(crate) fn preempt() -> bool {
     let task = task::current();
     // The idle loop looks for itself.
     if task.is_idle() {
@@ -79,11 +85,16 @@ pub fn preempt() -> bool {
     left
 }
 
-/// Leaves this core until `until`; interrupts are masked. Returns at once if the task is ready and
+/// Leaves this core until `until`; interrupts are masked, which is checked. Returns at once if the task is ready and
 /// no other is.
 #[unsafe(link_section = ".text.forced.switch")]
 #[inline(never)]
 fn leave(until: Until) {
+    // Between here and the other side an interrupt would switch as well, away from a half-done switch.
+    assert!(
+        registers::interrupts_masked(),
+        "a task leaves its core with interrupts on"
+    );
     let (me, core) = (task::current(), task::core());
     let (next, wake) = {
         let mut queue = QUEUE.lock();
@@ -134,9 +145,17 @@ fn arrive(left: &'static Task) {
 
 /// Sends an interrupt to idle cores, for tasks that are ready.
 fn wake_cores(queue: &mut Queue) {
-    let cores = queue.cores_to_wake();
+    send(queue.cores_to_wake());
+}
+
+/// Sends these cores an interrupt, if there are any, to look into the queue again. Under the queue's lock,
+/// so interrupts are masked.
+///
+/// No barrier before it: what they are to see is behind that lock, which they take before they look.
+fn send(cores: u8) {
     if cores != 0 {
-        irq::send_reschedule(cores);
+        task::core().sent.add(1);
+        gic::send(HW, RESCHEDULE, cores);
     }
 }
 
@@ -156,37 +175,49 @@ fn arm(next_wake: Option<u64>) {
     }
 }
 
+/// What is called from an interrupt finds interrupts masked: the core stays this one.
+fn in_handler() {
+    assert!(
+        registers::interrupts_masked(),
+        "an interrupt's work is done with interrupts on"
+    );
+}
+
 /// From the timer's interrupt: wakes who has slept enough.
 pub(crate) fn tick() {
+    in_handler();
     let mut queue = QUEUE.lock();
     queue.wake_sleepers(time::now());
     wake_cores(&mut queue);
 }
 
-/// From an interrupt on top of the idle loop: the core is not at rest until it has looked again.
-pub(crate) fn awake() {
-    QUEUE.lock().awake(task::core().index);
-}
-
 /// What a core does when there is nothing to do: the end of its start, on its own stack.
 ///
 /// Interrupts are masked while it looks and while it goes to sleep, so that one that comes in
-/// between is still pending, and ends the sleep.
+/// between is still pending, and ends the sleep. It is taken by the ISB at the latest ([`Why::Idle`]).
+/// Before that the core is not at rest any more: who waits for that sees no barrier of its handler.
 pub(crate) fn idle() -> ! {
     loop {
         registers::mask_interrupts();
         let (me, core) = (task::current(), task::core());
-        let (next, wake) = {
+        let next = {
             let mut queue = QUEUE.lock();
             queue.wake_sleepers(time::now());
-            (queue.next_or_idle(core.index), queue.next_wake())
+            let next = queue.next_or_idle(core.index);
+            if next.is_none() {
+                // Under the lock: who sees this core at rest knows that its timer is stopped.
+                arm(queue.next_wake());
+            }
+            next
         };
         match next {
             Some(id) => switch_to(me.task(), task::by_id(id)),
             None => {
-                arm(wake);
                 registers::wait_for_interrupt();
+                QUEUE.lock().awake(core.index);
+                core.woken.add(1);
                 registers::unmask_interrupts();
+                HW.execute(Op::Isb, Why::Idle);
             }
         }
     }
@@ -199,12 +230,13 @@ pub(crate) extern "C" fn begin_idle(left: &'static Task) -> ! {
     idle()
 }
 
-/// Waits, at most ten seconds, until no other core has anything to do or can get it. Says whether it
-/// is so.
+/// Waits, at most ten seconds, until no other core has anything to do or can get it, not even an
+/// interrupt of its timer. Says whether it is so.
 pub fn wait_until_quiet() -> bool {
-    let others = cores::others_online();
+    let others = task::others_online();
     time::wait_until(10_000_000, || {
-        let queue = QUEUE.lock();
-        !queue.any_ready() && queue.idle() & others == others
+        let mut queue = QUEUE.lock();
+        send(queue.cores_to_rest());
+        !queue.any_ready() && queue.at_rest() & others == others
     })
 }

@@ -3,7 +3,7 @@
 //! All of it is behind one lock, held for the length of one method, so a decision and what it was
 //! made from are never apart.
 
-use crate::task::{MAX_CORES, MAX_TASKS};
+use crate::base::{MAX_CORES, MAX_TASKS};
 
 /// What a task that leaves its core waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,6 +44,8 @@ pub struct Queue {
     len: usize,
     /// A bit for each core that found nothing to run.
     idle: u8,
+    /// A bit for each core whose timer was set for a sleeper when it last found nothing.
+    timed: u8,
 }
 
 impl Queue {
@@ -57,6 +59,7 @@ impl Queue {
             first: 0,
             len: 0,
             idle: 0,
+            timed: 0,
         }
     }
 
@@ -72,20 +75,23 @@ impl Queue {
         self.states[usize::from(id)] = State::Free;
     }
 
-    /// Lets a created task run.
+    /// Lets a created task run. Does nothing to one that was let go before: in the queue twice, it would run on two cores.
     pub fn let_go(&mut self, id: u16) {
-        self.push(id);
+        if self.states[usize::from(id)] == State::Held {
+            self.push(id);
+        }
     }
 
-    /// The next task for a core that idles; if there is none, the core is noted as one to wake.
+    /// The next task for a core that idles; if there is none, the core is noted as one to wake, and sets
+    /// its timer for [`next_wake`](Self::next_wake) before it gives the lock back.
     ///
     /// Only from the idle loop: a core that is noted executes nothing of any task's any more, the
     /// barriers of its last switch included.
     pub fn next_or_idle(&mut self, core: u8) -> Option<u16> {
         let next = self.pop();
-        match next {
-            Some(_) => self.idle &= !(1 << core),
-            None => self.idle |= 1 << core,
+        let (idle, timed) = (next.is_none(), self.next_wake().is_some());
+        for (bits, set) in [(&mut self.idle, idle), (&mut self.timed, timed)] {
+            *bits = *bits & !(1 << core) | u8::from(set) << core;
         }
         next
     }
@@ -154,9 +160,21 @@ impl Queue {
         cores
     }
 
-    /// The cores that found nothing to run, a bit each.
-    pub fn idle(&self) -> u8 {
-        self.idle
+    /// The idle cores whose timer is set for a sleeper who does not sleep any more, a bit each. They are not
+    /// idle from here on: whoever asks wakes them, so that they stop it.
+    pub fn cores_to_rest(&mut self) -> u8 {
+        let cores = if self.next_wake().is_none() {
+            self.idle & self.timed
+        } else {
+            0
+        };
+        self.idle &= !cores;
+        cores
+    }
+
+    /// The cores that found nothing to run and whose timer is stopped, a bit each.
+    pub fn at_rest(&self) -> u8 {
+        self.idle & !self.timed
     }
 
     fn wake(&mut self, is_over: impl Fn(Until) -> bool) {

@@ -12,12 +12,13 @@ use mmu_check::What;
 use super::queue::Until;
 use super::{QUEUE, arrive, leave, wake_cores};
 use crate::arch::registers;
+use crate::base::Lock;
+use crate::base::MAX_TASKS;
 use crate::mem::stacks::{Stack, StackError};
 use crate::mem::ttbr0;
 use crate::mode::{self, CPU};
 use crate::observe;
-use crate::sync::Lock;
-use crate::task::{self, Figures, MAX_TASKS, NO_CORE, Tally, Task};
+use crate::task::{self, Figures, NO_CORE, Tally, Task};
 
 /// Why there is no new task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -135,7 +136,7 @@ extern "C" fn begin(left: &'static Task) -> ! {
         None => unreachable!("task {} has nothing to do", me.id),
     };
     *VALUES[usize::from(me.id)].lock() = Some(value);
-    if me.ttbr0.load(Relaxed) != 0 {
+    if me.ttbr0.get() != 0 {
         ttbr0::clear();
     }
     observe::report(|| What::TaskEnd);
@@ -153,7 +154,7 @@ impl<T: 'static> Join<T> {
         self.id
     }
 
-    /// Lets a task run that was created by [`spawn_held`]; once.
+    /// Lets a task run that was created by [`spawn_held`]; does nothing the second time.
     pub fn let_go(&self) {
         let mut queue = QUEUE.lock();
         queue.let_go(self.id);

@@ -123,6 +123,8 @@ counted! {
         dsb,
         /// ISBs, those of the pairs among them.
         isb,
+        /// Those behind AT.
+        translations,
         /// DMBs.
         dmb,
         /// TLB invalidation instructions.

@@ -9,46 +9,66 @@
 //! Which task runs where is [`crate::sched`]'s business.
 
 mod counts;
+mod last_fault;
 mod stats;
 
 pub use counts::{Count, Counts, Tally};
+pub use last_fault::LastFault;
 pub use stats::{Figures, Stats};
 
 use core::marker::PhantomData;
 use core::ops::Deref;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU64,
+    Ordering::{Acquire, Relaxed},
+};
 
 use lazy_mmu::{Policy, TaskMmu};
 
 use crate::arch::registers;
 use crate::arch::switch::Context;
-use crate::traps::LastFault;
-
-/// The most cores that this kernel knows.
-pub const MAX_CORES: usize = 8;
-/// The most tasks at a time, the one that boots among them.
-pub const MAX_TASKS: usize = 64;
-
-const _: () = assert!(MAX_CORES == lazy_mmu_boot::CORES);
+use crate::base::{MAX_CORES, MAX_TASKS};
 
 /// A kernel task.
+///
+/// Its counts come first, as in a [`Core`]: the observer adds to the one or the other, and needs no address of its own for
+/// either.
+#[repr(C)]
 pub struct Task {
+    /// What it made the machine do. Only ever grows, also when the number is given to another task.
+    pub counts: Counts,
     /// Its number: 0 is the one that boots, from [`MAX_TASKS`] on they are those that cores idle in.
     pub id: u16,
     /// Its lazy MMU mode: state, debt and policy.
     pub mmu: TaskMmu,
-    /// What it made the machine do. Only ever grows, also when the number is given to another task.
-    pub counts: Counts,
     /// What happened to it. Only ever grows, like the counts.
     pub stats: Stats,
-    /// What TTBR0_EL1 holds while it runs; 0 if it has no lower half.
-    pub ttbr0: AtomicU64,
+    /// What TTBR0_EL1 holds while it runs.
+    pub ttbr0: Ttbr0,
     /// The core that it runs on or ran on last; [`NO_CORE`] before the first time.
     pub last_core: AtomicU8,
     /// The last fault of its that was over when the MMU was asked.
     pub last_fault: LastFault,
     /// Its registers while it does not run.
     pub context: Context,
+}
+
+/// What a task's TTBR0_EL1 holds: root and ASID, or 0 if the task has no lower half.
+pub struct Ttbr0(AtomicU64);
+
+impl Ttbr0 {
+    /// The value.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    /// Changes it; the next switch to the task puts it into the register.
+    ///
+    /// # Safety
+    /// 0, or root and ASID of a lower half that lives until the value is another.
+    pub(crate) unsafe fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
 }
 
 /// In [`Task::last_core`]: none.
@@ -61,7 +81,7 @@ impl Task {
             mmu: TaskMmu::new(Policy::Seed),
             counts: Counts::new(),
             stats: Stats::new(),
-            ttbr0: AtomicU64::new(0),
+            ttbr0: Ttbr0(AtomicU64::new(0)),
             last_core: AtomicU8::new(NO_CORE),
             last_fault: LastFault::new(),
             context: Context::new(),
@@ -74,14 +94,24 @@ impl Task {
     }
 }
 
-/// A core, and what its interrupt handlers and switches did.
+/// A core, and what its interrupt handlers and switches did. Laid out as a [`Task`] is, counts first.
+#[repr(C)]
 pub struct Core {
-    /// Its number.
-    pub index: u8,
     /// What its interrupt handlers and its switches made the machine do.
     pub interrupt_counts: Counts,
+    /// Its number.
+    pub index: u8,
+    /// Interrupts that it has served. This and the next two are what its barriers are compared with, and
+    /// are written with interrupts masked.
+    pub served: Count,
+    /// Times that it has sent other cores an interrupt.
+    pub sent: Count,
+    /// Times that it has woken from idling.
+    pub woken: Count,
     /// An interrupt asks for another task to run here.
     pub resched: AtomicBool,
+    /// It takes part.
+    pub online: AtomicBool,
     /// It has stopped for good.
     pub parked: AtomicBool,
 }
@@ -91,7 +121,11 @@ impl Core {
         Self {
             index,
             interrupt_counts: Counts::new(),
+            served: Count::new(),
+            sent: Count::new(),
+            woken: Count::new(),
             resched: AtomicBool::new(false),
+            online: AtomicBool::new(false),
             parked: AtomicBool::new(false),
         }
     }
@@ -137,8 +171,23 @@ pub fn cores() -> &'static [Core; MAX_CORES] {
     &CORES
 }
 
+/// How many cores take part.
+pub fn online_count() -> usize {
+    online().count_ones() as usize
+}
+
+/// The cores that take part but for this one, a bit each.
+pub fn others_online() -> u8 {
+    online() & !(1 << core().index)
+}
+
+fn online() -> u8 {
+    let online = CORES.iter().filter(|core| core.online.load(Acquire));
+    online.fold(0, |bits, core| bits | 1 << core.index)
+}
+
 /// The task with this number.
-pub fn by_id(id: u16) -> &'static Task {
+pub(crate) fn by_id(id: u16) -> &'static Task {
     let id = usize::from(id);
     TASKS.get(id).unwrap_or_else(|| &IDLE[id - MAX_TASKS])
 }
@@ -220,7 +269,7 @@ pub fn counts() -> &'static Counts {
 /// Called once, by the first core, before any other function of this module.
 // Not inlined: reading SP_EL0 is declared pure, and must not be moved ahead of the write in here.
 #[inline(never)]
-pub unsafe fn adopt_boot_task() {
+pub(crate) unsafe fn adopt_boot_task() {
     // SAFETY: the caller's promise: nothing was current before.
     unsafe { adopt(&TASKS[0], &CORES[0]) };
 }
@@ -231,7 +280,7 @@ pub unsafe fn adopt_boot_task() {
 /// # Safety
 /// Called once, by the core `index`, before any other function of this module.
 #[inline(never)]
-pub unsafe fn adopt_idle_task(index: usize) {
+pub(crate) unsafe fn adopt_idle_task(index: usize) {
     // SAFETY: the caller's promise: nothing was current before.
     unsafe { adopt(&IDLE[index], &CORES[index]) };
 }

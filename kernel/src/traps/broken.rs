@@ -4,15 +4,11 @@
 //! ([`stage1_paging::Desc::is_broken`]): the one who broke it is about to make it again, and the access waits for that instead of being
 //! reported. The wait is bounded; a page that stays broken is somebody's mistake.
 
-use stage1_hw::read_ttbr0;
-use stage1_paging::{Asid, Desc, Frame, Half, Mmu, Pa, Space, Va};
+use stage1_paging::{Desc, Va};
 
-use super::esr::Esr;
-use super::fault::Kind;
-use super::frame::TrapFrame;
+use crate::arch::{Esr, FaultKind as Kind, TrapFrame};
 use crate::arch::{registers, time};
-use crate::mem::{hardware, kernel_space};
-use crate::{sched, task};
+use crate::{mem, sched, task};
 
 /// How long an access waits for the make, in microseconds.
 const PATIENCE: u64 = 10_000_000;
@@ -63,23 +59,5 @@ pub(super) fn wait(frame: &TrapFrame) -> Wait {
 }
 
 fn is_broken(va: Va) -> bool {
-    let last = |space: &Space<'_, _>| {
-        let walk = space.walk(va).ok()?;
-        walk.steps().last().map(|(_, descriptor)| descriptor)
-    };
-    let descriptor = match va.in_upper_half() {
-        Some(true) => last(kernel_space()),
-        Some(false) => lower_half().and_then(|space| last(&space)),
-        None => None,
-    };
-    descriptor.is_some_and(Desc::is_broken)
-}
-
-/// The space in TTBR0, if it is a task's.
-fn lower_half() -> Option<Space<'static, crate::mem::Hardware>> {
-    let value = read_ttbr0();
-    let (root, asid) = (value & ((1 << 48) - 1), (value >> 48) as u16);
-    let root = Frame::new(Pa::new(root)?)?;
-    // The empty table has ASID 0, and lies in the image.
-    (asid != 0).then(|| Space::new(hardware(), hardware().child(root), Half::Lower(Asid(asid))))
+    mem::lookup(va).is_some_and(Desc::is_broken)
 }

@@ -4,8 +4,7 @@
 //! holds ESR_EL1, x1 holds FAR_EL1, and everything else is as it was at the instruction that
 //! faulted.
 
-use super::esr::Esr;
-use super::frame::TrapFrame;
+use crate::arch::{Esr, TrapFrame};
 
 /// An entry: two distances, each from its own address.
 #[repr(C)]

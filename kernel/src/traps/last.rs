@@ -4,8 +4,8 @@ use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use crate::arch::registers;
-use crate::console;
-use crate::exit::Verdict;
+use crate::base::Verdict;
+use crate::machine::console;
 
 /// Which core stopped the kernel, and for what: 0 while it runs, else [`STOPPED`], the verdict's
 /// bit, and the core's affinity.
@@ -64,7 +64,7 @@ impl LastWords {
 
     /// Ends the boot.
     pub fn exit(self) -> ! {
-        self.0.exit()
+        crate::machine::exit::exit(self.0)
     }
 }
 

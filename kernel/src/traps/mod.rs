@@ -3,11 +3,9 @@
 //! | file | what |
 //! |---|---|
 //! | `vectors.s` | the vector table: stack check, save, call `trap`, restore |
-//! | `frame.rs` | [`TrapFrame`], what was saved; [`Vector`], where it came in |
 //! | `spurious.rs` | faults that are over when the MMU is asked |
 //! | `broken.rs` | faults on pages that are being replaced |
 //! | `fixup.rs` | instructions that may fault by intent |
-//! | `esr.rs`, `fault.rs` | ESR_EL1 in words, and the [`Fault`] that an access takes |
 //! | `report.rs`, `walk.rs` | the report, and the walk of the address that faulted |
 //! | `panic.rs` | the panic handler |
 //! | `last.rs` | who reports when more than one thing fails |
@@ -15,10 +13,7 @@
 //! The statuses are 4 for an exception and 3 for a panic; the first failure counts.
 
 mod broken;
-mod esr;
-mod fault;
 mod fixup;
-mod frame;
 mod last;
 #[cfg(target_os = "none")]
 mod panic;
@@ -26,21 +21,17 @@ mod report;
 mod spurious;
 mod walk;
 
-pub use esr::Esr;
-pub use fault::{Fault, Kind as FaultKind};
-pub use frame::{TrapFrame, Vector};
-pub use spurious::LastFault;
-
 use broken::Wait;
 use core::arch::global_asm;
 use core::sync::atomic::Ordering::Relaxed;
 
 use mmu_check::What;
 
-use crate::arch::registers;
-use crate::mem::layout::STACK_SHIFT;
-use crate::task::{self, MAX_CORES};
-use crate::{irq, observe, sched, workloads};
+use crate::arch::{Esr, TrapFrame, Vector, registers};
+use crate::base::layout::STACK_SHIFT;
+use crate::base::{Lock, MAX_CORES};
+use crate::task;
+use crate::{irq, observe, sched};
 
 // vectors.s takes the core from three bits of the affinity.
 const _: () = assert!(MAX_CORES == 8);
@@ -63,7 +54,7 @@ extern "C" fn trap(frame: &mut TrapFrame, vector: u64) {
     }
     match Vector::new(vector) {
         Vector::SYNCHRONOUS if Esr(frame.esr).class() == Esr::BREAKPOINT => {
-            workloads::stopped(frame);
+            on_breakpoint(frame);
         }
         Vector::SYNCHRONOUS if is_transient(frame) || fixup::apply(frame) => {}
         Vector::IRQ => interrupt(frame),
@@ -71,6 +62,22 @@ extern "C" fn trap(frame: &mut TrapFrame, vector: u64) {
     }
     if reported {
         observe::report(|| What::ExceptionReturn);
+    }
+}
+
+/// What a hardware breakpoint does; nothing is expected to set one until somebody says so.
+static BREAKPOINT: Lock<Option<fn(&mut TrapFrame)>> = Lock::new(None);
+
+/// Lets every hardware breakpoint do `work` in its handler, with interrupts masked.
+pub(crate) fn set_breakpoint_work(work: fn(&mut TrapFrame)) {
+    *BREAKPOINT.lock() = Some(work);
+}
+
+fn on_breakpoint(frame: &mut TrapFrame) {
+    let work = *BREAKPOINT.lock();
+    match work {
+        Some(work) => work(frame),
+        None => report::unexpected(frame, Vector::SYNCHRONOUS),
     }
 }
 

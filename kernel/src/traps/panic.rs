@@ -5,7 +5,7 @@ use core::panic::PanicInfo;
 
 use super::last::LastWords;
 use super::report;
-use crate::exit::Verdict;
+use crate::base::Verdict;
 
 /// The message first: it is what is wanted if the rest fails, which ends the boot as well
 /// ([`LastWords::claim`]).

@@ -10,13 +10,12 @@ use core::fmt::{self, Display, Write};
 use stage1_hw::Plain;
 use stage1_paging::Va;
 
-use super::esr::Esr;
-use super::frame::{TrapFrame, Vector};
 use super::last::LastWords;
 use super::walk;
+use crate::arch::{Esr, TrapFrame, Vector};
 use crate::arch::{probe, registers, translate};
-use crate::exit::Verdict;
-use crate::mem::layout;
+use crate::base::Verdict;
+use crate::base::layout;
 use crate::observe::ring;
 use crate::task;
 

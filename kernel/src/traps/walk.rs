@@ -11,7 +11,7 @@ use stage1_paging::{Pa, Va};
 use tock_registers::interfaces::Readable;
 
 use crate::arch::{probe, translate};
-use crate::mem::layout;
+use crate::base::layout;
 
 /// Physical addresses of tables and pages in a descriptor or TTBR: bits 47..12.
 const ADDRESS: u64 = 0x0000_FFFF_FFFF_F000;

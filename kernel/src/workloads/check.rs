@@ -1,30 +1,23 @@
 //! What is asked of a page, three ways: the tables, the MMU, and a real access.
 
 use mmu_check::event::AccessKind;
-use stage1_paging::{Access, Frame, Space, Va};
+use stage1_paging::{Access, Frame, Va, Walk};
 
 use super::{Failure, failure, progress};
+use crate::arch::{Fault, FaultKind};
 use crate::arch::{probe, translate};
-use crate::mem::Hardware;
+use crate::mem;
 use crate::observe::{self, seam::HW};
-use crate::traps::{Fault, FaultKind};
 
 /// The page is mapped to `frame` with `access`, says the walk and says the MMU; loading gives
 /// `word`; storing does what the access says.
 ///
 /// A store that works leaves `word` as it is: it stores the same.
-pub(super) fn mapped(
-    space: &Space<'_, Hardware>,
-    va: Va,
-    frame: Frame,
-    access: Access,
-    word: u64,
-) -> Result<(), Failure> {
+pub(super) fn mapped(va: Va, frame: Frame, access: Access, word: u64) -> Result<(), Failure> {
     progress::page_checked();
-    let walk = space.walk(va).map_err(|error| failure!("{error}"))?;
-    let found = walk
-        .mapping()
-        .map(|mapping| (walk.frame(), mapping.prot().access));
+    let walk = mem::walk(va);
+    let mapping = walk.as_ref().and_then(Walk::mapping);
+    let found = mapping.map(|mapping| (walk.and_then(|walk| walk.frame()), mapping.prot().access));
     if found != Some((Some(frame), access)) {
         return Err(failure!(
             "{va}: the tables say {found:?}, expected {frame:?} {access:?}"
@@ -69,13 +62,12 @@ pub(super) fn mapped(
 }
 
 /// The page is not mapped: the tables have no leaf for it, the MMU faults, and so does a load.
-pub(super) fn unmapped(space: &Space<'_, Hardware>, va: Va) -> Result<(), Failure> {
+pub(super) fn unmapped(va: Va) -> Result<(), Failure> {
     progress::page_checked();
-    if let Some(mapping) = space
-        .walk(va)
-        .map_err(|error| failure!("{error}"))?
-        .mapping()
-    {
+    let Some(walk) = mem::walk(va) else {
+        return Err(failure!("{va}: no tables translate it"));
+    };
+    if let Some(mapping) = walk.mapping() {
         return Err(failure!(
             "{va}: the tables say {:?}, expected none",
             mapping.frame()

@@ -2,8 +2,8 @@
 //! themselves: what `mixed` and `preempt` have in common.
 //!
 //! The window is the machine's. It begins and ends when no other core does anything, and what lies
-//! between must be the sum over the tasks, this one among them, and over the cores' handlers and
-//! switches; the plugin counts it too.
+//! between must be the sum over the tasks, this one among them, and over the cores' handlers, switches and
+//! idle tasks (`sum.rs`); the plugin counts it too.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -16,13 +16,15 @@ use lazy_mmu::Policy;
 use mmu_check::What;
 
 use super::demand::{Demands, Naps};
-use super::measure::check_barriers;
-use super::{Failure, Row, Run, Size, failure, handler, progress};
+use super::measure::{check_barriers, of_machine, quiet};
+use super::sum::{self, Happened, Parts};
+use super::{Failure, failure, handler, progress};
 use crate::arch::time;
 use crate::arch::window::{self, Window};
+use crate::report::{Row, Run, Size};
 use crate::sched::{self, Ended, Join};
 use crate::task::{self, Figures, Tally};
-use crate::{cores, mode, observe, println, report};
+use crate::{mode, observe, println, report};
 
 /// How many tasks, and for how long at least.
 #[derive(Clone, Copy, Debug)]
@@ -76,10 +78,8 @@ impl Enough {
 struct Outcome {
     ends: Vec<Ended<Done>>,
     boot: Tally,
-    cores: Tally,
-    machine: Tally,
-    /// Switches of all tasks, of those that cores idle in too.
-    switches: u64,
+    parts: Parts,
+    happened: Happened,
     handlers: handler::Done,
 }
 
@@ -95,7 +95,7 @@ pub(super) fn run(
     work: impl Fn(usize) -> Work,
 ) -> Result<Row, Failure> {
     handler::prepare()?;
-    let demands = Demands::of(policy, crowd.tasks, cores::count());
+    let demands = Demands::of(policy, crowd.tasks, task::online_count());
     let enough = Enough::default();
     let mut joins = Vec::with_capacity(crowd.tasks);
     for number in 0..crowd.tasks {
@@ -130,11 +130,11 @@ pub(super) fn run(
         println!("note: {run} under {policy}: {note}");
     }
     let deepest = result.ends.iter().map(|end| end.figures.deepest).max();
-    Ok(Row::of_machine(
+    Ok(of_machine(
         run,
         policy,
         size,
-        result.machine,
+        result.parts.machine,
         deepest.unwrap_or(0) as u32,
     ))
 }
@@ -147,28 +147,13 @@ fn in_window(
 ) -> Result<Outcome, Failure> {
     quiet()?;
     let boot = task::current();
-    let cores = || {
-        let records = task::cores().iter();
-        records.fold(Tally::default(), |sum, core| {
-            sum + core.interrupt_counts.tally()
-        })
-    };
     observe::report(|| What::Window {
         tag: window::tag_value(tag),
         open: true,
     });
     window::start(Window::Work, tag);
-    let switches = || {
-        task::all()
-            .map(|task| task.stats.switches.get())
-            .sum::<u64>()
-    };
-    let before = (
-        boot.counts.tally(),
-        cores(),
-        task::machine_tally(),
-        switches(),
-    );
+    let now = || (boot.counts.tally(), Parts::so_far(), Happened::so_far());
+    let before = now();
     handler::at_ticks(true);
     sched::set_slice(SLICE);
     joins.iter().for_each(Join::let_go);
@@ -179,36 +164,22 @@ fn in_window(
     let ends = joins.into_iter().map(Join::join).collect();
     sched::set_slice(0);
     let still = quiet();
-    let after = (
-        boot.counts.tally(),
-        cores(),
-        task::machine_tally(),
-        switches(),
-    );
+    let after = now();
     window::end(Window::Work);
     observe::report(|| What::Window {
         tag: window::tag_value(tag),
         open: false,
     });
-    let machine = after.2 - before.2;
-    report::note_window(tag, Window::Work, machine);
+    let parts = after.1 - before.1;
+    report::note_window(tag, Window::Work, parts.machine);
     conducted.and(still)?;
     Ok(Outcome {
         ends,
         boot: after.0 - before.0,
-        cores: after.1 - before.1,
-        machine,
-        switches: after.3 - before.3,
+        parts,
+        happened: after.2 - before.2,
         handlers: handler::done()?,
     })
-}
-
-fn quiet() -> Result<(), Failure> {
-    if sched::wait_until_quiet() {
-        Ok(())
-    } else {
-        Err(failure!("a core does not come to rest"))
-    }
 }
 
 /// Waits until enough has happened and enough time has passed, and tells the tasks.
@@ -226,7 +197,7 @@ fn conduct(
             Ok(done) => done.pages,
             Err(failure) => break Err(failure),
         };
-        let figures = sum(joins.iter().map(Join::figures));
+        let figures = sum_of(joins.iter().map(Join::figures));
         // Nobody ends by himself but who has failed.
         let failed = joins.iter().any(Join::has_ended);
         if failed || demands.are_met(figures, handled, clock.naps()) && clock.is_over() {
@@ -310,43 +281,22 @@ impl Clock {
 }
 
 fn total(result: &Outcome) -> Figures {
-    sum(result.ends.iter().map(|end| end.figures))
+    sum_of(result.ends.iter().map(|end| end.figures))
 }
 
-fn sum(figures: impl Iterator<Item = Figures>) -> Figures {
+fn sum_of(figures: impl Iterator<Item = Figures>) -> Figures {
     figures.fold(Figures::default(), |sum, figures| sum + figures)
 }
 
-/// Tasks, this one among them, and cores are the machine: every barrier belongs to one of them. And
-/// what a core's record has beyond its handlers' work is one DSB for each switch: a handler's pair
-/// has one, and each of its invalidations, of one page, has two and one TLBI. No record has more pairs than barriers.
+/// No task has more pairs than barriers, and all of it adds up.
 fn add_up(result: &Outcome) -> Result<(), Failure> {
     for end in &result.ends {
         check_barriers(&alloc::format!("task {}", end.id), end.tally)?;
     }
     check_barriers("the task that boots", result.boot)?;
-    check_barriers("the cores' record", result.cores)?;
-    check_barriers("the machine", result.machine)?;
     let ends = result.ends.iter();
     let tasks = ends.fold(result.boot, |sum, end| sum + end.tally);
-    let sum = tasks + result.cores;
-    if sum != result.machine {
-        return Err(failure!(
-            "tasks and interrupt records make {sum:?}, the machine {:?}",
-            result.machine
-        ));
-    }
-    let Tally {
-        pairs, dsb, tlbi, ..
-    } = result.cores;
-    let of_switches = dsb - (pairs + 2 * tlbi).min(dsb);
-    if of_switches != result.switches {
-        return Err(failure!(
-            "{of_switches} DSBs for {} switches: each owes one for what its task has begun",
-            result.switches
-        ));
-    }
-    Ok(())
+    sum::check(tasks, result.parts, result.happened)
 }
 
 fn print(run: Run, policy: Policy, result: &Outcome, warnings: u64) {
@@ -384,8 +334,9 @@ fn print(run: Run, policy: Policy, result: &Outcome, warnings: u64) {
     let tasks = ends.fold(Tally::default(), |sum, end| sum + end.tally);
     print_task("all", "", 0, total(result), tasks);
     print_record("boot", "creates, joins", result.boot);
-    print_record("cores", "handlers, switches", result.cores);
-    print_record("sum", "the machine", result.machine);
+    print_record("cores", "handlers, switches", result.parts.cores);
+    print_record("idle", "wakes", result.parts.idle);
+    print_record("sum", "the machine", result.parts.machine);
     let handler::Done { pages, in_enable } = result.handlers;
     println!(
         "{pages} pages mapped, used and unmapped by handlers; {in_enable} of them inside the first `enable`; {warnings} warnings"

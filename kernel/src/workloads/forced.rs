@@ -18,14 +18,16 @@ use lazy_mmu::Policy;
 use mmu_check::What;
 
 use super::measure::check_barriers;
+use super::measure::of_machine;
 use super::scenario::{Stage, Trace};
-use super::{Failure, Row, Run, Size, failure, handler, preempt, progress};
-use crate::arch::{debug, registers, time};
+use super::{Failure, failure, handler, preempt, progress};
+use crate::arch::{TrapFrame, debug, registers, time};
 use crate::observe::{self, seam::HW};
+use crate::report::{Row, Run, Size};
 use crate::sched::{self, Join};
 use crate::task::{self, Figures};
-use crate::traps::TrapFrame;
-use crate::{cores, mode, println};
+use crate::traps;
+use crate::{mode, println};
 
 /// The address that is being visited; 0 for none.
 static POINT: AtomicU64 = AtomicU64::new(0);
@@ -87,8 +89,8 @@ fn parts() -> [Part; 2] {
     ]
 }
 
-/// A breakpoint, from the trap handler: `frame` is the task's that stopped, on this core.
-pub(crate) fn stopped(frame: &TrapFrame) {
+/// A breakpoint, in its handler: `frame` is the task's that stopped, on this core.
+fn stopped(frame: &mut TrapFrame) {
     const I: u64 = 1 << 7;
     debug::clear();
     if POINT.load(Relaxed) != frame.elr {
@@ -102,8 +104,8 @@ pub(crate) fn stopped(frame: &TrapFrame) {
                 .map(|task| task.stats.switches.get())
                 .sum::<u64>()
         };
-        let enough = switches() + 2 * cores::count() as u64;
-        if cores::count() > 1 {
+        let enough = switches() + 2 * task::online_count() as u64;
+        if task::online_count() > 1 {
             time::wait_until(WHILE, || switches() >= enough);
         }
         return;
@@ -129,7 +131,7 @@ pub(crate) fn stopped(frame: &TrapFrame) {
 
 /// Helpers: more than there are cores, so that a task that is stopped is preempted, and goes on elsewhere, for sure.
 fn helper_count() -> usize {
-    2 * cores::count() + 1
+    2 * task::online_count() + 1
 }
 
 /// Tasks beside the one that boots, which waits for their end: the helpers, and the one that visits.
@@ -139,6 +141,7 @@ pub(super) fn tasks() -> usize {
 
 /// Visits every point, under one policy.
 pub(super) fn run(policy: Policy, size: Size) -> Result<Row, Failure> {
+    traps::set_breakpoint_work(stopped);
     handler::prepare()?;
     let stop = Arc::new(AtomicBool::new(false));
     let mut helpers = Vec::new();
@@ -177,13 +180,13 @@ pub(super) fn run(policy: Policy, size: Size) -> Result<Row, Failure> {
             "no handler worked inside the first `enable`: its window was not met"
         ));
     }
-    if preemptions_inside == 0 || migrations_inside == 0 && cores::count() > 1 {
+    if preemptions_inside == 0 || migrations_inside == 0 && task::online_count() > 1 {
         return Err(failure!(
             "no preemption or no migration inside a section: nothing is shown"
         ));
     }
     check_barriers("the task that visits", visited.tally)?;
-    Ok(Row::of_machine(
+    Ok(of_machine(
         Run::Forced,
         policy,
         size,

@@ -8,13 +8,14 @@
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use lazy_mmu::{Policy, State};
-use stage1_paging::{Pages, Prot};
+use stage1_paging::Prot;
 
 use super::{Failure, check, failure};
+use crate::base::Lock;
+use crate::base::MAX_CORES;
 use crate::mem::areas::Area;
-use crate::mem::{frames, kernel_space};
-use crate::sync::Lock;
-use crate::task::{self, MAX_CORES};
+use crate::mem::{PageRange, frames};
+use crate::task;
 use crate::{irq, mode, observe};
 
 static AREAS: [Lock<Option<Area>>; MAX_CORES] = [const { Lock::new(None) }; MAX_CORES];
@@ -43,7 +44,7 @@ pub(super) fn prepare() -> Result<(), Failure> {
             continue;
         }
         let area = Area::take(1).ok_or_else(|| failure!("the vmap area is full"))?;
-        kernel_space()
+        area.range()
             .reserve(area.pages())
             .map_err(|error| failure!("{error}"))?;
         *slot.lock() = Some(area);
@@ -83,11 +84,15 @@ pub(super) fn done() -> Result<Done, Failure> {
 /// Does it once, in a handler: the mode knows that it is in one, and interrupts are masked.
 pub(super) fn work() {
     let core = task::core().index;
-    let page = AREAS[usize::from(core)].lock().as_ref().map(Area::pages);
-    let Some(page) = page else { return };
+    let slot = &AREAS[usize::from(core)];
+    // Taken out, so that no lock is held meanwhile: nobody else on this core looks for it, and no other core does.
+    let Some(area) = slot.lock().take() else {
+        return;
+    };
     let before = task::current().mmu.state();
-    let result = use_page(page, DONE.load(Relaxed));
+    let result = use_page(area.range(), DONE.load(Relaxed));
     let after = task::current().mmu.state();
+    *slot.lock() = Some(area);
     match result.and_then(|()| unchanged(before, after)) {
         Ok(()) => {
             DONE.fetch_add(1, Relaxed);
@@ -98,14 +103,14 @@ pub(super) fn work() {
     }
 }
 
-fn use_page(page: Pages, number: u64) -> Result<(), Failure> {
+fn use_page(range: PageRange<'_>, number: u64) -> Result<(), Failure> {
+    let page = range.pages();
     let frame = frames::alloc().ok_or_else(|| failure!("no frame left in a handler"))?;
     let word = number ^ 0x4841_4E44_4C45_5200;
     observe::fill(frame.frame());
     frame.words()[0].store(word, Relaxed);
-    let space = kernel_space();
     // The store pays at once, section or not: this is a handler.
-    mode::section(|| space.map_page(page.start(), frame.frame(), Prot::RW))
+    mode::section(|| range.map_page(page.start(), frame.frame(), Prot::RW))
         .map_err(|error| failure!("in a handler: {error}"))?;
     check::touch(page.start(), word)?;
     check::store(page.start(), !word).map_err(|fault| failure!("in a handler: {fault}"))?;
@@ -115,8 +120,8 @@ fn use_page(page: Pages, number: u64) -> Result<(), Failure> {
             frame.frame()
         ));
     }
-    let mut gather = space.gather(());
-    space
+    let mut gather = range.gather(());
+    range
         .unmap(page, &mut gather)
         .map_err(|error| failure!("in a handler: {error}"))?;
     let _ = gather.finish();

@@ -1,44 +1,58 @@
 //! Measuring: a window around the work, the counts inside it, and the replay that must agree.
 
 use alloc::vec::Vec;
+use core::ops::Deref;
 
 use lazy_mmu::Policy;
 use mmu_check::What;
-use stage1_paging::{Pages, Space};
 
-use super::{Failure, Run, Size, failure};
+use super::{Failure, failure};
 use crate::arch::window::{self, Window};
-use crate::mem::Hardware;
-use crate::mem::frames;
-use crate::observe::{
-    self,
-    replay::{self, Replay},
-};
-use crate::report;
+use crate::mem::{PageRange, frames};
+use crate::observe::{self, replay};
+use crate::report::{self, Row, Run, Size};
+use crate::sched;
 use crate::task::{self, Tally};
 
-/// One row of the table: a workload under a policy.
-#[derive(Clone, Debug)]
-pub struct Row {
-    /// The workload.
-    pub run: Run,
-    /// The policy.
-    pub policy: Policy,
-    /// Its size.
-    pub size: Size,
-    /// What was counted inside its windows.
-    pub tally: Tally,
-    /// What its calls owe under every policy.
-    pub replay: Option<Replay>,
-    /// The deepest nesting, where no replay says it.
-    deepest: u32,
+/// A row in the making: a workload under a policy.
+pub(super) struct Measured {
+    row: Row,
     tables: u64,
     windows: u8,
     /// Nobody else works meanwhile: there are windows, a replay, and frames to account for.
     alone: bool,
 }
 
-impl Row {
+impl Deref for Measured {
+    type Target = Row;
+
+    fn deref(&self) -> &Row {
+        &self.row
+    }
+}
+
+/// A row of which nothing is counted yet.
+fn empty(run: Run, policy: Policy, size: Size) -> Row {
+    Row {
+        run,
+        policy,
+        size,
+        tally: Tally::default(),
+        replay: None,
+        deepest: 0,
+    }
+}
+
+/// The row of all tasks and cores in a window.
+pub(super) fn of_machine(run: Run, policy: Policy, size: Size, tally: Tally, deepest: u32) -> Row {
+    Row {
+        tally,
+        deepest,
+        ..empty(run, policy, size)
+    }
+}
+
+impl Measured {
     pub(super) fn new(run: Run, policy: Policy, size: Size) -> Self {
         replay::start();
         Self {
@@ -50,31 +64,15 @@ impl Row {
     /// For a workload that is one of many at a time: it is checked, and measured with the others.
     pub(super) fn of_task(run: Run, policy: Policy, size: Size) -> Self {
         Self {
-            run,
-            policy,
-            size,
-            tally: Tally::default(),
-            replay: None,
-            deepest: 0,
+            row: empty(run, policy, size),
             tables: 0,
             windows: 0,
             alone: false,
         }
     }
 
-    /// The sum over all tasks and cores of a window.
-    pub(super) fn of_machine(
-        run: Run,
-        policy: Policy,
-        size: Size,
-        tally: Tally,
-        deepest: u32,
-    ) -> Self {
-        Self {
-            tally,
-            deepest,
-            ..Self::of_task(run, policy, size)
-        }
+    pub(super) fn into_row(self) -> Row {
+        self.row
     }
 
     /// Nobody else works meanwhile.
@@ -82,17 +80,10 @@ impl Row {
         self.alone
     }
 
-    /// The deepest nesting of sections.
-    pub fn depth(&self) -> u32 {
-        self.replay
-            .as_ref()
-            .map_or(self.deepest, |replay| replay.shape.depth)
-    }
-
     /// Runs `work` in a window and adds what it made the machine do to this row.
     ///
     /// # Errors
-    /// What `work` returns; or a count that cannot be.
+    /// What `work` returns; a count that cannot be; or that another core does not come to rest.
     pub(super) fn measured<R>(
         &mut self,
         work: impl FnOnce() -> Result<R, Failure>,
@@ -100,6 +91,8 @@ impl Row {
         if !self.alone {
             return work();
         }
+        // The window is the machine's, and the counts are this task's.
+        quiet()?;
         let tag = [self.run as u8, self.policy as u8, self.windows];
         self.windows += 1;
         observe::report(|| What::Window {
@@ -120,21 +113,19 @@ impl Row {
         });
         let counted = after - before;
         report::note_window(&tag, Window::Work, counted);
-        self.tally = self.tally + counted;
+        self.row.tally = self.row.tally + counted;
         let result = result?;
         check_barriers("the window", counted)?;
         Ok(result)
     }
 
-    /// Links the tables that `pages` needs: outside of the window, so that the row is about
+    /// Links the tables that `range` needs: outside of the window, so that the row is about
     /// last-level stores alone.
-    pub(super) fn link_tables(
-        &mut self,
-        space: &Space<'_, Hardware>,
-        pages: Pages,
-    ) -> Result<(), Failure> {
+    pub(super) fn link_tables(&mut self, range: PageRange<'_>) -> Result<(), Failure> {
         let free = frames::free_count();
-        space.reserve(pages).map_err(|error| failure!("{error}"))?;
+        range
+            .reserve(range.pages())
+            .map_err(|error| failure!("{error}"))?;
         self.tables += free - frames::free_count();
         Ok(())
     }
@@ -167,8 +158,20 @@ impl Row {
                 replay.shape
             ));
         }
-        self.replay = Some(replay);
+        self.row.replay = Some(replay);
         Ok(())
+    }
+}
+
+/// Waits until no other core executes anything, nor will.
+///
+/// # Errors
+/// One does.
+pub(super) fn quiet() -> Result<(), Failure> {
+    if sched::wait_until_quiet() {
+        Ok(())
+    } else {
+        Err(failure!("a core does not come to rest"))
     }
 }
 

@@ -8,8 +8,9 @@ use alloc::boxed::Box;
 use lazy_mmu::Policy;
 
 use super::crowd::{self, Crowd, Done, Enough};
-use super::{Failure, Row, Run, Size, failure};
+use super::{Failure, Measured, failure};
 use crate::mem::{frames, services};
+use crate::report::{Row, Run, Size};
 
 /// What the tasks do, in turn.
 const KINDS: [Run; 5] = [
@@ -46,7 +47,7 @@ pub(super) fn run(policy: Policy, size: Size, crowd: Crowd) -> Result<Row, Failu
 fn again_and_again(kind: Run, policy: Policy, size: Size, enough: &Enough) -> Done {
     let mut rounds = 0;
     loop {
-        let mut row = Row::of_task(kind, policy, size);
+        let mut row = Measured::of_task(kind, policy, size);
         super::run_workload(&mut row)?;
         rounds += 1;
         enough.count_round();

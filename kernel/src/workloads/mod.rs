@@ -24,6 +24,7 @@ mod protect;
 mod remap;
 mod scenario;
 mod staging;
+mod sum;
 mod vmap;
 mod zap;
 
@@ -32,92 +33,15 @@ use core::fmt;
 use alloc::string::String;
 use alloc::vec::Vec;
 use lazy_mmu::Policy;
-use stage1_paging::{Frame, Pages, Prot, Space};
+use stage1_paging::{Frame, Prot};
 
-use crate::mem::Hardware;
-use crate::mem::frames;
-use crate::task::Tally;
-use crate::{cores, mode};
+use crate::mem::{PageRange, frames};
+use crate::report::{Row, Run, Size};
+use crate::{mode, task};
 
 pub use crowd::Crowd;
-pub(crate) use forced::stopped;
-pub use measure::{Row, check_same_work};
-
-/// Something to run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum Run {
-    /// The seed's own trace: no pages.
-    Nesting = 0,
-    /// Scattered frames into a kernel range, entry by entry.
-    Vmap = 1,
-    /// A mapped kernel range to another place.
-    RemapKernel = 2,
-    /// The same in a task's half.
-    RemapTask = 3,
-    /// A range unmapped and its frames freed.
-    Zap = 4,
-    /// A range made read-only, and writable again.
-    Protect = 5,
-    /// All of them but the first on many tasks at once.
-    Mixed = 6,
-    /// One shape of nested sections on many tasks, preempted at short intervals.
-    Preempt = 7,
-    /// The same shape, preempted at every instruction of the mode.
-    Forced = 8,
-}
-
-impl Run {
-    /// Those of one task, in the order of `run=all`.
-    pub const ALL: [Run; 6] = [
-        Run::Nesting,
-        Run::Vmap,
-        Run::RemapKernel,
-        Run::RemapTask,
-        Run::Zap,
-        Run::Protect,
-    ];
-
-    /// Those of many tasks, each of which is run by its name only.
-    pub const OF_TASKS: [Run; 3] = [Run::Mixed, Run::Preempt, Run::Forced];
-
-    /// It is one of many tasks.
-    pub fn is_of_tasks(self) -> bool {
-        Self::OF_TASKS.contains(&self)
-    }
-
-    /// The name on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Run::Nesting => "nesting",
-            Run::Vmap => "vmap",
-            Run::RemapKernel => "remap-kernel",
-            Run::RemapTask => "remap-task",
-            Run::Zap => "zap",
-            Run::Protect => "protect",
-            Run::Mixed => "mixed",
-            Run::Preempt => "preempt",
-            Run::Forced => "forced",
-        }
-    }
-}
-
-impl fmt::Display for Run {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-/// The size of a workload.
-#[derive(Clone, Copy, Debug)]
-pub struct Size {
-    /// Pages worked on.
-    pub pages: usize,
-    /// The frame allocator is called after this many entries.
-    pub k: usize,
-    /// Seed of the order of frames.
-    pub seed: u64,
-}
+use measure::Measured;
+pub use measure::check_same_work;
 
 /// A check that failed: what, where, what was found.
 #[derive(Clone, Debug)]
@@ -158,7 +82,7 @@ pub fn run(run: Run, policy: Policy, size: Size) -> Result<Option<Row>, Failure>
         return nesting::run().map(|()| None);
     }
     let free_before = frames::free_count();
-    let mut row = Row::new(run, policy, size);
+    let mut row = Measured::new(run, policy, size);
     run_workload(&mut row)?;
     row.finish()?;
     let lost = free_before.saturating_sub(frames::free_count());
@@ -169,11 +93,11 @@ pub fn run(run: Run, policy: Policy, size: Size) -> Result<Option<Row>, Failure>
             "{lost} frames were taken and not given back, {tables} tables account for them"
         ));
     }
-    Ok(Some(row))
+    Ok(Some(row.into_row()))
 }
 
 /// Runs one of the workloads that make a row.
-fn run_workload(row: &mut Row) -> Result<(), Failure> {
+fn run_workload(row: &mut Measured) -> Result<(), Failure> {
     match row.run {
         Run::Vmap => vmap::run(row),
         Run::RemapKernel => remap::run_kernel(row),
@@ -205,18 +129,15 @@ pub fn carries_for_sure(run: Run, policy: Policy, crowd: Crowd) -> bool {
         Run::Forced => forced::tasks(),
         _ => return false,
     };
-    demand::Demands::of(policy, tasks, cores::count()).carries()
+    demand::Demands::of(policy, tasks, task::online_count()).carries()
 }
 
 /// Maps a range, writable, to frames that its mappings own from here on, and stores every page's first
 /// signature through it: so each has been used, and its translation is in the TLB.
-fn mapped_range(
-    space: &Space<'_, Hardware>,
-    pages: Pages,
-    size: Size,
-) -> Result<Vec<Frame>, Failure> {
+fn mapped_range(range: PageRange<'_>, size: Size) -> Result<Vec<Frame>, Failure> {
     let frames = scattered_frames(size.pages, size.seed)?;
-    space
+    let pages = range.pages();
+    range
         .map_frames(pages, frames.iter().copied(), Prot::RW)
         .map_err(|error| failure!("{error}"))?;
     for (index, page) in pages.chunks(1).enumerate() {
@@ -228,17 +149,18 @@ fn mapped_range(
 /// Unmaps a range whose mappings own their frames, checks that every page is gone, and frees them.
 ///
 /// # Safety
-/// What is mapped in `pages` came from [`scattered_frames`] or [`mapped_range`], and is mapped nowhere else.
-unsafe fn release(space: &Space<'_, Hardware>, pages: Pages) -> Result<(), Failure> {
+/// What is mapped in `range` came from [`scattered_frames`] or [`mapped_range`], and is mapped nowhere else.
+unsafe fn release(range: PageRange<'_>) -> Result<(), Failure> {
+    let pages = range.pages();
     // SAFETY: the caller's promise.
     let parked = unsafe { frames::Zapped::with_capacity(pages.count() as usize) };
-    let mut gather = space.gather(parked);
-    space
+    let mut gather = range.gather(parked);
+    range
         .unmap(pages, &mut gather)
         .map_err(|error| failure!("{error}"))?;
     let (parked, invalidated) = gather.finish();
     for page in pages.chunks(1) {
-        check::unmapped(space, page.start())?;
+        check::unmapped(page.start())?;
     }
     parked.free(&invalidated);
     Ok(())
@@ -269,12 +191,4 @@ fn scattered_frames(count: usize, seed: u64) -> Result<Vec<Frame>, Failure> {
 /// What a page of a workload holds: different for every page, and for every use of it.
 fn signature(page: usize, generation: u64) -> u64 {
     (page as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ generation.rotate_left(48)
-}
-
-/// Sums of rows, for the closing line. Runs of many tasks go on for a time, not for a number of
-/// calls: they are not to be compared.
-pub fn sum(rows: &[Row], policy: Policy) -> Tally {
-    rows.iter()
-        .filter(|row| row.policy == policy && !row.run.is_of_tasks())
-        .fold(Tally::default(), |sum, row| sum + row.tally)
 }

@@ -11,8 +11,9 @@ use lazy_mmu::Policy;
 
 use super::crowd::{self, Crowd, Done, Enough};
 use super::scenario::{Stage, Trace};
-use super::{Failure, Row, Run, Size, failure, handler};
+use super::{Failure, failure, handler};
 use crate::mode;
+use crate::report::{Row, Run, Size};
 
 pub(super) fn run(policy: Policy, size: Size, crowd: Crowd) -> Result<Row, Failure> {
     mode::set_policy(policy).map_err(|error| failure!("{error}"))?;

@@ -10,8 +10,8 @@ use lazy_mmu::Policy;
 
 use super::Run;
 use crate::arch::time;
+use crate::base::Lock;
 use crate::println;
-use crate::sync::Lock;
 
 /// Microseconds between two lines.
 const EVERY: u64 = 5_000_000;

@@ -3,53 +3,41 @@
 //! Two windows, one row. Either way the old permission is in the TLB: read-only must not be relied
 //! on, nor writable be used, before the invalidation.
 
-use stage1_paging::{Access, Pages, Space};
+use stage1_paging::Access;
 
 use super::staging::Staging;
-use super::{Failure, Row, check, failure, mapped_range, release, signature};
-use crate::mem::Hardware;
+use super::{Failure, Measured, check, failure, mapped_range, release, signature};
+use crate::mem::PageRange;
 use crate::mem::areas::Area;
-use crate::mem::kernel_space;
 use crate::mode;
 
 /// Maps, touches, protects, checks, unprotects, checks.
-pub(super) fn run(row: &mut Row) -> Result<(), Failure> {
+pub(super) fn run(row: &mut Measured) -> Result<(), Failure> {
     let size = row.size;
-    let space = kernel_space();
     let area = Area::take(size.pages as u64).ok_or_else(|| failure!("the vmap area is full"))?;
-    row.link_tables(space, area.pages())?;
-    let frames = mapped_range(space, area.pages(), size)?;
+    let range = area.range();
+    row.link_tables(range)?;
+    let frames = mapped_range(range, size)?;
 
     for access in [Access::ReadOnly, Access::ReadWrite] {
-        change(row, space, area.pages(), access)?;
+        change(row, range, access)?;
         for (index, page) in area.pages().chunks(1).enumerate() {
-            check::mapped(
-                space,
-                page.start(),
-                frames[index],
-                access,
-                signature(index, 1),
-            )?;
+            check::mapped(page.start(), frames[index], access, signature(index, 1))?;
         }
     }
 
     // SAFETY: the frames are `mapped_range`'s, and nothing else maps them.
-    unsafe { release(space, area.pages()) }
+    unsafe { release(range) }
 }
 
-fn change(
-    row: &mut Row,
-    space: &Space<'_, Hardware>,
-    pages: Pages,
-    access: Access,
-) -> Result<(), Failure> {
+fn change(row: &mut Measured, range: PageRange<'_>, access: Access) -> Result<(), Failure> {
     let size = row.size;
     let mut staging = Staging::new(size.pages, size.k);
-    let mut gather = space.gather(());
+    let mut gather = range.gather(());
     row.measured(|| {
         mode::section(|| -> Result<(), Failure> {
-            for (index, page) in pages.chunks(1).enumerate() {
-                space
+            for (index, page) in range.pages().chunks(1).enumerate() {
+                range
                     .protect(page, access, &mut gather)
                     .map_err(|error| failure!("{error}"))?;
                 staging.after(index + 1)?;

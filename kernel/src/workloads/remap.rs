@@ -4,27 +4,26 @@
 //! relies on them being gone.
 
 use alloc::vec::Vec;
-use stage1_paging::{Access, Pages, Space};
+use stage1_paging::Access;
 
 use super::staging::Staging;
-use super::{Failure, Row, check, failure, mapped_range, release, signature};
-use crate::mem::Hardware;
+use super::{Failure, Measured, check, failure, mapped_range, release, signature};
+use crate::mem::PageRange;
 use crate::mem::areas::Area;
-use crate::mem::kernel_space;
 use crate::mem::spaces::TaskSpace;
 use crate::mode;
 
 /// In the vmap area.
-pub(super) fn run_kernel(row: &mut Row) -> Result<(), Failure> {
+pub(super) fn run_kernel(row: &mut Measured) -> Result<(), Failure> {
     let count = row.size.pages as u64;
     let full = || failure!("the vmap area is full");
     let (from, to) = (
         Area::take(count).ok_or_else(full)?,
         Area::take(count).ok_or_else(full)?,
     );
-    row.link_tables(kernel_space(), from.pages())?;
-    row.link_tables(kernel_space(), to.pages())?;
-    run(row, kernel_space(), from.pages(), to.pages())
+    row.link_tables(from.range())?;
+    row.link_tables(to.range())?;
+    run(row, from.range(), to.range())
 }
 
 /// In the lower half: descriptors are not global, and belong to the task's ASID.
@@ -32,41 +31,42 @@ pub(super) fn run_kernel(row: &mut Row) -> Result<(), Failure> {
 /// The space is new, so the tables of the new place are linked on the way, as `mremap` does it: the
 /// only row with DMBs. TTBR0 changes before the first page is touched and after the last was
 /// probed.
-pub(super) fn run_task(row: &mut Row) -> Result<(), Failure> {
+pub(super) fn run_task(row: &mut Measured) -> Result<(), Failure> {
     let task = TaskSpace::new().map_err(|error| failure!("no task space: {error:?}"))?;
     let count = row.size.pages as u64;
     let (from, to) = task
         .two_ranges(count)
         .ok_or_else(|| failure!("the lower half is full"))?;
     task.enter();
-    run(row, task.space(), from, to)?;
+    run(row, from, to)?;
     task.destroy();
     Ok(())
 }
 
-fn run(row: &mut Row, space: &Space<'_, Hardware>, from: Pages, to: Pages) -> Result<(), Failure> {
+fn run<'s>(row: &mut Measured, from: PageRange<'s>, to: PageRange<'s>) -> Result<(), Failure> {
     let size = row.size;
-    let frames = mapped_range(space, from, size)?;
-    let (sources, targets): (Vec<_>, Vec<_>) = from.chunks(1).zip(to.chunks(1)).unzip();
+    let frames = mapped_range(from, size)?;
+    let (sources, targets): (Vec<_>, Vec<_>) = {
+        let sources = from.pages().chunks(1);
+        sources.zip(to.pages().chunks(1)).unzip()
+    };
     for (index, (source, target)) in sources.iter().zip(&targets).enumerate() {
         check::mapped(
-            space,
             source.start(),
             frames[index],
             Access::ReadWrite,
             signature(index, 1),
         )?;
-        check::unmapped(space, target.start())?;
+        check::unmapped(target.start())?;
     }
 
     let mut staging = Staging::new(size.pages, size.k);
-    let mut gather = space.gather(());
+    let mut gather = from.gather(());
     // The new places come out of the section that moves the pages there, published.
     let targets = row.measured(|| {
         mode::published(|| {
             for (index, (source, target)) in sources.iter().zip(&targets).enumerate() {
-                space
-                    .move_pages(*source, target.start(), &mut gather)
+                from.move_pages(*source, &to, target.start(), &mut gather)
                     .map_err(|error| failure!("{error}"))?;
                 staging.after(index + 1)?;
             }
@@ -77,9 +77,8 @@ fn run(row: &mut Row, space: &Space<'_, Hardware>, from: Pages, to: Pages) -> Re
     staging.finish()?;
 
     for (index, (source, target)) in sources.iter().zip(&targets).enumerate() {
-        check::unmapped(space, source.start())?;
+        check::unmapped(source.start())?;
         check::mapped(
-            space,
             target.start(),
             frames[index],
             Access::ReadWrite,
@@ -87,5 +86,5 @@ fn run(row: &mut Row, space: &Space<'_, Hardware>, from: Pages, to: Pages) -> Re
         )?;
     }
     // SAFETY: the frames are `mapped_range`'s, and nothing else maps them.
-    unsafe { release(space, to) }
+    unsafe { release(to) }
 }

@@ -11,7 +11,7 @@ use stage1_paging::{Pages, Prot};
 
 use super::{Failure, check, failure};
 use crate::mem::areas::Area;
-use crate::mem::{frames, kernel_space};
+use crate::mem::frames;
 use crate::{mode, observe, sched, task};
 
 /// The pages and frames that a task uses.
@@ -34,7 +34,7 @@ impl Stage {
     /// With tables linked, so that a run is about last-level stores alone.
     pub(super) fn new() -> Result<Self, Failure> {
         let area = Area::take(PAGES).ok_or_else(|| failure!("the vmap area is full"))?;
-        kernel_space()
+        area.range()
             .reserve(area.pages())
             .map_err(|error| failure!("{error}"))?;
         let frames: Vec<_> = (0..PAGES).map_while(|_| frames::alloc()).collect();
@@ -109,7 +109,8 @@ impl Stage {
     fn map(&self, index: usize, salt: u64) -> Result<(), Failure> {
         let frame = &self.frames[index];
         frame.words()[0].store(word(index, salt), Relaxed);
-        kernel_space()
+        self.area
+            .range()
             .map_page(self.page(index).start(), frame.frame(), Prot::RW)
             .map_err(|error| failure!("{error}"))
     }
@@ -128,8 +129,9 @@ impl Stage {
     }
 
     fn unmap(&self) -> Result<(), Failure> {
-        let mut gather = kernel_space().gather(());
-        kernel_space()
+        let range = self.area.range();
+        let mut gather = range.gather(());
+        range
             .unmap(self.area.pages(), &mut gather)
             .map_err(|error| failure!("{error}"))?;
         let _ = gather.finish();

@@ -5,19 +5,20 @@
 //! there as here, this is where a zap meets the page allocator.
 
 use super::staging::Staging;
-use super::{Failure, Row, check, failure, mapped_range, signature};
+use super::{Failure, Measured, check, failure, mapped_range, signature};
+use crate::base::layout;
 use crate::mem::areas::Area;
-use crate::mem::{frames, kernel_space, layout};
+use crate::mem::frames;
 use crate::mode;
 
 /// Maps, touches, zaps, checks.
-pub(super) fn run(row: &mut Row) -> Result<(), Failure> {
+pub(super) fn run(row: &mut Measured) -> Result<(), Failure> {
     let size = row.size;
-    let space = kernel_space();
     let area = Area::take(size.pages as u64).ok_or_else(|| failure!("the vmap area is full"))?;
-    row.link_tables(space, area.pages())?;
+    let range = area.range();
+    row.link_tables(range)?;
     // From here on the mappings own their frames.
-    let frames = mapped_range(space, area.pages(), size)?;
+    let frames = mapped_range(range, size)?;
     for (index, page) in area.pages().chunks(1).enumerate() {
         check::touch(page.start(), signature(index, 1))?;
         check::touch(layout::linear(frames[index].pa()), signature(index, 1))?;
@@ -26,12 +27,12 @@ pub(super) fn run(row: &mut Row) -> Result<(), Failure> {
     let mut staging = Staging::new(size.pages, size.k);
     // SAFETY: the frames are `mapped_range`'s, and nothing but this range maps them.
     let parked = unsafe { frames::Zapped::with_capacity(size.pages) };
-    let mut gather = space.gather(parked);
+    let mut gather = range.gather(parked);
     let zapped = row.measured(|| {
         mode::section(|| -> Result<usize, Failure> {
             let mut done = 0;
             for group in area.pages().chunks(size.k as u64) {
-                done += space
+                done += range
                     .unmap(group, &mut gather)
                     .map_err(|error| failure!("{error}"))? as usize;
                 staging.after(done)?;
@@ -45,10 +46,10 @@ pub(super) fn run(row: &mut Row) -> Result<(), Failure> {
     }
 
     for (index, page) in area.pages().chunks(1).enumerate() {
-        check::unmapped(space, page.start())?;
+        check::unmapped(page.start())?;
         if frames::is_debug() && row.is_alone() {
             // Nothing was allocated since: the staging had its frames before these were freed.
-            check::unmapped(space, layout::linear(frames[index].pa()))?;
+            check::unmapped(layout::linear(frames[index].pa()))?;
         }
     }
     staging.finish()

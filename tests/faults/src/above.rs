@@ -43,6 +43,10 @@ impl<I: Instructions, P: Instructions> Instructions for Above<I, P> {
             (Op::Isb, Why::Ttbr0) if is(Fault::Ttbr0NoIsb) => {}
             (Op::Dsb(_), Why::Switch) if is(Fault::SwitchNoDsb) => {}
             (Op::Isb, Why::Switch) if is(Fault::SwitchNoIsb) => {}
+            (Op::Dmb(_) | Op::Dsb(_), Why::Acknowledge) if is(Fault::AckNoBarrier) => {}
+            (Op::Isb, Why::Acknowledge) if is(Fault::AckNoIsb) => {}
+            (Op::Isb, Why::Send) if is(Fault::SendNoIsb) => {}
+            (Op::Isb, Why::Idle) if is(Fault::IdleNoIsb) => {}
             _ => self.observed_or_not(op, why),
         }
     }
@@ -127,11 +131,13 @@ impl<I: Instructions, P: Instructions> Above<I, P> {
     }
 
     /// [`Fault::FreeBeforeInvalidation`]: an invalidation is made when this core does something else
-    /// for page tables. The ISBs of a probe are not that: between the invalidation and what relies on
-    /// it they are all that is executed.
+    /// for page tables. The ISBs of a probe and the barriers of interrupts are not that: between the
+    /// invalidation and what relies on it they are all that is executed.
     fn late(self, op: Op, why: Why) {
         match (op, why) {
-            (_, Why::Translate | Why::Register) => self.seen.execute(op, why),
+            (_, Why::Translate | Why::Register | Why::Acknowledge | Why::Send | Why::Idle) => {
+                self.seen.execute(op, why)
+            }
             (Op::Tlbi(batch), Why::Invalidate) => {
                 if !held::hold(batch) {
                     self.seen.execute(op, why);

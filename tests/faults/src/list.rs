@@ -73,10 +73,14 @@ faults! {
     "wrong-frame" WrongFrame: "a page of the vmap area is mapped to its neighbour's frame", "workload";
     "no-frame" NoFrame: "the allocation of a frame for a table fails", "workload";
 
-    // The switch.
+    // The switch, and interrupts.
     "switch-no-dsb" SwitchNoDsb: "a task leaves its core without a DSB", "R8 on two cores";
     "switch-no-isb" SwitchNoIsb: "a task arrives on a core without an ISB", "R1 on two cores";
     "state-per-core" StatePerCore: "the mode and its pending flag belong to the core: a task leaves them to the next", "R1, workload on two cores";
+    "ack-no-barrier" AckNoBarrier: "an interrupt is acknowledged without the DMB or DSB behind it", "workload";
+    "ack-no-isb" AckNoIsb: "an interrupt is acknowledged without the ISB behind it", "workload";
+    "send-no-isb" SendNoIsb: "a GICv3 is asked to interrupt other cores without the ISB behind it", "workload";
+    "idle-no-isb" IdleNoIsb: "an idle core masks interrupts again without an ISB", "workload";
     "preemptions-lost" PreemptionsLost: "preemptions inside sections are not counted", "workload, with more tasks than cores";
 
     // The mode.

@@ -44,13 +44,17 @@ fn does(
 }
 
 /// What each operation is, in instructions.
-const OPERATIONS: [(&str, &[&str]); 12] = [
+const OPERATIONS: [(&str, &[&str]); 16] = [
     ("dsb_ish", &["dsb ish"]),
     ("dsb_ishst", &["dsb ishst"]),
+    ("dsb_ishld", &["dsb ishld"]),
     ("dsb_nsh", &["dsb nsh"]),
+    ("dsb_sy", &["dsb sy"]),
     ("dmb_ish", &["dmb ish"]),
     ("dmb_ishst", &["dmb ishst"]),
+    ("dmb_ishld", &["dmb ishld"]),
     ("dmb_nsh", &["dmb nsh"]),
+    ("dmb_sy", &["dmb sy"]),
     ("isb", &["isb"]),
     ("tlbi_all_local", &["tlbi vmalle1"]),
     ("vmalle1is", &["tlbi vmalle1is"]),
@@ -158,11 +162,13 @@ fn check_registers(program: &Program) -> Result<(), String> {
             return Err(format!("{function} does not return {register} in x{at}"));
         }
     }
-    let stored: Vec<String> = ["ID_AA64ISAR0_EL1", "ID_AA64MMFR0_EL1", "ID_AA64MMFR2_EL1"]
+    let mut stored: Vec<String> = ["ID_AA64ISAR0_EL1", "ID_AA64MMFR0_EL1", "ID_AA64MMFR2_EL1"]
         .into_iter()
         .zip([0x2000, 0x2008, 0x2010])
         .map(|(register, at)| format!("store {at:#x} {:#x}", value_of(register)))
         .collect();
+    // DCZID_EL0, as the call has it.
+    stored.push("store 0x2018 0x4".into());
     let stored: Vec<&str> = stored.iter().map(String::as_str).collect();
     does(program, "id_registers", &[], &stored)
 }
@@ -256,10 +262,14 @@ fn mutants() -> Vec<Change> {
     for (name, weaker, other) in [
         ("dsb ish", "dsb nsh", "dsb ishst"),
         ("dsb ishst", "dsb nshst", "dmb ishst"),
+        ("dsb ishld", "dsb nshld", "dmb ishld"),
         ("dsb nsh", "dsb nshst", "isb"),
+        ("dsb sy", "dsb ish", "dmb sy"),
         ("dmb ish", "dmb nsh", "dsb ish"),
         ("dmb ishst", "dmb ishld", "dsb ishst"),
+        ("dmb ishld", "dmb nshld", "dmb ishst"),
         ("dmb nsh", "dmb nshst", "dmb ish"),
+        ("dmb sy", "dmb ish", "dsb sy"),
         ("isb", "nop", "dsb ish"),
         ("tlbi vmalle1", "tlbi vmalle1is", "isb"),
         ("tlbi vmalle1is", "tlbi vmalle1", "tlbi aside1is, xzr"),

@@ -19,10 +19,14 @@ macro_rules! operations {
 operations! {
     dsb_ish = Op::Dsb(Barrier::Ish);
     dsb_ishst = Op::Dsb(Barrier::Ishst);
+    dsb_ishld = Op::Dsb(Barrier::Ishld);
     dsb_nsh = Op::Dsb(Barrier::Nsh);
+    dsb_sy = Op::Dsb(Barrier::Sy);
     dmb_ish = Op::Dmb(Barrier::Ish);
     dmb_ishst = Op::Dmb(Barrier::Ishst);
+    dmb_ishld = Op::Dmb(Barrier::Ishld);
     dmb_nsh = Op::Dmb(Barrier::Nsh);
+    dmb_sy = Op::Dmb(Barrier::Sy);
     isb = Op::Isb;
     tlbi_all_local = Op::TlbiAllLocal;
     vmalle1is = Op::Tlbi(Batch { first: Tlbi::Vmalle1is, count: 1, step: 0 });

@@ -5,9 +5,11 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use lazy_mmu::{Call, Cpu, Hook, Misuse, Policy};
 use lazy_mmu_faults::{Fault, Moment, is};
 use lazy_mmu_kernel::arch::registers;
-use lazy_mmu_kernel::mem::{frames, kernel_space, layout};
+use lazy_mmu_kernel::base::MAX_CORES;
+use lazy_mmu_kernel::base::layout;
+use lazy_mmu_kernel::mem::{self, frames};
 use lazy_mmu_kernel::mode::{self, CPU};
-use lazy_mmu_kernel::task::{self, MAX_CORES};
+use lazy_mmu_kernel::task;
 use stage1_hw::{Op, Why};
 use stage1_paging::{Frame, Pa};
 
@@ -142,8 +144,8 @@ static LAST: AtomicU64 = AtomicU64::new(0);
 fn overwrite_the_one_before(frame: Frame) {
     let last = Pa::new(LAST.swap(frame.pa().raw(), Relaxed)).map(layout::linear);
     let mapped = last.filter(|&va| {
-        let walk = kernel_space().walk(va);
-        walk.is_ok_and(|walk| walk.frame().is_some())
+        let walk = mem::walk(va);
+        walk.is_some_and(|walk| walk.frame().is_some())
     });
     if let Some(va) = mapped {
         let word = (va.raw() + layout::PAGE_SIZE - 8) as *const AtomicU64;

@@ -8,8 +8,8 @@ mod made_here;
 mod scenarios;
 
 use lazy_mmu_faults::{Fault, NAMES, Places, at, by_name, fail_at, inject, set_places};
-use lazy_mmu_kernel::exit::Verdict;
-use lazy_mmu_kernel::mem::layout;
+use lazy_mmu_kernel::base::Verdict;
+use lazy_mmu_kernel::base::layout;
 use lazy_mmu_kernel::{Boot, println, run};
 use stage1_paging::Va;
 

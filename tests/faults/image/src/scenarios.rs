@@ -4,14 +4,14 @@ use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use lazy_mmu::Policy;
 use lazy_mmu_kernel::arch::{probe, time};
-use lazy_mmu_kernel::exit::Verdict;
+use lazy_mmu_kernel::base::Verdict;
+use lazy_mmu_kernel::mem::PageRange;
 use lazy_mmu_kernel::mem::areas::Area;
 use lazy_mmu_kernel::mem::frames::{self, Owned};
-use lazy_mmu_kernel::mem::kernel_space;
 use lazy_mmu_kernel::mem::spaces::TaskSpace;
 use lazy_mmu_kernel::{mode, observe, println, sched, task};
 use mmu_check::event::AccessKind;
-use stage1_paging::{Fit, Frame, Mmu, Pages, Prot, Space, Va};
+use stage1_paging::{Frame, Pages, Prot, Va};
 
 /// What is wrong.
 type Checked = Result<(), &'static str>;
@@ -39,9 +39,9 @@ fn frame() -> Result<Owned, &'static str> {
     Ok(frame)
 }
 
-fn unmap<M: Mmu>(space: &Space<'_, M>, page: Pages) -> Checked {
-    let mut gather = space.gather(());
-    let unmapped = space.unmap(page, &mut gather);
+fn unmap(range: PageRange<'_>, page: Pages) -> Checked {
+    let mut gather = range.gather(());
+    let unmapped = range.unmap(page, &mut gather);
     let _ = gather.finish();
     unmapped.map(drop).map_err(|_| "a page was not unmapped")
 }
@@ -57,12 +57,13 @@ fn enter_and_use() -> Checked {
     let frame = frame()?;
     let lower = TaskSpace::new().map_err(|_| "no address space")?;
     let page = Pages::one(Va::new(1 << 30)).map_err(|_| "no page")?;
-    let space = lower.space();
-    let mapped = space.map(page, frame.frame(), Prot::RO, Fit::Pages);
+    let mapped = lower
+        .range()
+        .map_page(page.start(), frame.frame(), Prot::RO);
     mapped.map_err(|_| "a page was not mapped")?;
     lower.enter();
     let found = is_there(page.start());
-    unmap(space, page)?;
+    unmap(lower.range(), page)?;
     lower.destroy();
     frames::free(frame);
     found
@@ -71,29 +72,29 @@ fn enter_and_use() -> Checked {
 }
 
 /// A page of the vmap area, with its tables, and a frame to map there.
-fn place() -> Result<(Pages, Owned), &'static str> {
+fn place() -> Result<(Area, Owned), &'static str> {
     let frame = frame()?;
-    let page = Area::take(1).ok_or("the vmap area is full")?.pages();
-    let linked = kernel_space().reserve(page);
+    let area = Area::take(1).ok_or("the vmap area is full")?;
+    let linked = area.range().reserve(area.pages());
     linked.map_err(|_| "no tables for a page")?;
-    Ok((page, frame))
+    Ok((area, frame))
 }
 
 /// Maps the page, which is published when this returns: no section is open.
-fn map(page: Pages, frame: Frame) -> Checked {
-    let mapped = kernel_space().map(page, frame, Prot::RO, Fit::Pages);
+fn map(area: &Area, frame: Frame) -> Checked {
+    let mapped = area.range().map_page(area.pages().start(), frame, Prot::RO);
     mapped.map_err(|_| "a page was not mapped")
 }
 
 /// A task that is in a section, with the mode on, leaves its core to one that is in none, and that maps
 /// a page and uses it.
 fn leave_in_a_section() -> Checked {
-    let (page, owned) = place()?;
-    let frame = owned.frame();
+    let (area, owned) = place()?;
+    let (page, frame) = (area.pages(), owned.frame());
     let other = sched::spawn_held(Policy::Seed, move || {
-        map(page, frame)?;
+        map(&area, frame)?;
         let found = is_there(page.start());
-        unmap(kernel_space(), page)?;
+        unmap(area.range(), page)?;
         found
             .then_some(())
             .ok_or("a page that was mapped is not there")
@@ -111,12 +112,13 @@ fn leave_in_a_section() -> Checked {
 /// A page that this core has used, and a task on another core unmaps. This one does not leave its core
 /// meanwhile, and executes no barrier.
 fn use_here_unmap_there() -> Checked {
-    let (page, owned) = place()?;
-    map(page, owned.frame())?;
+    let (area, owned) = place()?;
+    let page = area.pages();
+    map(&area, owned.frame())?;
     if !is_there(page.start()) {
         return Err("a page that was mapped is not there");
     }
-    let other = sched::spawn(Policy::Seed, move || unmap(kernel_space(), page));
+    let other = sched::spawn(Policy::Seed, move || unmap(area.range(), page));
     let other = other.map_err(|_| "no task")?;
     if !soon(|| other.has_ended()) {
         return Err("no other core runs a task that is ready");
@@ -139,7 +141,8 @@ fn publish_here_use_there() -> Checked {
     /// How far it is: the task on the other core has begun, the one that comes here has, this one goes on.
     static STEP: AtomicUsize = AtomicUsize::new(0);
     let reached = |step| soon(move || STEP.load(Relaxed) >= step);
-    let (page, owned) = place()?;
+    let (area, owned) = place()?;
+    let page = area.pages();
     let there = sched::spawn(Policy::Seed, move || {
         STEP.store(1, Relaxed);
         let taken = reached(2);
@@ -157,14 +160,14 @@ fn publish_here_use_there() -> Checked {
         return Err("no other core runs a task that is ready");
     }
     let core = task::core().index;
-    map(page, owned.frame())?;
+    map(&area, owned.frame())?;
     here.let_go();
     sched::yield_now();
     let moved = task::core().index != core;
     let found = is_there(page.start());
     STEP.store(3, Relaxed);
     let in_order = [here, there].map(|task| task.join().value);
-    unmap(kernel_space(), page)?;
+    unmap(area.range(), page)?;
     frames::free(owned);
     if !moved || in_order != [true; 2] {
         return Err("a task that lets others run does not go on on the core that is free");

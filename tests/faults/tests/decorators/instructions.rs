@@ -72,6 +72,12 @@ fn barriers_left_out() {
     lacks_op(Fault::TlbiNoIsb, Op::Isb, Why::AfterTlbi);
     lacks_op(Fault::SwitchNoDsb, Op::Dsb(Barrier::Ish), Why::Switch);
     lacks_op(Fault::SwitchNoIsb, Op::Isb, Why::Switch);
+    lacks(Fault::AckNoBarrier, |what| {
+        op(what).is_some_and(|(op, why)| op != Op::Isb && why == Why::Acknowledge)
+    });
+    lacks_op(Fault::AckNoIsb, Op::Isb, Why::Acknowledge);
+    lacks_op(Fault::SendNoIsb, Op::Isb, Why::Send);
+    lacks_op(Fault::IdleNoIsb, Op::Isb, Why::Idle);
 }
 
 #[test]

@@ -234,7 +234,8 @@ pub fn data(n: u64) -> Frame {
 }
 
 /// One of everything: a root, its register, tables, four pages mapped one by one in the vmap area and
-/// unmapped, one in the linear map likewise, a probe, a switch, a kick.
+/// unmapped, one in the linear map likewise, a probe, a switch, a kick, an
+/// interrupt.
 pub fn work(memory: &Memory, range: bool) -> Result<(), stage1_paging::Error> {
     let tlb = Features { range, ttl: false };
     let upkeep = Upkeep {
@@ -267,6 +268,11 @@ pub fn work(memory: &Memory, range: bool) -> Result<(), stage1_paging::Error> {
     machine.execute(Op::Dsb(Barrier::Ish), Why::Switch);
     machine.execute(Op::Isb, Why::Switch);
     machine.execute(Op::Dsb(Barrier::Ishst), Why::Kick);
+    machine.execute(Op::Isb, Why::Send);
+    machine.execute(Op::Dsb(Barrier::Sy), Why::Acknowledge);
+    machine.execute(Op::Dmb(Barrier::Ishld), Why::Acknowledge);
+    machine.execute(Op::Isb, Why::Acknowledge);
+    machine.execute(Op::Isb, Why::Idle);
     Ok(())
 }
 

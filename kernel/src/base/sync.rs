@@ -47,7 +47,7 @@ impl<T> Lock<T> {
     ///
     /// # Safety
     /// Nothing that held the lock runs again.
-    pub unsafe fn seize(&self) -> Guard<'_, T> {
+    pub(crate) unsafe fn seize(&self) -> Guard<'_, T> {
         let daif = registers::mask_interrupts();
         if self.0.is_locked() {
             // SAFETY: the caller's promise.

@@ -3,17 +3,15 @@
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use stage1_hw::{Instructions, Op, Why};
+use stage1_hw::{Barrier, Instructions, Op, Why};
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::register_structs;
 use tock_registers::registers::{ReadOnly, ReadWrite};
 
-use super::{IrqError, LOWEST_PRIORITY, PRIORITY};
+use super::{GicError, LOWEST_PRIORITY, PRIORITY};
 use crate::arch::{registers, time};
+use crate::base::{MAX_CORES, layout};
 use crate::machine::Region;
-use crate::mem::layout;
-use crate::observe::seam::HW;
-use crate::task::MAX_CORES;
 
 register_structs! {
     /// GICD_*.
@@ -68,15 +66,20 @@ impl Controller {
     }
 
     /// Enables the private interrupts with a bit in `enabled`, and no other, on this core.
-    pub(super) fn init_core(&self, core: u8, enabled: u32) -> Result<(), IrqError> {
+    pub(super) fn init_core(
+        &self,
+        machine: impl Instructions,
+        core: u8,
+        enabled: u32,
+    ) -> Result<(), GicError> {
         let affinity = registers::affinity();
         self.affinities[usize::from(core)].store(affinity, Relaxed);
         let mine = self
             .redistributor(affinity)
-            .ok_or(IrqError::NoRedistributor)?;
+            .ok_or(GicError::NoRedistributor)?;
         mine.WAKER.set(mine.WAKER.get() & !PROCESSOR_SLEEP);
         if !time::wait_until(1_000_000, || mine.WAKER.get() & CHILDREN_ASLEEP == 0) {
-            return Err(IrqError::Asleep);
+            return Err(GicError::Asleep);
         }
         mine.IGROUPR0.set(u32::MAX);
         for priority in &mine.IPRIORITYR {
@@ -84,7 +87,7 @@ impl Controller {
         }
         mine.ICENABLER0.set(!enabled);
         mine.ISENABLER0.set(enabled);
-        enable_cpu_interface();
+        enable_cpu_interface(machine);
         Ok(())
     }
 
@@ -104,10 +107,11 @@ impl Controller {
         None
     }
 
-    pub(super) fn acknowledge(&self) -> u32 {
+    pub(super) fn acknowledge(&self, machine: impl Instructions) -> u32 {
         let id: u64;
         // SAFETY: acknowledges; the caller serves the interrupt and ends it. Not `nomem`: what the handler reads comes after.
         unsafe { asm!("mrs {}, icc_iar1_el1", out(reg) id, options(nostack, preserves_flags)) };
+        machine.execute(Op::Dsb(Barrier::Sy), Why::Acknowledge);
         id as u32
     }
 
@@ -119,7 +123,7 @@ impl Controller {
     }
 
     /// Sends SGI `id` to the cores, one by one: they may be in different clusters.
-    pub(super) fn send(&self, id: u32, cores: u8) {
+    pub(super) fn send(&self, machine: impl Instructions, id: u32, cores: u8) {
         for core in (0..MAX_CORES).filter(|core| cores >> core & 1 != 0) {
             let affinity = self.affinities[core].load(Relaxed);
             let [aff0, aff1, aff2, _, aff3, ..] = affinity.to_le_bytes().map(u64::from);
@@ -131,16 +135,17 @@ impl Controller {
                 asm!("msr icc_sgi1r_el1, {}", in(reg) value, options(nostack, preserves_flags))
             };
         }
+        machine.execute(Op::Isb, Why::Send);
     }
 }
 
 /// ICC_*: system registers instead of memory, every priority, group 1, end drops and deactivates.
 ///
 /// The ISB: the registers behind the first one are only there once it counts.
-fn enable_cpu_interface() {
+fn enable_cpu_interface(machine: impl Instructions) {
     // SAFETY: this core's own; EL2 has allowed it where there is one (entry.s).
     unsafe { asm!("msr icc_sre_el1, {}", in(reg) 0b111_u64, options(nostack, preserves_flags)) };
-    HW.execute(Op::Isb, Why::Register);
+    machine.execute(Op::Isb, Why::Register);
     // SAFETY: as above.
     unsafe {
         asm!("msr icc_pmr_el1, {}", in(reg) u64::from(LOWEST_PRIORITY), options(nostack, preserves_flags))
@@ -149,5 +154,5 @@ fn enable_cpu_interface() {
     unsafe { asm!("msr icc_ctlr_el1, xzr", options(nostack, preserves_flags)) };
     // SAFETY: as above; interrupts are masked still.
     unsafe { asm!("msr icc_igrpen1_el1, {}", in(reg) 1_u64, options(nostack, preserves_flags)) };
-    HW.execute(Op::Isb, Why::Register);
+    machine.execute(Op::Isb, Why::Register);
 }

@@ -2,14 +2,14 @@
 
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
+use stage1_hw::{Barrier, Instructions, Op, Why};
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::register_structs;
 use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
 
 use super::{LOWEST_PRIORITY, PRIORITY};
+use crate::base::{MAX_CORES, layout};
 use crate::machine::Region;
-use crate::mem::layout;
-use crate::task::MAX_CORES;
 
 register_structs! {
     /// GICD_*. The first word of the arrays below is banked: each core's own.
@@ -82,8 +82,10 @@ impl Controller {
         self.cpu.CTLR.set(1);
     }
 
-    pub(super) fn acknowledge(&self) -> u32 {
-        self.cpu.IAR.get()
+    pub(super) fn acknowledge(&self, machine: impl Instructions) -> u32 {
+        let word = self.cpu.IAR.get();
+        machine.execute(Op::Dmb(Barrier::Ishld), Why::Acknowledge);
+        word
     }
 
     pub(super) fn end(&self, word: u32) {

@@ -1,6 +1,10 @@
 //! What a run says at the end: the table, the closing line, `report.json`, and the window counts
 //! for the witness.
 
+mod rows;
+
+pub use rows::{Row, Run, Size, sum};
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ffi::CStr;
@@ -9,10 +13,9 @@ use core::fmt::Write;
 use lazy_mmu::Policy;
 
 use crate::arch::window::{self, Window};
+use crate::base::Lock;
 use crate::println;
-use crate::sync::Lock;
 use crate::task::Tally;
-use crate::workloads::{Row, Run};
 
 /// This kernel's counts of every closed window, a line each. The boot runner compares them with the
 /// plugin's.
@@ -83,7 +86,8 @@ pub fn write_json(rows: &[Row], complete: bool) -> Result<(), &'static str> {
             row.policy,
             row.size.pages,
             row.size.k,
-            reach(row).map_or_else(|| String::from("null"), |pages| alloc::format!("{pages}")),
+            row.reach()
+                .map_or_else(|| String::from("null"), |pages| alloc::format!("{pages}")),
             row.depth(),
         );
     }
@@ -97,11 +101,6 @@ const NOT_WRITTEN: &str =
 
 fn write_file(name: &CStr, text: &str) -> Result<(), &'static str> {
     semihosting::fs::write(name, text).map_err(|_| NOT_WRITTEN)
-}
-
-/// How many translations the invalidations dropped at most; `None` when one dropped everything.
-fn reach(row: &Row) -> Option<u64> {
-    (row.tally.full == 0).then_some(row.tally.reach)
 }
 
 /// Prints the table.
@@ -137,8 +136,9 @@ pub fn print_table(rows: &[Row]) {
             stores,
             ..
         } = row.tally;
-        let reach =
-            reach(row).map_or_else(|| String::from("all"), |pages| alloc::format!("{pages}"));
+        let reach = row
+            .reach()
+            .map_or_else(|| String::from("all"), |pages| alloc::format!("{pages}"));
         println!(
             "{:<13} {:<8} {:>6} {:>6} {stores:>7} {pairs:>7} {dsb:>7} {isb:>7} {dmb:>5} {tlbi:>6} {reach:>7} {:>6}",
             row.run,
@@ -179,7 +179,7 @@ pub fn print_saving(rows: &[Row]) {
             );
         }
     }
-    let total = |policy| crate::workloads::sum(rows, policy).pairs;
+    let total = |policy| sum(rows, policy).pairs;
     let nesting = [Policy::Seed, Policy::Linux7].into_iter();
     let (Some(nesting), flat) = (
         nesting.map(total).find(|pairs| *pairs > 0),

@@ -10,8 +10,8 @@ use core::ptr::NonNull;
 use arm_pl011_uart::{PL011Registers, Uart, UniqueMmioPointer};
 use stage1_paging::Pa;
 
-use crate::mem::layout;
-use crate::sync::Lock;
+use crate::base::Lock;
+use crate::base::layout;
 
 static UART: Lock<Option<Uart<'static>>> = Lock::new(None);
 
@@ -20,7 +20,7 @@ static UART: Lock<Option<Uart<'static>>> = Lock::new(None);
 /// # Safety
 /// 1. `base` is a PL011's, from the device tree, and mapped in the device area now and for ever.
 /// 2. Nothing else drives it.
-pub unsafe fn init(base: Pa) {
+pub(crate) unsafe fn init(base: Pa) {
     let Some(registers) = NonNull::new(layout::device(base).raw() as *mut PL011Registers) else {
         return;
     };
@@ -42,7 +42,7 @@ pub fn print(arguments: fmt::Arguments<'_>) {
 ///
 /// # Safety
 /// The kernel is stopping: what held the console does not run again.
-pub unsafe fn print_last(arguments: fmt::Arguments<'_>) {
+pub(crate) unsafe fn print_last(arguments: fmt::Arguments<'_>) {
     // SAFETY: the caller's promise.
     if let Some(uart) = unsafe { UART.seize() }.as_mut() {
         let _ = uart.write_fmt(arguments);
@@ -52,15 +52,15 @@ pub unsafe fn print_last(arguments: fmt::Arguments<'_>) {
 /// Prints a line to the console.
 #[macro_export]
 macro_rules! println {
-    () => { $crate::console::print(format_args!("\n")) };
+    () => { $crate::machine::console::print(format_args!("\n")) };
     ($($argument:tt)*) => {{
-        $crate::console::print(format_args!($($argument)*));
-        $crate::console::print(format_args!("\n"));
+        $crate::machine::console::print(format_args!($($argument)*));
+        $crate::machine::console::print(format_args!("\n"));
     }};
 }
 
 /// Prints to the console.
 #[macro_export]
 macro_rules! print {
-    ($($argument:tt)*) => { $crate::console::print(format_args!($($argument)*)) };
+    ($($argument:tt)*) => { $crate::machine::console::print(format_args!($($argument)*)) };
 }

@@ -11,8 +11,8 @@ use dtoolkit::standard::NodeStandard;
 use dtoolkit::{Node, Property};
 use stage1_paging::Pa;
 
-use crate::exit::MARK_BYTES;
-use crate::task::MAX_CORES;
+use super::exit::MARK_BYTES;
+use crate::base::MAX_CORES;
 
 /// A stretch of physical addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

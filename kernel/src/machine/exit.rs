@@ -6,6 +6,8 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::base::Verdict;
+
 /// The key on the command line that holds the mark. It is the boot runner's, and changes nothing of a run.
 pub const MARK_KEY: &str = "mark";
 
@@ -52,33 +54,8 @@ fn write_mark(verdict: Verdict) {
     let _ = semihosting::fs::write(MARK_FILE, line);
 }
 
-/// What a boot says of itself. The numbers are QEMU's exit status, and part of the interface.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum Verdict {
-    /// All that was asked for was done and checked.
-    Good = 0,
-    /// A check failed.
-    Failed = 1,
-    /// The command line asks for something that is not there.
-    BadArguments = 2,
-    /// The kernel panicked.
-    Panic = 3,
-    /// An exception that nothing expected.
-    Exception = 4,
-    /// This machine cannot run the kernel.
-    CannotRun = 5,
-}
-
-impl Verdict {
-    /// The worse of two, for a run of several parts.
-    pub fn and(self, other: Verdict) -> Verdict {
-        if self == Verdict::Good { other } else { self }
-    }
-
-    /// Ends the boot.
-    pub fn exit(self) -> ! {
-        write_mark(self);
-        semihosting::process::exit(self as i32)
-    }
+/// Ends the boot with `verdict`.
+pub fn exit(verdict: Verdict) -> ! {
+    write_mark(verdict);
+    semihosting::process::exit(verdict as i32)
 }
