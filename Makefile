@@ -87,6 +87,8 @@ test-host: build
 test-qemu: build $(if $(TESTS),,test-host)
 	@$(CARGO) test $(HOST) --package lazy-mmu-tests $(if $(TESTS),--test qemu)
 
+# The packages are built from each other, in a place of their own each time: cargo keeps what it has unpacked of a package of the same
+# place and version, changed or not.
 check: setup
 	@sh tools/setup.sh check
 	@$(CARGO) fmt --all --check
@@ -95,7 +97,8 @@ check: setup
 	@$(CARGO) clippy --release --target $(BARE_TARGET) --package $(FAULTS) -- -D warnings
 	@export RUSTDOCFLAGS='-D warnings'; $(CARGO) doc $(DOC) $(ON_HOST)
 	@$(ENV) export RUSTDOCFLAGS="-D warnings $$BARE_FLAGS"; cargo doc $(DOC) $(ON_BARE)
-	@$(CARGO) package --quiet --allow-dirty $(CRATES:%=--package %)
+	@dir=$$(mktemp -d "$$CARGO_TARGET_DIR/package.XXXXXX"); $(ENV) \
+		cargo package --quiet --allow-dirty --target-dir "$$dir" $(CRATES:%=--package %); status=$$?; rm -rf "$$dir"; exit $$status
 
 clean:
 	@rm -rf "$$CARGO_TARGET_DIR"
