@@ -70,7 +70,7 @@ test: $(if $(TESTS),test-qemu,test-host test-qemu test-trace)
 # nothing wrong.
 test-trace: build test-qemu
 	@mkdir -p "$$CARGO_TARGET_DIR/test-trace"
-	@export KEEP="$$CARGO_TARGET_DIR/test-trace" ARGS="run=all policy=seed,linux7 pages=64 k=8 check=on trace=on"; \
+	@export KEEP="$$CARGO_TARGET_DIR/test-trace" ARGS="run=all policy=v3,linux7 pages=64 k=8 check=on trace=on"; \
 		($(CARGO) run --quiet --release --target $(BARE_TARGET) --package lazy-mmu-kernel) > "$$KEEP/console" || { cat "$$KEEP/console"; exit 1; }
 	@cd "$$CARGO_TARGET_DIR/test-trace"; \
 		($(CARGO) run --quiet $(HOST) --package mmu-check --example check_trace -- events.trace) > checked; status=$$?; cat checked; \

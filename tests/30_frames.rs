@@ -126,7 +126,7 @@ fn batch(debug: bool) -> Verdict {
 /// An allocation inside a section is usable at once, and the section goes on deferring.
 fn nesting(debug: bool) -> Verdict {
     let task = task::current();
-    for policy in [Policy::Seed, Policy::Linux7] {
+    for policy in [Policy::V3, Policy::Linux7] {
         ensure!(task.mmu.set_policy(policy).is_ok(), "{policy}");
         let before = task.counts.tally();
         mode::lazy_mmu_mode_enable();

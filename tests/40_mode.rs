@@ -44,7 +44,7 @@ fn main(_: &Boot) -> Verdict {
         (Policy::Eager, 6),
         (Policy::Flat, 3),
         (Policy::Reenter, 3),
-        (Policy::Seed, 2),
+        (Policy::V3, 2),
         (Policy::Linux7, 2),
     ];
     for (policy, expected) in expected {
@@ -60,7 +60,7 @@ fn main(_: &Boot) -> Verdict {
         );
     }
 
-    ensure!(task.mmu.set_policy(Policy::Seed).is_ok(), "seed");
+    ensure!(task.mmu.set_policy(Policy::V3).is_ok(), "v3");
     let paid = pairs(8, || {
         mode::lazy_mmu_mode_enable();
         mode::owe();
@@ -78,7 +78,7 @@ fn main(_: &Boot) -> Verdict {
 
     mode::lazy_mmu_mode_enable();
     ensure!(
-        task.mmu.set_policy(Policy::Seed).is_ok(),
+        task.mmu.set_policy(Policy::V3).is_ok(),
         "eager counts nothing, so nothing is open"
     );
     mode::lazy_mmu_mode_enable();

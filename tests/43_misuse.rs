@@ -1,4 +1,4 @@
-//! What the seed warns about is said, and the kernel goes on.
+//! What `v3` warns about is said, and the kernel goes on.
 //!
 //! @boot expect="warning: lazy_mmu_mode_enable" expect="warning: lazy_mmu_mode_disable" expect="warning: lazy_mmu_mode_pause" expect="warning: lazy_mmu_mode_resume" expect="allocated while paused"
 #![no_std]
@@ -17,7 +17,7 @@ lazy_mmu_kernel::entry!(main);
 fn main(_: &Boot) -> Verdict {
     let task = task::current();
     mode::lazy_mmu_mode_pause(); // outside
-    mode::lazy_mmu_mode_resume(); // outside: the mode is on at depth 0 now, as the seed has it
+    mode::lazy_mmu_mode_resume(); // outside: the mode is on at depth 0 now, as `v3` has it
     mode::lazy_mmu_mode_enable();
     mode::lazy_mmu_mode_disable();
     ensure!(!mode::in_lazy_mmu_mode(), "the disable has put that right");

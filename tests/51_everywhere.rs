@@ -171,7 +171,7 @@ fn main(boot: &Boot) -> Verdict {
     let frames: Vec<Frame> = owned.iter().map(frames::Owned::frame).collect();
     let followers: Result<Vec<_>, _> = (1..cores)
         .map(|_| {
-            sched::spawn(Policy::Seed, move || {
+            sched::spawn(Policy::V3, move || {
                 steps(&mut Meeting { cores, round: 0 }, from, to, |_| Ok(()))
             })
         })

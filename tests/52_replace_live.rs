@@ -116,7 +116,7 @@ fn main(boot: &Boot) -> Verdict {
     let mapped = range.map_page(code, texts[0], Prot::RX);
     ensure!(mapped.is_ok(), "{mapped:?}");
     let readers: Result<Vec<_>, _> = (1..boot.cores)
-        .map(|_| sched::spawn(Policy::Seed, move || load(pages, ret)))
+        .map(|_| sched::spawn(Policy::V3, move || load(pages, ret)))
         .collect();
     let Ok(readers) = readers else {
         return Verdict::Failed;

@@ -54,7 +54,7 @@ fn main(boot: &Boot) -> Verdict {
     // The task that boots has this core: one task less.
     let others = boot.cores as u32 - 1;
     let joins: Result<Vec<_>, _> = (0..others)
-        .map(|_| sched::spawn(Policy::Seed, move || meet(others + 1)))
+        .map(|_| sched::spawn(Policy::V3, move || meet(others + 1)))
         .collect();
     let Ok(joins) = joins else {
         ensure!(false, "no task for each core");

@@ -94,7 +94,7 @@ fn values_once(round: u32, migrations: &mut u64) -> Verdict {
 fn sleepers(_: &Boot) -> Verdict {
     let start = time::now();
     let joins = [30, 20, 10].map(|millis| {
-        sched::spawn(Policy::Seed, move || {
+        sched::spawn(Policy::V3, move || {
             sched::sleep(millis * 1000);
             time::now() - start
         })
@@ -120,7 +120,7 @@ fn sleepers(_: &Boot) -> Verdict {
 
 /// A section that is left open, and a debt, are reported at the end, and are not the next task's.
 fn leaks(_: &Boot) -> Verdict {
-    for policy in [Policy::Seed, Policy::Linux7] {
+    for policy in [Policy::V3, Policy::Linux7] {
         let before = task::machine_tally();
         let Ok(join) = sched::spawn(policy, || {
             mode::lazy_mmu_mode_enable();
@@ -151,9 +151,9 @@ fn leaks(_: &Boot) -> Verdict {
 fn all_numbers(_: &Boot) -> Verdict {
     let round = || {
         let joins: Result<Vec<_>, _> = (1..MAX_TASKS)
-            .map(|_| sched::spawn_held(Policy::Seed, || task::current().id))
+            .map(|_| sched::spawn_held(Policy::V3, || task::current().id))
             .collect();
-        let one_more = sched::spawn(Policy::Seed, || ()).err();
+        let one_more = sched::spawn(Policy::V3, || ()).err();
         let joins = joins.unwrap_or_default();
         joins.iter().for_each(Join::let_go);
         let ids: Vec<u16> = joins.into_iter().map(|join| join.join().value).collect();
@@ -175,7 +175,7 @@ fn all_numbers(_: &Boot) -> Verdict {
 
 /// A task's stack is where the vectors look for it, above a guard, and is gone after the end.
 fn guards(_: &Boot) -> Verdict {
-    let here = sched::spawn(Policy::Seed, || {
+    let here = sched::spawn(Policy::V3, || {
         let local = 0_u8;
         let here = &raw const local as u64;
         let stack = here >> layout::STACK_SHIFT << layout::STACK_SHIFT;

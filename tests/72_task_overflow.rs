@@ -19,7 +19,7 @@ fn deeper(depth: u64) -> u64 {
 }
 
 fn main(_: &Boot) -> Verdict {
-    let depth = sched::spawn(Policy::Seed, || deeper(0)).map(Join::join);
+    let depth = sched::spawn(Policy::V3, || deeper(0)).map(Join::join);
     println!("a stack has no end: {depth:?}");
     Verdict::Failed
 }

@@ -100,7 +100,7 @@ fn main(_: &Boot) -> Verdict {
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
     // Nobody preempts: the writer has a core of its own, and this task has this one.
-    let Ok(writer) = sched::spawn(Policy::Seed, move || write(&area, &told)) else {
+    let Ok(writer) = sched::spawn(Policy::V3, move || write(&area, &told)) else {
         return Verdict::Failed;
     };
     let stats = &task::current().stats;

@@ -89,10 +89,10 @@ fn main(boot: &Boot) -> Verdict {
         "a space without an ASID"
     );
     // A task that finds none fails by itself, and one that finds one gets the one that was given back.
-    let without = sched::spawn(Policy::Seed, || work(1)).map(|join| join.join().value);
+    let without = sched::spawn(Policy::V3, || work(1)).map(|join| join.join().value);
     ensure!(without == Ok(Err("no space")), "{without:?}");
     spaces.pop().into_iter().for_each(TaskSpace::destroy);
-    let with = sched::spawn(Policy::Seed, || work(2)).map(|join| join.join().value);
+    let with = sched::spawn(Policy::V3, || work(2)).map(|join| join.join().value);
     ensure!(with == Ok(Ok(())), "{with:?}");
     spaces.into_iter().for_each(TaskSpace::destroy);
     Verdict::Good

@@ -30,7 +30,7 @@ fn main(boot: &Boot) -> Verdict {
             sched::yield_now()
         },
     ] {
-        let spawned = sched::spawn(Policy::Seed, work).map(core::mem::forget);
+        let spawned = sched::spawn(Policy::V3, work).map(core::mem::forget);
         ensure!(spawned.is_ok(), "{spawned:?}");
     }
     // No core but this one: the tasks are never run, and must not be in the way either.

@@ -145,7 +145,7 @@ pub(crate) fn report_contract() {
             Policy::Eager => event::Policy::Eager,
             Policy::Flat => event::Policy::Flat,
             Policy::Reenter => event::Policy::Reenter,
-            Policy::Seed => event::Policy::V3,
+            Policy::V3 => event::Policy::V3,
             Policy::Linux7 => event::Policy::Linux7,
         })
     });

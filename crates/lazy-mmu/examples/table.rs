@@ -1,7 +1,7 @@
-//! Prints what each call does, from live state: the seed's table, or another policy's.
+//! Prints what each call does, from live state: the table of `v3`, or another policy's.
 //!
 //! ```text
-//! cargo run -p lazy-mmu --example table [eager|flat|reenter|seed|linux7]
+//! cargo run -p lazy-mmu --example table [eager|flat|reenter|v3|linux7]
 //! ```
 
 use lazy_mmu::{Call, Cpu, Hook, Misuse, Policy, TaskMmu};
@@ -26,7 +26,7 @@ impl Cpu for Core {
 fn main() -> Result<(), lazy_mmu::UnknownPolicy> {
     let policy = match std::env::args().nth(1) {
         Some(name) => name.parse()?,
-        None => Policy::Seed,
+        None => Policy::V3,
     };
     let (task, core) = (TaskMmu::new(policy), Core::default());
     for (depth, call) in [

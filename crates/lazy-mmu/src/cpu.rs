@@ -26,7 +26,7 @@ pub trait Cpu {
 
     /// Runs where the generic code calls the arch hook, in the contract's order relative to the changes of
     /// state: ask [`in_lazy_mmu_mode`](crate::TaskMmu::in_lazy_mmu_mode) inside and see what an
-    /// architecture would see. Under [`Seed`](crate::Policy::Seed) that is `false` inside enter and leave
+    /// architecture would see. Under [`V3`](crate::Policy::V3) that is `false` inside enter and leave
     /// and `true` inside flush; under [`Linux7`](crate::Policy::Linux7) `true` inside enter and flush and
     /// `false` inside leave; under the baselines that have hooks, `false` inside enter, `true` inside leave.
     ///
@@ -100,7 +100,7 @@ pub enum Hook {
     Flush,
 }
 
-/// The short form of the seed's table, such as `arch_enter`.
+/// The short form of the patch's table, such as `arch_enter`.
 impl fmt::Display for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -116,17 +116,17 @@ impl fmt::Display for Hook {
 /// Each is reported *before* the call has any effect. Its text says what happened and what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Misuse {
-    /// Bug (seed, reenter): `enable` with 255 sections open. One more cannot be counted.
+    /// Bug (v3, reenter): `enable` with 255 sections open. One more cannot be counted.
     TooDeep,
-    /// Bug (seed, reenter): `disable` with no section open.
+    /// Bug (v3, reenter): `disable` with no section open.
     NotOpen,
-    /// Warning (seed): `enable` inside a section that is paused.
+    /// Warning (v3): `enable` inside a section that is paused.
     EnableWhilePaused,
-    /// Warning (seed): `disable` of a section that is paused, or whose mode was otherwise lost.
+    /// Warning (v3): `disable` of a section that is paused, or whose mode was otherwise lost.
     DisableWhilePaused,
-    /// Warning (seed): `pause` outside of a section, or inside a paused stretch.
+    /// Warning (v3): `pause` outside of a section, or inside a paused stretch.
     PauseOutside,
-    /// Warning (seed): `resume` outside of a section, or of one that is not paused.
+    /// Warning (v3): `resume` outside of a section, or of one that is not paused.
     ResumeUnpaused,
     /// Warning (linux7): `enable` with 255 sections open; the count wraps to 0.
     EnableWraps,

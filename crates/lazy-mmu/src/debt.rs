@@ -23,7 +23,7 @@ use core::marker::PhantomData;
 ///     s.unpublished(Page(at))
 /// }
 ///
-/// let (task, cpu) = (TaskMmu::new(Policy::Seed), Core);
+/// let (task, cpu) = (TaskMmu::new(Policy::V3), Core);
 /// let page = task.publish(&cpu, |s| map(s, 0x1000));
 /// assert_eq!(page.read(), 0x1000);
 ///

@@ -46,7 +46,7 @@
 //!     fn hook(&self, hook: Hook) { self.0.set(Some(hook)) }
 //! }
 //!
-//! let (task, core) = (TaskMmu::new(Policy::Seed), Core::default());
+//! let (task, core) = (TaskMmu::new(Policy::V3), Core::default());
 //! let mut table = String::new();
 //! for (depth, call) in [
 //!     (0, Call::Enable),
@@ -76,7 +76,7 @@
 //!
 //! What may happen inside a pause is where the patch and what Linux merged differ.
 //!
-//! | | [`Policy::Seed`]: exclusive pause | [`Policy::Linux7`]: nesting pause |
+//! | | [`Policy::V3`]: exclusive pause | [`Policy::Linux7`]: nesting pause |
 //! |---|---|---|
 //! | source | "mm: enable lazy_mmu sections to nest", v3 | commit 5ab246749569, Linux 7.0 |
 //! | state | a count, a flag | two counts; the mode is on if sections are open and no pause is |

@@ -19,7 +19,7 @@ pub enum Policy {
     Reenter,
     /// Contract, *exclusive pause*: "mm: enable lazy_mmu sections to nest", version 3. While paused, none
     /// of the four calls but `resume` may be made.
-    Seed,
+    V3,
     /// Contract, *nesting pause*: what Linux 7.0 merged (commit 5ab246749569). While paused, `enable` and
     /// `disable` are ignored, and pauses nest.
     Linux7,
@@ -31,7 +31,7 @@ impl Policy {
         Policy::Eager,
         Policy::Flat,
         Policy::Reenter,
-        Policy::Seed,
+        Policy::V3,
         Policy::Linux7,
     ];
 
@@ -42,7 +42,7 @@ impl Policy {
             Policy::Eager => "eager",
             Policy::Flat => "flat",
             Policy::Reenter => "reenter",
-            Policy::Seed => "seed",
+            Policy::V3 => "v3",
             Policy::Linux7 => "linux7",
         }
     }
@@ -52,7 +52,7 @@ impl Policy {
             Policy::Eager => 0,
             Policy::Flat => 1,
             Policy::Reenter => 2,
-            Policy::Seed => 3,
+            Policy::V3 => 3,
             Policy::Linux7 => 4,
         }
     }
@@ -64,7 +64,7 @@ impl Policy {
             0 => Policy::Eager,
             1 => Policy::Flat,
             2 => Policy::Reenter,
-            3 => Policy::Seed,
+            3 => Policy::V3,
             _ => Policy::Linux7,
         }
     }

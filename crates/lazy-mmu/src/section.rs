@@ -57,7 +57,7 @@ impl<S: Slot> TaskMmu<S> {
     /// #     fn publish(&self) { self.pairs.set(self.pairs.get() + 1) }
     /// #     fn misuse(&self, m: Misuse) { panic!("{m}") }
     /// # }
-    /// # let (task, cpu) = (TaskMmu::new(Policy::Seed), Core::default());
+    /// # let (task, cpu) = (TaskMmu::new(Policy::V3), Core::default());
     /// task.section(&cpu, |s| {
     ///     for _ in 0..512 {
     ///         // ...store an entry, then
@@ -153,12 +153,12 @@ impl<'id, S: Slot, C: Cpu> Section<'_, 'id, S, C> {
     /// # }
     /// ```
     ///
-    /// A callee of `f`, or `f` itself if it has the task at hand, can still open a section on the task. Then, under [`Seed`](crate::Policy::Seed),
+    /// A callee of `f`, or `f` itself if it has the task at hand, can still open a section on the task. Then, under [`V3`](crate::Policy::V3),
     /// [`Misuse::EnableWhilePaused`](crate::Misuse::EnableWhilePaused) is reported at run time; under
     /// [`Linux7`](crate::Policy::Linux7) that is allowed, and ignored.
     ///
     /// The exception: if that callee's section pauses in turn, its resume turns the mode on under
-    /// [`Seed`](crate::Policy::Seed) and [`Reenter`](crate::Policy::Reenter), and the rest of `f` runs with it
+    /// [`V3`](crate::Policy::V3) and [`Reenter`](crate::Policy::Reenter), and the rest of `f` runs with it
     /// on. The former has warned twice by then ([`EnableWhilePaused`](crate::Misuse::EnableWhilePaused),
     /// [`PauseOutside`](crate::Misuse::PauseOutside)). Stores there are noted, and paid by the task's next exit
     /// (under the latter its outermost) or pause. Under [`Flat`](crate::Policy::Flat) a callee's section
@@ -192,7 +192,7 @@ impl<'id, S: Slot, C: Cpu> Section<'_, 'id, S, C> {
     /// [`Reenter`](crate::Policy::Reenter), whose inner exits pay nothing, and in an interrupt, it pays as
     /// [`TaskMmu::publish`] does, without a hook.
     ///
-    /// Warns and stops as [`TaskMmu::section`] does, which it calls: under [`Seed`](crate::Policy::Seed)
+    /// Warns and stops as [`TaskMmu::section`] does, which it calls: under [`V3`](crate::Policy::V3)
     /// it warns if the task is paused, and with 255 sections open it is a bug.
     pub fn settle<T>(&mut self, value: Unpublished<'id, T>) -> T {
         self.settle_all();

@@ -21,7 +21,7 @@ pub struct State {
     pub in_interrupt: bool,
 }
 
-/// The notation of the seed's table: `count=2 enabled=0`, with `pause_count` where the contract has one, and
+/// The notation of the patch's table: `count=2 enabled=0`, with `pause_count` where the contract has one, and
 /// with `pending` and `in_interrupt` where they are so.
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

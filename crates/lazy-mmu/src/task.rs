@@ -1,6 +1,6 @@
 //! The state of one task, and the four calls.
 
-use crate::contract::{flat, linux7, reenter, seed};
+use crate::contract::{flat, linux7, reenter, v3};
 use crate::{Call, Cpu, Hook, Leak, Misuse, Policy, PolicyInUse, Slot, State};
 use core::sync::atomic::AtomicU8;
 
@@ -26,7 +26,7 @@ pub struct TaskMmu<S: Slot = AtomicU8> {
     /// [`ENABLED`], plus [`IRQ`] for each interrupt on top of the task. One byte, so that a store asks one
     /// question: is this exactly `ENABLED`?
     live: S,
-    /// Sections open (`count` of the seed, `enable_count` of Linux 7).
+    /// Sections open (`count` of v3, `enable_count` of Linux 7).
     count: S,
     /// Pauses open. Linux 7 only.
     pause_count: S,
@@ -104,8 +104,8 @@ impl<S: Slot> TaskMmu<S> {
 
     /// Begins a section; inside one already, begins a nested section, which changes nothing but the count.
     ///
-    /// Warns: seed, if the section around it is paused; linux7, if 255 are open.
-    /// Stops: seed and reenter, if 255 are open.
+    /// Warns: v3, if the section around it is paused; linux7, if 255 are open.
+    /// Stops: v3 and reenter, if 255 are open.
     /// Ignored: linux7, in an interrupt or while paused; flat and reenter, in an interrupt.
     pub fn lazy_mmu_mode_enable(&self, cpu: &impl Cpu) {
         self.enable(cpu);
@@ -122,7 +122,7 @@ impl<S: Slot> TaskMmu<S> {
                 true
             }
             Policy::Reenter => reenter::enable(self, cpu),
-            Policy::Seed => seed::enable(self, cpu),
+            Policy::V3 => v3::enable(self, cpu),
             Policy::Linux7 => {
                 linux7::enable(self, cpu);
                 true
@@ -135,15 +135,15 @@ impl<S: Slot> TaskMmu<S> {
     /// Ends a section. After it, under both contracts, every store made before it is published, also when
     /// a section around it goes on.
     ///
-    /// Warns: seed, if the section is paused; linux7, if none is open.
-    /// Stops: seed and reenter, if none is open.
+    /// Warns: v3, if the section is paused; linux7, if none is open.
+    /// Stops: v3 and reenter, if none is open.
     /// Ignored: linux7, in an interrupt or while paused; flat and reenter, in an interrupt.
     pub fn lazy_mmu_mode_disable(&self, cpu: &impl Cpu) {
         match self.policy() {
             Policy::Eager => {}
             Policy::Flat => flat::off(self, cpu),
             Policy::Reenter => reenter::disable(self, cpu),
-            Policy::Seed => seed::disable(self, cpu),
+            Policy::V3 => v3::disable(self, cpu),
             Policy::Linux7 => linux7::disable(self, cpu),
         }
         cpu.called(Call::Disable);
@@ -151,7 +151,7 @@ impl<S: Slot> TaskMmu<S> {
 
     /// Leaves the mode, whatever the depth: what is pending is paid, and stores that follow pay at once.
     ///
-    /// Warns: seed, outside of a section or while paused; linux7, if 255 pauses are open.
+    /// Warns: v3, outside of a section or while paused; linux7, if 255 pauses are open.
     /// Stops: never.
     /// Ignored: linux7, flat and reenter, in an interrupt.
     pub fn lazy_mmu_mode_pause(&self, cpu: &impl Cpu) {
@@ -159,7 +159,7 @@ impl<S: Slot> TaskMmu<S> {
             Policy::Eager => {}
             Policy::Flat => flat::off(self, cpu),
             Policy::Reenter => reenter::pause(self, cpu),
-            Policy::Seed => seed::pause(self, cpu),
+            Policy::V3 => v3::pause(self, cpu),
             Policy::Linux7 => linux7::pause(self, cpu),
         }
         cpu.called(Call::Pause);
@@ -167,7 +167,7 @@ impl<S: Slot> TaskMmu<S> {
 
     /// Enters the mode again, at the depth at which it was paused.
     ///
-    /// Warns: seed, outside of a section or if it is not paused; linux7, if no pause is open.
+    /// Warns: v3, outside of a section or if it is not paused; linux7, if no pause is open.
     /// Stops: never.
     /// Ignored: linux7, flat and reenter, in an interrupt.
     pub fn lazy_mmu_mode_resume(&self, cpu: &impl Cpu) {
@@ -175,14 +175,14 @@ impl<S: Slot> TaskMmu<S> {
             Policy::Eager => {}
             Policy::Flat => flat::on(self, cpu),
             Policy::Reenter => reenter::resume(self, cpu),
-            Policy::Seed => seed::resume(self, cpu),
+            Policy::V3 => v3::resume(self, cpu),
             Policy::Linux7 => linux7::resume(self, cpu),
         }
         cpu.called(Call::Resume);
     }
 
     /// Whether the mode is on. Under [`Linux7`](Policy::Linux7) it never is in an interrupt; under
-    /// [`Seed`](Policy::Seed) the answer is the task's flag wherever it is asked.
+    /// [`V3`](Policy::V3) the answer is the task's flag wherever it is asked.
     pub fn in_lazy_mmu_mode(&self) -> bool {
         let live = self.live.get();
         match self.policy() {

@@ -8,15 +8,15 @@ use std::cell::Cell;
 
 #[test]
 fn a_task_can_be_static() {
-    static TASK: TaskMmu = TaskMmu::new(Policy::Seed);
+    static TASK: TaskMmu = TaskMmu::new(Policy::V3);
     let cpu = Core::default();
     TASK.section(&cpu, |s| s.owe());
     assert_eq!(cpu.pairs.get(), 1);
 }
 
 #[test]
-fn the_six_lines_of_the_seed() {
-    let (task, cpu) = with(Policy::Seed);
+fn the_six_lines_of_the_patch() {
+    let (task, cpu) = with(Policy::V3);
     let table = [
         (Call::Enable, Some(Hook::Enter), 1, true),
         (Call::Enable, None, 2, true),
@@ -35,7 +35,7 @@ fn the_six_lines_of_the_seed() {
 
 #[test]
 fn a_section_pays_once_on_every_path_out() {
-    for policy in [Policy::Flat, Policy::Reenter, Policy::Seed, Policy::Linux7] {
+    for policy in [Policy::Flat, Policy::Reenter, Policy::V3, Policy::Linux7] {
         let (task, cpu) = with(policy);
         let early = task.section(&cpu, |s| {
             s.owe();
@@ -69,7 +69,7 @@ fn an_inner_value_is_usable_while_the_outer_section_is_lazy() {
             assert_eq!((page, task.is_pending()), (42, false), "{policy}");
         });
     }
-    let (task, cpu) = with(Policy::Seed);
+    let (task, cpu) = with(Policy::V3);
     task.section(&cpu, |outer| {
         outer.publish(|inner| inner.unpublished(()));
         assert!(task.in_lazy_mmu_mode());
@@ -80,7 +80,7 @@ fn an_inner_value_is_usable_while_the_outer_section_is_lazy() {
 
 #[test]
 fn a_value_can_be_settled_before_the_end() {
-    for policy in [Policy::Reenter, Policy::Seed, Policy::Linux7] {
+    for policy in [Policy::Reenter, Policy::V3, Policy::Linux7] {
         let (task, cpu) = with(policy);
         task.section(&cpu, |s| {
             s.owe();
@@ -99,7 +99,7 @@ fn a_value_can_be_settled_before_the_end() {
 
 #[test]
 fn unpublished_values_combine() {
-    let (task, cpu) = with(Policy::Seed);
+    let (task, cpu) = with(Policy::V3);
     let both = task.publish(&cpu, |s| s.unpublished(1).zip(s.unpublished("a")));
     assert_eq!(both, (1, "a"));
     let all = task.publish(&cpu, |s| [0, 1, 2].map(|i| s.unpublished(i)).into());
@@ -152,14 +152,14 @@ fn an_interrupt_pays_at_once_and_leaves_the_debt_alone() {
 #[test]
 #[should_panic = "irq_exit without irq_enter"]
 fn an_interrupt_that_ends_on_another_task_stops() {
-    let (task, cpu) = with(Policy::Seed);
+    let (task, cpu) = with(Policy::V3);
     task.section(&cpu, |_| task.irq_exit());
 }
 
 #[test]
 #[should_panic = "irq_enter without irq_exit"]
 fn interrupts_that_never_end_stop() {
-    (0..128).fold(TaskMmu::new(Policy::Seed), |task, _| {
+    (0..128).fold(TaskMmu::new(Policy::V3), |task, _| {
         task.irq_enter();
         task
     });
@@ -169,11 +169,11 @@ fn interrupts_that_never_end_stop() {
 fn a_policy_changes_only_between_sections() {
     for policy in Policy::ALL {
         let (task, cpu) = with(policy);
-        task.set_policy(Policy::Seed).expect("idle");
+        task.set_policy(Policy::V3).expect("idle");
         task.lazy_mmu_mode_enable(&cpu);
         let refused = task.set_policy(policy);
         assert_eq!(refused, Err(PolicyInUse(task.state())));
-        assert_eq!(task.policy(), Policy::Seed);
+        assert_eq!(task.policy(), Policy::V3);
         task.lazy_mmu_mode_pause(&cpu);
         assert!(task.set_policy(policy).is_err(), "paused is not over");
         task.lazy_mmu_mode_resume(&cpu);
@@ -215,13 +215,13 @@ fn names_go_both_ways() {
         assert_eq!(policy.to_string(), policy.name());
     }
     assert_eq!(
-        "Seed".parse::<Policy>().unwrap_err().to_string(),
-        "not a policy; allowed are eager, flat, reenter, seed, linux7"
+        "V3".parse::<Policy>().unwrap_err().to_string(),
+        "not a policy; allowed are eager, flat, reenter, v3, linux7"
     );
     assert_eq!(Call::Enable.to_string(), "lazy_mmu_mode_enable");
     assert_eq!(Hook::Flush.to_string(), "arch_flush");
     assert_eq!(
-        TaskMmu::new(Policy::Seed).state().to_string(),
+        TaskMmu::new(Policy::V3).state().to_string(),
         "count=0 enabled=0"
     );
 }
@@ -259,7 +259,7 @@ fn a_value_that_comes_out_in_a_handler_is_usable() {
 #[test]
 fn a_collection_is_built_after_the_payment() {
     thread_local!(static PENDING_SEEN: Cell<Option<bool>> = const { Cell::new(None) });
-    thread_local!(static TASK: TaskMmu = const { TaskMmu::new(Policy::Seed) });
+    thread_local!(static TASK: TaskMmu = const { TaskMmu::new(Policy::V3) });
     struct Thief;
     impl FromIterator<usize> for Thief {
         fn from_iter<I: IntoIterator<Item = usize>>(pages: I) -> Self {
@@ -340,7 +340,7 @@ fn the_end_of_every_call_is_told_after_what_it_paid() {
         }
         task.lazy_mmu_mode_disable(cpu);
     };
-    for policy in [Policy::Seed, Policy::Linux7] {
+    for policy in [Policy::V3, Policy::Linux7] {
         assert_eq!(
             log(policy, &by_hand),
             "enable pair pause pair resume enable pair disable pair disable",
@@ -364,7 +364,7 @@ fn the_end_of_every_call_is_told_after_what_it_paid() {
         drop(task.enter(cpu));
     };
     assert_eq!(
-        log(Policy::Seed, &by_guards),
+        log(Policy::V3, &by_guards),
         "enable enable pair disable pause resume disable enable disable"
     );
 }
@@ -377,7 +377,7 @@ fn the_end_of_a_call_is_told_where_it_is_ignored_and_after_a_bug() {
     task.irq_exit();
     assert_eq!(cpu.0.take(), ["enable"]);
 
-    let (task, cpu) = (TaskMmu::new(Policy::Seed), Logged(Default::default(), true));
+    let (task, cpu) = (TaskMmu::new(Policy::V3), Logged(Default::default(), true));
     task.lazy_mmu_mode_disable(&cpu);
     assert_eq!(cpu.0.take(), ["misuse", "disable"]);
 }

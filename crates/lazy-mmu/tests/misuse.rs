@@ -16,7 +16,7 @@ fn if_warnings(misuse: &[Misuse]) -> Vec<Misuse> {
 fn a_section_in_a_callee_of_a_paused_stretch() {
     for (policy, reported) in [
         (
-            Policy::Seed,
+            Policy::V3,
             if_warnings(&[Misuse::EnableWhilePaused, Misuse::DisableWhilePaused]),
         ),
         (Policy::Linux7, Vec::new()),
@@ -49,7 +49,7 @@ fn the_same_calls_unbalance_the_nesting_contract() {
 
 #[test]
 fn a_bug_that_returns_changes_nothing() {
-    for policy in [Policy::Seed, Policy::Reenter] {
+    for policy in [Policy::V3, Policy::Reenter] {
         let task = TaskMmu::new(policy);
         let cpu = Core {
             bugs_return: true,
@@ -71,13 +71,13 @@ fn a_bug_that_returns_changes_nothing() {
 #[test]
 #[should_panic = "stopped: lazy_mmu_mode_disable: no section is open"]
 fn a_bug_stops_with_or_without_warnings() {
-    let (task, cpu) = with(Policy::Seed);
+    let (task, cpu) = with(Policy::V3);
     task.lazy_mmu_mode_disable(&cpu);
 }
 
 #[test]
 fn a_forgotten_section_is_reported_and_paid() {
-    for policy in [Policy::Flat, Policy::Reenter, Policy::Seed, Policy::Linux7] {
+    for policy in [Policy::Flat, Policy::Reenter, Policy::V3, Policy::Linux7] {
         let (task, cpu) = with(policy);
         std::mem::forget(task.enter(&cpu));
         task.owe(&cpu);
@@ -97,7 +97,7 @@ fn a_forgotten_section_is_reported_and_paid() {
 
 #[test]
 fn a_pause_that_is_never_resumed_is_reported() {
-    for policy in [Policy::Seed, Policy::Linux7] {
+    for policy in [Policy::V3, Policy::Linux7] {
         let (task, cpu) = with(policy);
         std::mem::forget(task.enter(&cpu));
         task.lazy_mmu_mode_pause(&cpu);
@@ -119,7 +119,7 @@ fn a_debt_without_a_section_is_reported_and_paid() {
     (1..256).for_each(|_| wrapped.lazy_mmu_mode_enable(&cpu));
     assert_eq!(cpu.take_misuse(), if_warnings(&[Misuse::EnableWraps]));
     // A handler that ends the section of the task beneath it, whose debt it must not touch.
-    let (ended, _) = with(Policy::Seed);
+    let (ended, _) = with(Policy::V3);
     ended.lazy_mmu_mode_enable(&cpu);
     ended.owe(&cpu);
     ended.irq_enter();
@@ -140,7 +140,7 @@ fn a_debt_without_a_section_is_reported_and_paid() {
 
 #[test]
 fn a_section_that_could_not_be_counted_takes_nothing_away() {
-    for policy in [Policy::Seed, Policy::Reenter] {
+    for policy in [Policy::V3, Policy::Reenter] {
         let task = TaskMmu::new(policy);
         let cpu = Core {
             bugs_return: true,
@@ -164,7 +164,7 @@ fn a_section_that_could_not_be_counted_takes_nothing_away() {
 /// A kernel whose batching lives behind the hook hears of the end, with the mode off.
 #[test]
 fn a_leak_runs_the_leave_hook_once() {
-    for policy in [Policy::Flat, Policy::Reenter, Policy::Seed, Policy::Linux7] {
+    for policy in [Policy::Flat, Policy::Reenter, Policy::V3, Policy::Linux7] {
         for in_interrupt in [false, true] {
             let (task, cpu) = with(policy);
             task.lazy_mmu_mode_enable(&cpu);
@@ -192,7 +192,7 @@ fn a_leak_runs_the_leave_hook_once() {
 
 #[test]
 fn a_leak_beneath_a_reentry_is_a_leak() {
-    for policy in [Policy::Reenter, Policy::Seed, Policy::Linux7] {
+    for policy in [Policy::Reenter, Policy::V3, Policy::Linux7] {
         let (task, cpu) = with(policy);
         task.section(&cpu, |_| {
             task.reenter(&cpu, || std::mem::forget(task.enter(&cpu)));
@@ -219,7 +219,7 @@ fn a_leak_beneath_a_reentry_is_a_leak() {
 
 #[test]
 fn what_a_pause_in_a_paused_stretch_does_to_the_exclusive_contract() {
-    let (task, cpu) = with(Policy::Seed);
+    let (task, cpu) = with(Policy::V3);
     task.section(&cpu, |s| {
         s.pause(|| {
             task.section(&cpu, |inner| inner.pause(|| ()));
@@ -276,8 +276,8 @@ fn a_state_is_shown_as_it_is() {
         leak
     };
     assert_eq!(
-        leak(Policy::Seed, &|task, _| task.irq_enter()),
-        "the task ended in an interrupt handler (seed, count=0 enabled=0 in_interrupt): look for a handler \
+        leak(Policy::V3, &|task, _| task.irq_enter()),
+        "the task ended in an interrupt handler (v3, count=0 enabled=0 in_interrupt): look for a handler \
          without its irq_exit"
     );
     assert_eq!(
@@ -286,27 +286,27 @@ fn a_state_is_shown_as_it_is() {
          resume"
     );
     assert_eq!(
-        leak(Policy::Seed, &|task, cpu| {
+        leak(Policy::V3, &|task, cpu| {
             task.lazy_mmu_mode_enable(cpu);
             task.owe(cpu);
         }),
-        "the task ended inside a lazy MMU section (seed, count=1 enabled=1 pending): look for a guard that was \
+        "the task ended inside a lazy MMU section (v3, count=1 enabled=1 pending): look for a guard that was \
          forgotten, or an exit taken inside the section"
     );
-    let unbalanced = leak(Policy::Seed, &|task, cpu| {
+    let unbalanced = leak(Policy::V3, &|task, cpu| {
         task.lazy_mmu_mode_enable(cpu);
         task.owe(cpu);
         task.irq_enter();
         task.lazy_mmu_mode_disable(cpu);
         task.irq_exit();
     });
-    assert!(unbalanced.contains("outside of a section with a barrier pending (seed, count=0"));
+    assert!(unbalanced.contains("outside of a section with a barrier pending (v3, count=0"));
 }
 
 /// With the feature `warnings` and without it: the one reports, the other does the same and says nothing.
 #[test]
 fn warnings_are_what_the_feature_says() {
-    let (task, cpu) = with(Policy::Seed);
+    let (task, cpu) = with(Policy::V3);
     task.lazy_mmu_mode_pause(&cpu);
     task.lazy_mmu_mode_resume(&cpu);
     let reported = cpu.take_misuse().len();

@@ -73,7 +73,7 @@ fn whatever_comes_in_between() {
             let steps = check(scenario, &setup(policy, 1), 1).steps;
             // Every step under the contracts, samples under the baselines and in loops over
             // hundreds of descriptors.
-            let contract = matches!(policy, Policy::Seed | Policy::Linux7);
+            let contract = matches!(policy, Policy::V3 | Policy::Linux7);
             let often = if contract { 1 } else { 7 };
             let all = (0..steps.min(160)).step_by(often);
             for at in all.chain((160..steps).step_by(23)) {

@@ -214,8 +214,6 @@ fn text_of_each_new_kind() {
         let event: Event = text.parse().unwrap();
         assert_eq!(event.to_string(), text);
     }
-    let seed: Event = "0 core=0 task=0 policy seed".parse().unwrap();
-    assert_eq!(seed.what, What::Policy(Policy::V3));
     let time_0: Event = "0 time=0x0 core=0 task=0 owe".parse().unwrap();
     assert_eq!(time_0.to_string(), "0 core=0 task=0 owe");
 }

@@ -67,7 +67,7 @@ fn setup(bug: Bug, seed: u64) -> Setup {
     };
     Setup {
         policy: if seed.is_multiple_of(2) {
-            Policy::Seed
+            Policy::V3
         } else {
             Policy::Linux7
         },

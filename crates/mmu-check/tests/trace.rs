@@ -10,7 +10,7 @@ use stage1_paging::{Asid, Features, Half, Level, Tlbi, Va};
 
 fn setup(bug: Option<Bug>) -> Setup {
     Setup {
-        policy: Policy::Seed,
+        policy: Policy::V3,
         features: Features::default(),
         debug: true,
         bug,

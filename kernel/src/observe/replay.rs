@@ -69,7 +69,7 @@ impl Table {
                 match self.policy {
                     Policy::Eager => {}
                     Policy::Flat => self.deferring = true,
-                    Policy::Reenter | Policy::Seed | Policy::Linux7 => {
+                    Policy::Reenter | Policy::V3 | Policy::Linux7 => {
                         self.deferring |= self.depth == 1
                     }
                 }
@@ -87,7 +87,7 @@ impl Table {
                         self.pay();
                         self.deferring = false;
                     }
-                    Policy::Seed | Policy::Linux7 => {
+                    Policy::V3 | Policy::Linux7 => {
                         self.pay();
                         self.deferring = self.depth > 0;
                     }
@@ -152,7 +152,7 @@ impl Shape {
                         + self.unbroken
                 }
                 Policy::Reenter => self.reentries + self.groups,
-                Policy::Seed | Policy::Linux7 => self.reentries + self.idle + self.tails,
+                Policy::V3 | Policy::Linux7 => self.reentries + self.idle + self.tails,
             }
     }
 }

@@ -154,7 +154,7 @@ pub fn print_table(rows: &[Row]) {
 /// Prints what nesting saves: the pairs of each workload under the nesting contract, beside those
 /// under the others.
 pub fn print_saving(rows: &[Row]) {
-    let nested = |row: &&Row| matches!(row.policy, Policy::Seed | Policy::Linux7);
+    let nested = |row: &&Row| matches!(row.policy, Policy::V3 | Policy::Linux7);
     let others = [Policy::Eager, Policy::Flat, Policy::Reenter];
     for run in Run::ALL {
         let of_run: Vec<&Row> = rows.iter().filter(|row| row.run == run).collect();
@@ -180,7 +180,7 @@ pub fn print_saving(rows: &[Row]) {
         }
     }
     let total = |policy| sum(rows, policy).pairs;
-    let nesting = [Policy::Seed, Policy::Linux7].into_iter();
+    let nesting = [Policy::V3, Policy::Linux7].into_iter();
     let (Some(nesting), flat) = (
         nesting.map(total).find(|pairs| *pairs > 0),
         total(Policy::Flat),

@@ -11,7 +11,7 @@ use crate::task::Tally;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Run {
-    /// The seed's own trace: no pages.
+    /// The patch's own trace: no pages.
     Nesting = 0,
     /// Scattered frames into a kernel range, entry by entry.
     Vmap = 1,

@@ -78,7 +78,7 @@ impl Task {
     const fn new(id: u16) -> Self {
         Self {
             id,
-            mmu: TaskMmu::new(Policy::Seed),
+            mmu: TaskMmu::new(Policy::V3),
             counts: Counts::new(),
             stats: Stats::new(),
             ttbr0: Ttbr0(AtomicU64::new(0)),

@@ -104,8 +104,8 @@ pub(super) fn run(
         joins.push(join.map_err(|error| failure!("task {number}: {error}"))?);
     }
     let tag = [run as u8, policy as u8, 0];
-    // The seed warns when a handler opens a section while the task's is paused, or just being opened.
-    mode::expect_warnings(policy == Policy::Seed);
+    // `v3` warns when a handler opens a section while the task's is paused, or just being opened.
+    mode::expect_warnings(policy == Policy::V3);
     let warnings = mode::warnings();
     let result = in_window(&tag, joins, |joins| conduct(demands, crowd, joins, &enough));
     mode::expect_warnings(false);
@@ -113,7 +113,7 @@ pub(super) fn run(
     let warnings = mode::warnings() - warnings;
     print(run, policy, &result, warnings);
     add_up(&result)?;
-    if warnings > 0 && policy != Policy::Seed {
+    if warnings > 0 && policy != Policy::V3 {
         return Err(failure!(
             "{warnings} warnings, where {policy} has nothing to warn of"
         ));

@@ -150,7 +150,7 @@ pub(super) fn run(policy: Policy, size: Size) -> Result<Row, Failure> {
         let helper = sched::spawn(policy, move || help(policy, number as u64, &stop));
         helpers.push(helper.map_err(|error| failure!("helper {number}: {error}"))?);
     }
-    mode::expect_warnings(policy == Policy::Seed);
+    mode::expect_warnings(policy == Policy::V3);
     let visitor = sched::spawn(policy, move || visit_all(policy));
     let visited = visitor
         .map(Join::join)
@@ -175,7 +175,7 @@ pub(super) fn run(policy: Policy, size: Size) -> Result<Row, Failure> {
         "forced under {policy}: {preemptions_inside} preemptions and {migrations_inside} migrations inside sections, \
          {carried} times with a debt; {pages} pages mapped, used and unmapped on top of it, {in_enable} of them inside the first `enable`"
     );
-    if policy == Policy::Seed && in_enable == 0 {
+    if policy == Policy::V3 && in_enable == 0 {
         return Err(failure!(
             "no handler worked inside the first `enable`: its window was not met"
         ));

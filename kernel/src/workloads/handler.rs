@@ -33,7 +33,7 @@ pub(super) struct Done {
     /// Pages mapped, used and unmapped.
     pub pages: u64,
     /// Handlers' sections that ended between `enabled = true` and the count of the task's own: the
-    /// window that the seed's contract has ([`lazy_mmu`]'s page on it).
+    /// window that the contract `v3` has ([`lazy_mmu`]'s page on it).
     pub in_enable: u64,
 }
 
@@ -130,7 +130,7 @@ fn use_page(range: PageRange<'_>, number: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The task's state is what it was, its debt first of all. The one exception is the seed's: there a
+/// The task's state is what it was, its debt first of all. The one exception is under `v3`: there a
 /// handler's section may end the section that the task is just opening.
 fn unchanged(before: State, after: State) -> Result<(), Failure> {
     if before == after {
@@ -140,7 +140,7 @@ fn unchanged(before: State, after: State) -> Result<(), Failure> {
         enabled: false,
         ..before
     };
-    if before.policy == Policy::Seed && before.count == 0 && before.enabled && after == ended {
+    if before.policy == Policy::V3 && before.count == 0 && before.enabled && after == ended {
         IN_ENABLE.fetch_add(1, Relaxed);
         return Ok(());
     }

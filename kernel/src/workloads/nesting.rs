@@ -1,7 +1,7 @@
-//! `nesting`: the seed's six-line trace, made by six calls on the current task.
+//! `nesting`: the patch's six-line trace, made by six calls on the current task.
 //!
 //! Each line shows what the call *did*: which hook ran, seen where the hook is called, and the
-//! task's state afterwards. Nothing of it is written down here but what the seed expects, to
+//! task's state afterwards. Nothing of it is written down here but what the patch expects, to
 //! compare with.
 
 use lazy_mmu::{Call, Policy};
@@ -12,8 +12,8 @@ use super::{Failure, failure};
 use crate::observe::ring;
 use crate::{mode, println, task};
 
-/// The seed's table: call, hook, count and enabled after it.
-const SEED: [(Call, Option<Hook>, u8, bool); 6] = [
+/// The patch's table: call, hook, count and enabled after it.
+const TRACE: [(Call, Option<Hook>, u8, bool); 6] = [
     (Call::Enable, Some(Hook::Enter), 1, true),
     (Call::Enable, None, 2, true),
     (Call::Pause, Some(Hook::Leave), 2, false),
@@ -22,15 +22,15 @@ const SEED: [(Call, Option<Hook>, u8, bool); 6] = [
     (Call::Disable, Some(Hook::Leave), 0, false),
 ];
 
-/// Makes the calls under the seed's policy, prints what they did, and compares.
+/// Makes the calls under `v3`, prints what they did, and compares.
 pub(super) fn run() -> Result<(), Failure> {
     let task = task::current();
     let before = task.mmu.policy();
-    mode::set_policy(Policy::Seed).map_err(|error| failure!("{error}"))?;
-    println!("nesting, live on task {} (policy seed):", task.id);
+    mode::set_policy(Policy::V3).map_err(|error| failure!("{error}"))?;
+    println!("nesting, live on task {} (policy v3):", task.id);
     let mut indent = 0;
     let mut differs = None;
-    for expected in SEED {
+    for expected in TRACE {
         let call = expected.0;
         if call == Call::Disable {
             indent -= 4;
@@ -59,7 +59,7 @@ pub(super) fn run() -> Result<(), Failure> {
     match differs {
         None => Ok(()),
         Some((call, hook, state)) => Err(failure!(
-            "nesting: {call} ran {hook:?} and left {state}: not what the seed says"
+            "nesting: {call} ran {hook:?} and left {state}: not what the patch says"
         )),
     }
 }

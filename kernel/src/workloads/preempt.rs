@@ -48,7 +48,7 @@ fn again_and_again(policy: Policy, undisturbed: &Trace, number: usize, enough: &
 
 /// The disturbed run is the undisturbed one.
 ///
-/// Under the seed a handler's section that falls into the first `enable` leaves the task's section
+/// Under `v3` a handler's section that falls into the first `enable` leaves the task's section
 /// open and not enabled: it pays at once, which may take more pairs, and nothing is lost.
 pub(super) fn compare(policy: Policy, trace: &Trace, undisturbed: &Trace) -> Result<(), Failure> {
     if trace == undisturbed {
@@ -56,7 +56,7 @@ pub(super) fn compare(policy: Policy, trace: &Trace, undisturbed: &Trace) -> Res
     }
     let in_enable = handler::done()?.in_enable > 0;
     let counts = |trace: &Trace| trace.states.iter().map(|state| state.count).sum::<u8>();
-    if policy == Policy::Seed
+    if policy == Policy::V3
         && in_enable
         && counts(trace) == counts(undisturbed)
         && trace.pairs >= undisturbed.pairs

@@ -1,7 +1,7 @@
 //! Depth without a flush: who runs sections of his own beneath his caller's leaves the mode first.
 //!
-//! What one gets without the seed and without giving up batching. It depends on every such callee knowing
-//! that it is one; the pairs it costs are what the seed is measured against.
+//! What one gets without nesting and without giving up batching. It depends on every such callee knowing
+//! that it is one; the pairs it costs are what nesting is measured against.
 
 use crate::section::OnDrop;
 use crate::task::bug;

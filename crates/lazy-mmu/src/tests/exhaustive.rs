@@ -299,8 +299,8 @@ fn check_all(policy: Policy, counts: u16, pauses: u16, flags: &[bool], irqs: u8)
 
 /// 256 counts × 2 flags × 128 depths of interrupt = 2^16, each with and without a debt.
 #[test]
-fn seed_does_what_its_table_says() {
-    let visited = check_all(Policy::Seed, 256, 1, &[false, true], 128);
+fn v3_does_what_its_table_says() {
+    let visited = check_all(Policy::V3, 256, 1, &[false, true], 128);
     assert_eq!(visited.states.load(Ordering::Relaxed), 1 << 17);
 }
 

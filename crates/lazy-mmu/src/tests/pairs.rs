@@ -72,7 +72,7 @@ fn by_formula(policy: Policy, program: &[Item]) -> u32 {
             r + s - f + usize::from(!first_owes && f > 0)
         }
         Policy::Reenter => r + g,
-        Policy::Seed | Policy::Linux7 => {
+        Policy::V3 | Policy::Linux7 => {
             // A re-entry counts also if it owes nothing but finds something pending.
             let paying = program.iter().enumerate().filter(|(i, item)| match item {
                 Item::Reentry(0) => *i > 0 && program[i - 1] == Item::Store,
@@ -109,7 +109,7 @@ fn by_replay(policy: Policy, program: &[Item]) -> u32 {
                         deferring = false;
                     }
                     // The exit pays all and the mode goes on.
-                    Policy::Seed | Policy::Linux7 => {
+                    Policy::V3 | Policy::Linux7 => {
                         pending |= stores > 0;
                         pay(&mut pending);
                     }

@@ -10,7 +10,7 @@ pub(super) struct Task {
     pub policy: Policy,
     pub count: u8,
     pub pause_count: u8,
-    /// The flag of the seed and of the baselines. Linux 7 has none.
+    /// The flag of v3 and of the baselines. Linux 7 has none.
     pub enabled: bool,
     pub pending: bool,
     pub irqs: u8,
@@ -117,13 +117,13 @@ impl<'a> Run<'a> {
             Policy::Eager => {}
             Policy::Flat => self.flat(call),
             Policy::Reenter => self.reenter(call),
-            Policy::Seed => self.seed(call),
+            Policy::V3 => self.v3(call),
             Policy::Linux7 => self.linux7(call),
         }
     }
 
     /// Exclusive pause. No question about interrupts: the generic code runs as written.
-    fn seed(&mut self, call: Call) {
+    fn v3(&mut self, call: Call) {
         let count = self.task.count;
         self.point();
         let enabled = self.task.enabled;

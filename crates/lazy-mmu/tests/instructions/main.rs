@@ -171,7 +171,7 @@ fn a_section_costs_what_it_did() {
         (Policy::Eager, [10, 10, 10]),
         (Policy::Flat, [34, 34, 34]),
         (Policy::Reenter, [43, 29, 34]),
-        (Policy::Seed, [43, 40, 36]),
+        (Policy::V3, [43, 40, 36]),
         (Policy::Linux7, [51, 51, 51]),
     ];
     for (policy, limit) in limits {
@@ -259,7 +259,7 @@ const ORDER: [(Policy, [&str; 6]); 5] = [
         ],
     ),
     (
-        Policy::Seed,
+        Policy::V3,
         [
             "r4 r1 r0 w0 r1 w1",
             "r4 r1 r0 r1 w1",

@@ -44,7 +44,7 @@
 //! exception-entry     exception-return    irq-enter   irq-exit
 //! core-start          task-end
 //! contract KIND       (every-exit outermost-exit)
-//! policy NAME         (eager flat reenter v3 linux7; seed is read as v3)
+//! policy NAME         (eager flat reenter v3 linux7)
 //! call NAME           (enable disable pause resume)
 //! hook NAME           (enter leave flush)
 //! owe                 reenter begin=0|1   window tag= open=0|1
@@ -277,7 +277,7 @@ words! {
 words! {
     /// What a section's end promises.
     Contract {
-        /// Every end, at any depth, and every pause pays (seed, linux7, and the baselines eager and
+        /// Every end, at any depth, and every pause pays (v3, linux7, and the baselines eager and
         /// flat).
         EveryExit = "every-exit",
         /// Only the outermost end and a pause pay (the baseline reenter).
@@ -294,8 +294,8 @@ words! {
         Flat = "flat",
         /// A baseline: the outermost end pays.
         Reenter = "reenter",
-        /// The seed's contract, \[PATCH v3 07/13\].
-        V3 = "v3" | "seed",
+        /// The contract of \[PATCH v3 07/13\].
+        V3 = "v3",
         /// The merged contract.
         Linux7 = "linux7",
     }

@@ -1,6 +1,6 @@
 //! R8: who leaves leaves no debt behind.
 //!
-//! - A section's end publishes everything stored before it, at any depth (the seed and Linux 7.0
+//! - A section's end publishes everything stored before it, at any depth (v3 and Linux 7.0
 //!   alike; the baseline `reenter` only at the outermost), and so does a pause: the inner user of a
 //!   nested section goes on to use what it mapped.
 //! - A switch executes one `dsb ish`, so that whatever this core has stored is visible, and its

@@ -91,7 +91,7 @@ fn map(area: &Area, frame: Frame) -> Checked {
 fn leave_in_a_section() -> Checked {
     let (area, owned) = place()?;
     let (page, frame) = (area.pages(), owned.frame());
-    let other = sched::spawn_held(Policy::Seed, move || {
+    let other = sched::spawn_held(Policy::V3, move || {
         map(&area, frame)?;
         let found = is_there(page.start());
         unmap(area.range(), page)?;
@@ -118,7 +118,7 @@ fn use_here_unmap_there() -> Checked {
     if !is_there(page.start()) {
         return Err("a page that was mapped is not there");
     }
-    let other = sched::spawn(Policy::Seed, move || unmap(area.range(), page));
+    let other = sched::spawn(Policy::V3, move || unmap(area.range(), page));
     let other = other.map_err(|_| "no task")?;
     if !soon(|| other.has_ended()) {
         return Err("no other core runs a task that is ready");
@@ -143,14 +143,14 @@ fn publish_here_use_there() -> Checked {
     let reached = |step| soon(move || STEP.load(Relaxed) >= step);
     let (area, owned) = place()?;
     let page = area.pages();
-    let there = sched::spawn(Policy::Seed, move || {
+    let there = sched::spawn(Policy::V3, move || {
         STEP.store(1, Relaxed);
         let taken = reached(2);
         sched::yield_now();
         taken
     });
     let there = there.map_err(|_| "no task")?;
-    let here = sched::spawn_held(Policy::Seed, move || {
+    let here = sched::spawn_held(Policy::V3, move || {
         STEP.store(2, Relaxed);
         // Until then this core is not free.
         reached(3)

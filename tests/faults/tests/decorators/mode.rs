@@ -40,7 +40,7 @@ impl lazy_mmu::Cpu for Processor {
 fn nested(fault: Fault) -> Vec<Did> {
     let _injected = injected(fault);
     let cpu = Cpu(Processor::default());
-    let task = TaskMmu::new(Policy::Seed);
+    let task = TaskMmu::new(Policy::V3);
     task.section(&cpu, |outer| {
         outer.owe();
         outer.section(|inner| inner.owe());

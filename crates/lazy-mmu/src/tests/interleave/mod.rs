@@ -320,8 +320,8 @@ fn policy_holds(policy: Policy, programs: &[&'static [Op]], handler: &'static [O
 }
 
 #[test]
-fn seed_holds() {
-    policy_holds(Policy::Seed, &[NESTED, PAUSED], STORES);
+fn v3_holds() {
+    policy_holds(Policy::V3, &[NESTED, PAUSED], STORES);
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn linux7_holds_with_sections_in_handlers() {
 
 #[test]
 fn handlers_interrupted_in_turn_hold() {
-    for policy in [Policy::Seed, Policy::Linux7] {
+    for policy in [Policy::V3, Policy::Linux7] {
         let setup = setup(policy, [SHORT_PAUSED, PLAIN], NESTED_HANDLER);
         holds(&setup, &format!("{policy}, nested interrupts"));
     }
@@ -339,7 +339,7 @@ fn handlers_interrupted_in_turn_hold() {
 
 #[test]
 fn two_tasks_that_nest_and_pause_hold() {
-    for policy in [Policy::Seed, Policy::Linux7] {
+    for policy in [Policy::V3, Policy::Linux7] {
         let setup = setup(policy, [SHORT_NESTED, SHORT_PAUSED], STORES);
         holds(&setup, &format!("{policy}, nesting and pausing"));
     }
@@ -356,9 +356,9 @@ fn baselines_hold() {
 /// What the exclusive contract itself lets happen: a handler's section between `enabled = true` and the
 /// increment switches the task's mode off. No debt is lost by it.
 #[test]
-fn seed_with_sections_in_handlers_loses_the_mode_but_no_debt() {
-    let setup = setup(Policy::Seed, [NESTED, PLAIN], SECTION);
-    let failed = explore(&setup, "seed, sections in handlers");
+fn v3_with_sections_in_handlers_loses_the_mode_but_no_debt() {
+    let setup = setup(Policy::V3, [NESTED, PLAIN], SECTION);
+    let failed = explore(&setup, "v3, sections in handlers");
     let mut properties: Vec<_> = failed.iter().map(|f| f.0).collect();
     properties.sort_unstable();
     let mut expected = Vec::from([HOOKS, LAZY]);
@@ -372,7 +372,7 @@ fn seed_with_sections_in_handlers_loses_the_mode_but_no_debt() {
 
 /// The mutant under each contract, refuted by each of the properties.
 fn mutant_is_refuted(name: &str, mutant: Mutant, mut rest: Setup, properties: &[&'static str]) {
-    for policy in [Policy::Seed, Policy::Linux7] {
+    for policy in [Policy::V3, Policy::Linux7] {
         (rest.policy, rest.mutant) = (policy, mutant);
         for property in properties {
             refuted(rest.clone(), property, &format!("{name} under {policy}"));
@@ -382,7 +382,7 @@ fn mutant_is_refuted(name: &str, mutant: Mutant, mut rest: Setup, properties: &[
 
 #[test]
 fn an_inner_exit_that_does_nothing_is_refuted() {
-    let rest = setup(Policy::Seed, [NESTED, PLAIN], STORES);
+    let rest = setup(Policy::V3, [NESTED, PLAIN], STORES);
     mutant_is_refuted("H3", Mutant::InnerExitNoOp, rest, &[USED, EXIT]);
 }
 
@@ -391,27 +391,27 @@ fn an_inner_exit_that_does_nothing_is_refuted() {
 fn a_second_enter_that_is_ignored_is_refuted() {
     let rest = Setup {
         cores: 1,
-        ..setup(Policy::Seed, [PLAIN, PLAIN], STORES)
+        ..setup(Policy::V3, [PLAIN, PLAIN], STORES)
     };
     mutant_is_refuted("H19", Mutant::SecondEnterIgnored, rest, &[USED]);
 }
 
 #[test]
 fn state_per_core_is_refuted() {
-    let rest = setup(Policy::Seed, [PLAIN, PLAIN], STORES);
+    let rest = setup(Policy::V3, [PLAIN, PLAIN], STORES);
     mutant_is_refuted("H7", Mutant::StatePerCore, rest, &[USED]);
 }
 
 #[test]
 fn a_switch_without_its_dsb_is_refuted() {
-    let rest = setup(Policy::Seed, [PLAIN, PLAIN], STORES);
+    let rest = setup(Policy::V3, [PLAIN, PLAIN], STORES);
     let name = "H7 (no dsb ish at the switch)";
     mutant_is_refuted(name, Mutant::SwitchWithoutDsb, rest, &[USED]);
 }
 
 #[test]
 fn a_switch_hook_that_works_on_current_is_refuted() {
-    let rest = setup(Policy::Seed, [PLAIN, PLAIN], STORES);
+    let rest = setup(Policy::V3, [PLAIN, PLAIN], STORES);
     mutant_is_refuted(
         "H6",
         Mutant::SwitchHookOnCurrent,

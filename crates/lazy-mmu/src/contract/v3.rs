@@ -1,6 +1,6 @@
 //! Exclusive pause: "mm: enable lazy_mmu sections to nest", version 3.
 //!
-//! There is no test for interrupt context here, as there is none in the seed's generic code: a handler's
+//! There is no test for interrupt context here, as there is none in the patch's generic code: a handler's
 //! section changes the count of the task it interrupted, and only the built-in arch layer stands still. Three
 //! things follow from the contract, not from this code:
 //!
