@@ -6,7 +6,7 @@ BARE := lazy-mmu-boot lazy-mmu-kernel lazy-mmu-test-kernels lazy-mmu-guest
 # The kernel with faults to inject: built by itself, so that its feature stays out of the others.
 FAULTS := lazy-mmu-fault-image
 
-# What is asked for: `make run` and `make debug` take the machine and the kernel's command line (tools/README.md says what each
+# The settings: `make run` and `make debug` take the machine and the kernel's command line (tools/README.md says what each
 # may be), `make test` takes TESTS. The programs read them from their environment. No recipe has their text in it, so the shell
 # sees nothing of it; and here each becomes what was typed, so make does not expand a `$` either.
 ASKED := ARGS CPU SMP MEM GIC EL2 ICOUNT TIMEOUT WITNESS KEEP TESTS CARGO_TARGET_DIR
@@ -15,7 +15,7 @@ $(foreach name,$(ASKED),$(eval override $(name) := $$(value $(name))))
 # What others can take from here: must stand as packages, each built from what would be published.
 CRATES := lazy-mmu stage1-paging stage1-hw mmu-check
 
-# One absolute place for all that is built, whoever asks: cargo, the tests, the scripts.
+# One absolute place for all that is built, for cargo, the tests, the scripts.
 override CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 ifeq ($(filter /%,$(firstword $(CARGO_TARGET_DIR))),)
 override CARGO_TARGET_DIR := $(CURDIR)/$(CARGO_TARGET_DIR)
@@ -25,7 +25,7 @@ export $(ASKED)
 # A boot ends when this make does, however that is killed: its number, and on Linux the signals it handles until it is sent them.
 export LAZY_MMU_ENDS_WITH := $(shell echo $$PPID; sed -n 's/^SigCgt:[[:space:]]*//p' /proc/$$PPID/status 2>/dev/null)
 
-# setup.sh leaves what cargo must be told on this machine in setup.env; mostly nothing. Cargo takes the shell's place: a signal
+# setup.sh leaves what cargo needs on this machine in setup.env; mostly nothing. Cargo takes the shell's place: a signal
 # for what make has started reaches it, and by it the boot.
 ENV := set -a; . "$$CARGO_TARGET_DIR/setup.env"; set +a;
 CARGO := $(ENV) exec cargo
@@ -76,7 +76,7 @@ test-trace: build test-qemu
 		($(CARGO) run --quiet $(HOST) --package mmu-check --example check_trace -- events.trace) > checked; status=$$?; cat checked; \
 		[ $$status = 0 ] || exit $$status; \
 		events=$$(sed -n 's/^check: \([0-9]*\) events,.*no violation$$/\1/p' console); \
-		grep -q " 0 violations; events $$events," checked || { echo "the kernel told of $${events:-no} events: not what is in the trace"; exit 1; }
+		grep -q " 0 violations; events $$events," checked || { echo "the kernel reported $${events:-no} events, and the trace has another number"; exit 1; }
 
 # The host's tests come after the bare build: those of tools/ boot a kernel too.
 test-host: build

@@ -158,7 +158,7 @@ fn nesting(debug: bool) -> Verdict {
 /// Running out is an answer, every frame is somebody's alone, and nothing is lost.
 fn exhaustion(_debug: bool) -> Verdict {
     let before = frames::free_count();
-    // Not all, where that would take longer than it tells: each costs a section under `debug`.
+    // Not all, where that would take too long: each costs a section under `debug`.
     let limit = before.min(1 << 15) as usize;
     let mut all = Vec::with_capacity(limit);
     for index in 0..limit {

@@ -27,7 +27,7 @@ fn main(_: &Boot) -> Verdict {
     let va = area.pages().start();
     let mapped = area.range().map_page(va, frame.frame(), Prot::RW);
     ensure!(mapped.is_ok(), "{mapped:?}");
-    // The mistake: freed while it is still mapped.
+    // The fault: it is freed while it is still mapped.
     frames::free(frame);
     // SAFETY: the frame is nobody's, which is what the test is about.
     let stored = unsafe { probe::write_u64(va, 0xBAD) };

@@ -14,7 +14,7 @@ fn main(_: &Boot) -> Verdict {
     let Some(frame) = frames::alloc() else {
         return Verdict::Failed;
     };
-    // SAFETY: none: two owners are the mistake that is tested for.
+    // SAFETY: none: two owners are the fault under test.
     let twin = unsafe { Owned::from_frame(frame.frame()) };
     frames::free(frame);
     frames::free(twin);

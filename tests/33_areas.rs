@@ -85,42 +85,42 @@ fn check(good: bool, what: &'static str) -> Checked {
     good.then_some(()).ok_or(what)
 }
 
-/// Tries every operation on `asked`, which is not all inside `range`; each must name the first page asked for, and change nothing.
-fn refuses(range: PageRange<'_>, asked: Pages, frame: &Owned) -> Checked {
+/// Tries every operation on `pages`, which is not all inside `range`; each must name the first of them, and change nothing.
+fn refuses(range: PageRange<'_>, pages: Pages, frame: &Owned) -> Checked {
     let refused = Err(RangeError::Outside {
-        at: asked.start(),
+        at: pages.start(),
         range: range.pages(),
     });
-    let (start, frame) = (asked.start(), frame.frame());
-    let list: Vec<_> = (0..asked.count()).map(|_| frame).collect();
+    let (start, frame) = (pages.start(), frame.frame());
+    let list: Vec<_> = (0..pages.count()).map(|_| frame).collect();
     let mut gather = range.gather(());
     let count = |result: Result<u64, RangeError>| result.map(drop);
     let none = |result: Result<_, RangeError>| result.map(|_: stage1_paging::Walk| ());
     check(
-        range.map(asked, frame, Prot::RO, Fit::Largest) == refused,
+        range.map(pages, frame, Prot::RO, Fit::Largest) == refused,
         "map",
     )?;
     check(
-        range.map_frames(asked, list.iter().copied(), Prot::RO) == refused,
+        range.map_frames(pages, list.iter().copied(), Prot::RO) == refused,
         "map_frames",
     )?;
-    check(range.reserve(asked) == refused, "reserve")?;
-    check(range.mappings(asked).map(|_| ()) == refused, "mappings")?;
-    check(count(range.unmap(asked, &mut gather)) == refused, "unmap")?;
-    let protected = range.protect(asked, Access::ReadOnly, &mut gather);
+    check(range.reserve(pages) == refused, "reserve")?;
+    check(range.mappings(pages).map(|_| ()) == refused, "mappings")?;
+    check(count(range.unmap(pages, &mut gather)) == refused, "unmap")?;
+    let protected = range.protect(pages, Access::ReadOnly, &mut gather);
     check(count(protected) == refused, "protect")?;
     let replaced = range.replace(start, &list, Prot::RW, &mut gather);
     check(replaced == refused, "replace")?;
     let to = range.pages().start();
-    let moved = range.move_pages(asked, &range, to, &mut gather);
+    let moved = range.move_pages(pages, &range, to, &mut gather);
     check(count(moved) == refused, "move_pages from there")?;
     // The other way the range has to be as long.
-    if asked.count() <= range.pages().count() {
-        let from = range.pages().take(asked.count());
+    if pages.count() <= range.pages().count() {
+        let from = range.pages().take(pages.count());
         let moved = range.move_pages(from, &range, start, &mut gather);
         check(count(moved) == refused, "move_pages to there")?;
     }
-    if asked.count() == 1 {
+    if pages.count() == 1 {
         check(
             range.map_page(start, frame, Prot::RO) == refused,
             "map_page",
@@ -152,8 +152,8 @@ fn outside_is_refused() -> Checked {
         (Va::new(0), 1),
         (Va::new(0xFFFF_FFFF_FFFF_F000), 1),
     ] {
-        let asked = Pages::new(start, count).map_err(|_| "a range")?;
-        refuses(range, asked, &frame)?;
+        let pages = Pages::new(start, count).map_err(|_| "a range")?;
+        refuses(range, pages, &frame)?;
     }
     // All of it, its parts and nothing of it are inside.
     check(range.reserve(area.pages()).is_ok(), "all of it")?;

@@ -32,7 +32,7 @@ fn tenths(work: impl Fn()) -> u64 {
 }
 
 fn main(_: &Boot) -> Verdict {
-    // The merged contract asks for interrupts and pauses in every call: ten instructions more.
+    // The merged contract looks at interrupts and pauses in every call: ten instructions more.
     for (policy, more) in [(Policy::V3, 0), (Policy::Linux7, 100)] {
         ensure!(mode::set_policy(policy).is_ok(), "{policy}");
         let owe = mode::section(|| tenths(mode::owe));

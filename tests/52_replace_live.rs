@@ -1,7 +1,7 @@
 //! Break-before-make under fire: pages are replaced while every other core loads from them, and executes one, without pause.
 //!
 //! A load sees the old page or the new one, never a fault and never anything else: an access that meets the break waits for
-//! the make. A page that really is not there still faults. Text, stacks and the linear map are not broken, whoever asks. It goes on until every reader has seen either page and met a
+//! the make. A page that really is not there still faults. Text, stacks and the linear map are never broken. It goes on until every reader has seen either page and met a
 //! break: how soon that is, is the host's affair.
 //!
 //! @boot smp=2,4 cpu=max,cortex-a72 timeout=180
@@ -61,7 +61,7 @@ fn two_with_ret() -> Option<([Frame; 2], u64)> {
     })
 }
 
-/// Loads from `pages` and calls `ret` until it is told to stop; how often it saw either page, and met a break with a fetch.
+/// Loads from `pages` and calls `ret` until the stop flag is set; how often it saw either page, and met a break with a fetch.
 fn load(pages: Pages, ret: Va) -> Result<[u64; 3], String> {
     let [mut old, mut new, mut fetches] = [0; 3];
     let mended = &task::current().stats.mended;

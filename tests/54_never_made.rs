@@ -1,6 +1,6 @@
-//! A page that is broken and never made is somebody's mistake: an access waits for the make ten seconds, and not for ever.
+//! A page that is broken and never made is a bug of who broke it: an access waits for the make ten seconds, and not for ever.
 //!
-//! The mistake made here: a sink that touches the page it is given the old frame of, while that page is broken.
+//! The bug here: a sink that touches the page it is given the old frame of, while that page is broken.
 //!
 //! @boot cpu=max
 #![no_std]
@@ -53,7 +53,7 @@ fn main(_: &Boot) -> Verdict {
         read.is_err_and(|fault| fault.kind == FaultKind::Translation(3)),
         "{read:x?}"
     );
-    // Once, and not once for every time that the handler asks.
+    // Once, and not once for every time that the handler looks.
     ensure!((10_000..30_000).contains(&waited), "{waited} ms");
     let mended = task::current().stats.mended.get();
     ensure!(mended == 0, "{mended} accesses were made again");

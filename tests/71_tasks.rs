@@ -45,8 +45,8 @@ fn values(boot: &Boot) -> Verdict {
     let (mut migrations, mut verdict) = (0, Verdict::Good);
     for round in 1.. {
         verdict = values_once(round, &mut migrations);
-        let enough = boot.cores == 1 || migrations > 0 || time::now() >= end;
-        if enough || verdict != Verdict::Good {
+        let done = boot.cores == 1 || migrations > 0 || time::now() >= end;
+        if done || verdict != Verdict::Good {
             break;
         }
     }
@@ -90,7 +90,7 @@ fn values_once(round: u32, migrations: &mut u64) -> Verdict {
     Verdict::Good
 }
 
-/// Sleepers wake, each no sooner than it asked for.
+/// Sleepers wake, each no sooner than its time.
 fn sleepers(_: &Boot) -> Verdict {
     let start = time::now();
     let joins = [30, 20, 10].map(|millis| {

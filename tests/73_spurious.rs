@@ -1,4 +1,4 @@
-//! H14: a core uses a mapping that another core is publishing. A fault that is over when the MMU is asked is retried and
+//! H14: a core uses a mapping that another core is publishing. A fault that AT shows to be over is retried and
 //! counted; a real one is not.
 //!
 //! QEMU does not translate ahead, so there is nothing stale to fault on: what is raced here is the store itself. The
@@ -32,7 +32,7 @@ lazy_mmu_kernel::entry!(main);
 /// Which round it is; odd while the page is mapped or about to be.
 static ROUND: AtomicU64 = AtomicU64::new(0);
 
-/// Maps and unmaps the area's first page until it is told to stop.
+/// Maps and unmaps the area's first page until the stop flag is set.
 fn write(area: &Area, stop: &AtomicBool) {
     let (range, page) = (area.range(), area.pages().take(1));
     let Some(frame) = frames::alloc() else { return };
@@ -98,9 +98,9 @@ fn main(_: &Boot) -> Verdict {
     let (page, never) = (area.pages().take(1), area.pages().skip(1));
 
     let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
+    let stop_flag = Arc::clone(&stop);
     // Nobody preempts: the writer has a core of its own, and this task has this one.
-    let Ok(writer) = sched::spawn(Policy::V3, move || write(&area, &told)) else {
+    let Ok(writer) = sched::spawn(Policy::V3, move || write(&area, &stop_flag)) else {
         return Verdict::Failed;
     };
     let stats = &task::current().stats;
@@ -123,7 +123,7 @@ fn main(_: &Boot) -> Verdict {
     stop.store(true, SeqCst);
     let ended = writer.join();
     println!(
-        "{reads} reads, {faults} faults, {spurious} of them over when asked; {} rounds",
+        "{reads} reads, {faults} faults, {spurious} of them over when looked at; {} rounds",
         ROUND.load(SeqCst) / 2
     );
     ensure!(

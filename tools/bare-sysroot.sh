@@ -4,7 +4,7 @@
 #   bare-sysroot.sh OUT TARGET
 #
 # The source is rust-src of exactly rustc's version: the toolchain's own, rustup's, or Debian's (other suites beside the
-# machine's carry several versions; asked with apt lists and a cache of their own, so that the system's stay as they
+# machine's carry several versions; fetched with apt lists and a cache of their own, so that the system's stay as they
 # are). core, alloc and compiler_builtins are built into OUT/bare-sysroot/VERSION, to be passed as `--sysroot` for this
 # target alone. Nothing is put into rustup's toolchain: a later `rustup target add` would leave two `core`s in it.
 set -eu

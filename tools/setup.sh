@@ -2,8 +2,8 @@
 # Sets up what is missing to build and boot: QEMU and the Rust target; `setup.sh check` also rustfmt and clippy.
 # Says what it installs. A run that finds everything installs nothing and takes a fraction of a second.
 #
-# Leaves in $CARGO_TARGET_DIR/setup.env what cargo must be told on this machine: nothing where rustup has the target.
-# With LAZY_MMU_NO_RUSTUP=1 it never asks rustup for anything.
+# Leaves in $CARGO_TARGET_DIR/setup.env what cargo needs on this machine: nothing where rustup has the target.
+# With LAZY_MMU_NO_RUSTUP=1 it never calls rustup.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -100,7 +100,7 @@ has_target() {
     libs=$(RUSTUP_AUTO_INSTALL=0 rustc --print target-libdir --target "$TARGET" 2>/dev/null) && ls "$libs"/libcore-*.rlib >/dev/null 2>&1
 }
 
-# What cargo must be told: flags for the bare target alone, and which toolchain, if rust-toolchain.toml asks for more than
+# What cargo needs: flags for the bare target alone, and which toolchain, if rust-toolchain.toml names more than
 # there is (where rustup may install by itself, it would try again at every call).
 write_env() {
     {
@@ -111,7 +111,7 @@ write_env() {
     mv "$OUT/setup.env.$$" "$OUT/setup.env"
 }
 
-# Was the target built from source before, by the compiler that is there now? Then rustup is not asked again.
+# Was the target built from source before, by the compiler that is there now? Then rustup is not tried again.
 has_own_sysroot() {
     grep -q '^BARE_FLAGS=' "$OUT/setup.env" 2>/dev/null || return 1
     (
@@ -123,7 +123,7 @@ has_own_sysroot() {
 
 need_target() {
     if has_own_sysroot; then
-        # For what is asked of cargo and rustc below.
+        # For the calls of cargo and rustc below.
         set -a
         . "$OUT/setup.env"
         set +a

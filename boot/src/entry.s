@@ -43,7 +43,7 @@ _start:
     b       at_entry
 
 // What PSCI CPU_ON enters, by its physical address. x0 = the context that `boot::start_core` passed. It is all that this
-// core is told: nothing is read from memory that another core has written before the MMU and the caches are on.
+// core has to be found out: nothing is read from memory that another core has written before the MMU and the caches are on.
 .global secondary_start
 secondary_start:
     mov     x21, x0

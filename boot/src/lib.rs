@@ -3,7 +3,7 @@
 //! The loader jumps to `_start` with the MMU off, at EL2 or EL1, and with nothing else promised.
 //! The code here
 //!
-//! 1. parks every core that is not the first and was not asked for (`entry.s`),
+//! 1. parks every core that is not the first and was not started by the kernel (`entry.s`),
 //! 2. drops from EL2 to EL1 where it has to, and says so with status 5 where it cannot,
 //! 3. turns on MMU and caches over tables that the *linker* filled in (`tables.s`): no code builds
 //!    them, so there are no stores that a table walker might miss, and no cache maintenance for

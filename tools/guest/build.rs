@@ -1,4 +1,4 @@
-//! Tells the linker where the guest lies.
+//! Gives the linker where the guest lies.
 
 fn main() {
     let here = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();

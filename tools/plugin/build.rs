@@ -18,7 +18,7 @@ fn main() {
         println!("cargo::rustc-cfg=callbacks_take_data");
     }
     if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("macos") {
-        // QEMU itself has the functions; macOS wants to be told so.
+        // QEMU itself has the functions; the linker of macOS must know it.
         println!("cargo::rustc-cdylib-link-arg=-Wl,-undefined,dynamic_lookup");
     }
 }

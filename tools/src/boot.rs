@@ -253,7 +253,7 @@ pub enum BootError {
     },
     /// There is no plugin, and this boot must not go without.
     Plugin(plugin::NoPlugin),
-    /// This process was told to end before QEMU was started.
+    /// This process was ended before QEMU was started.
     Interrupted(Cause),
     /// QEMU could not be started or waited for.
     Start {

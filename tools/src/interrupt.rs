@@ -1,4 +1,4 @@
-//! What ends a boot from outside: INT, TERM, HUP, and the end of the process that asked for it.
+//! What ends a boot from outside: INT, TERM, HUP, and the end of the process that started it.
 //!
 //! [`heed`] starts to listen. From the first cause on [`cause`] names it, every [`process::run`](crate::process::run) kills its
 //! child and returns, and so work directories are removed on the way out. A runner that does not get out, because nobody takes
@@ -29,7 +29,7 @@ pub const ENDS_WITH: &str = "LAZY_MMU_ENDS_WITH";
 /// How long the process may take from the cause to its own end.
 pub const GRACE: Duration = Duration::from_secs(3);
 
-/// How often the process that asked is looked at.
+/// How often it is checked that the process that started this still runs.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// What ended it.
@@ -46,7 +46,7 @@ impl fmt::Display for Cause {
         match self {
             Self::Signal(name) => write!(f, "interrupted by {name}"),
             Self::Asker(pid) => {
-                write!(f, "process {pid}, which asked for this, was told to end")
+                write!(f, "process {pid}, which started this boot, was ended")
             }
         }
     }

@@ -1,6 +1,6 @@
 //! How long a boot may take when nobody has said.
 //!
-//! The limit is there to end what hangs. It follows from what was asked for, and is generous: several times what two cores need
+//! The limit is there to end what hangs. It follows from what is run, and is generous: several times what two cores need
 //! that have nothing else to do. `--timeout` or `TIMEOUT` say it otherwise.
 //!
 //! The words of the kernel's command line are only estimated here. What this does not know costs what is usual, and what the
@@ -136,7 +136,7 @@ impl<'a> Words<'a> {
             .saturating_mul(self.policies())
     }
 
-    /// What `seconds=` asks for, of all runs with tasks under all policies.
+    /// How long `seconds=` makes all runs with tasks under all policies.
     fn least(&self) -> u64 {
         let runs = u64::try_from(self.of_tasks().count()).unwrap_or(u64::MAX);
         self.number("seconds", 0)

@@ -32,7 +32,7 @@ The variable in the third column stands in for an option that is not given; the 
 stands in for the kernel's words: it is split at white space, and nothing in it means anything else.
 ";
 
-/// What the command line asks for.
+/// What the command line says.
 #[derive(Debug)]
 pub enum Request {
     /// Print [`HELP`].
@@ -41,7 +41,7 @@ pub enum Request {
     Boot(Box<Boot>),
 }
 
-/// A command line, or a variable, that asks for something that does not exist.
+/// A command line, or a variable, that names something that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadOption(String);
 

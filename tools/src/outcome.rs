@@ -156,7 +156,7 @@ impl Outcome {
             let text = format!("{:#}\n", witness::to_json(windows));
             written.push(results.write(witness::JSON_FILE, &text)?);
         }
-        // A trace is kept of a boot that failed, too: it is what tells why.
+        // A trace is kept of a boot that failed, too: it shows why.
         results.copy(dir.path(), "trace", &[], written)?;
         if self.verdict == Verdict::Good {
             results.copy(dir.path(), "json", &[], written)?;

@@ -22,7 +22,7 @@ pub fn repository() -> PathBuf {
 /// Cargo's target directory: the one this program was built in, else what `CARGO_TARGET_DIR` says, else `target/`.
 #[must_use]
 pub fn target_dir() -> PathBuf {
-    // Cargo marks the directory; going up from the program finds it however Cargo was told where it is.
+    // Cargo marks the directory; going up from the program finds it wherever Cargo was made to put it.
     let built_in = env::current_exe().ok().and_then(|program| {
         program
             .ancestors()

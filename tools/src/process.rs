@@ -16,7 +16,7 @@ const KEPT: usize = 16 << 20;
 /// How often a cause to end is looked for.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// How long a child that was killed may take to let go of its output.
+/// How long a child that was killed may take to close its output.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How a program ended.
@@ -26,7 +26,7 @@ pub enum End {
     Itself(ExitStatus),
     /// Killed here: its time was up.
     TimeUp,
-    /// Killed here: this process was told to end.
+    /// Killed here: this process is to end.
     Interrupted(Cause),
 }
 

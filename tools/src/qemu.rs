@@ -66,7 +66,7 @@ impl fmt::Display for NoQemu {
 impl std::error::Error for NoQemu {}
 
 impl Qemu {
-    /// The QEMU to use: what the variable `QEMU` names, else `qemu-system-aarch64`. Asked once per process.
+    /// The QEMU to use: what the variable `QEMU` names, else `qemu-system-aarch64`. Looked up once per process.
     ///
     /// # Errors
     /// [`NoQemu`] says why there is none.

@@ -78,7 +78,7 @@ impl std::error::Error for Flaw {}
 pub struct Report {
     /// Its rows as lines: the values in the order above, a space between them.
     pub rows: Vec<String>,
-    /// Whether it has all rows that were asked for.
+    /// Whether it has all rows of the runs on the command line.
     pub complete: bool,
 }
 

@@ -15,7 +15,7 @@ pub fn line(text: impl fmt::Display) {
 
 /// A line on standard error.
 pub fn error(text: impl fmt::Display) {
-    // Where errors are told there is nobody left to tell of this one.
+    // An error in printing errors has nowhere to be printed.
     let _ = writeln!(io::stderr(), "{text}");
 }
 

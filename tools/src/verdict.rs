@@ -10,7 +10,7 @@ pub enum Verdict {
     Good,
     /// 1: a check failed, in the kernel or by the witness.
     CheckFailed,
-    /// 2: the kernel's command line, or the runner's, asks for something that does not exist.
+    /// 2: the kernel's command line, or the runner's, names something that does not exist.
     BadArguments,
     /// 3: the kernel panicked.
     Panic,

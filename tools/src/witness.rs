@@ -148,8 +148,8 @@ fn parse_line(line: &str, with_instructions: bool) -> Option<Window> {
     })
 }
 
-/// How many differences are told; the first ones say what is wrong, thousands bury it.
-const TOLD: usize = 8;
+/// How many differences are printed; the first ones say what is wrong, thousands bury it.
+const PRINTED: usize = 8;
 
 /// Compares the two accounts, line by line. Empty when they agree, else a line for each difference.
 #[must_use]
@@ -164,9 +164,9 @@ pub fn compare(kernel: &[Window], seen: &Seen) -> Vec<String> {
     }
     let pairs = kernel.iter().zip(&seen.windows).enumerate();
     differences.extend(pairs.filter_map(|(i, (ours, theirs))| difference(i, ours, theirs)));
-    let more = differences.len().saturating_sub(TOLD);
+    let more = differences.len().saturating_sub(PRINTED);
     if more > 0 {
-        differences.truncate(TOLD);
+        differences.truncate(PRINTED);
         differences.push(format!("and {more} more differences"));
     }
     differences
@@ -209,7 +209,7 @@ mod tests {
     const KERNEL: &str = "1a 0 3 2 1 512\n2b 1 0 0 0 0\n";
     const PLUGIN: &str = "1a 0 3 2 1 512 9000\n2b 1 0 0 0 0 4\n";
 
-    fn told(kernel: &str, plugin: &str) -> Vec<String> {
+    fn compared(kernel: &str, plugin: &str) -> Vec<String> {
         compare(
             &parse_kernel(kernel).unwrap(),
             &parse_plugin(plugin).unwrap(),
@@ -218,10 +218,10 @@ mod tests {
 
     #[test]
     fn equal_accounts() {
-        assert_eq!(told(KERNEL, PLUGIN), Vec::<String>::new());
-        assert_eq!(told("", ""), Vec::<String>::new());
+        assert_eq!(compared(KERNEL, PLUGIN), Vec::<String>::new());
+        assert_eq!(compared("", ""), Vec::<String>::new());
         assert_eq!(
-            told("0x1A 0 3 2 1 512\r\n\n2b 1 0 0 0 0", PLUGIN),
+            compared("0x1A 0 3 2 1 512\r\n\n2b 1 0 0 0 0", PLUGIN),
             Vec::<String>::new()
         );
     }
@@ -229,40 +229,40 @@ mod tests {
     #[test]
     fn a_difference_of_one_in_any_count_is_told() {
         for plugin in ["4 2 1 512", "3 1 1 512", "3 2 2 512", "3 2 1 511"] {
-            let told = told(KERNEL, &PLUGIN.replace("3 2 1 512", plugin));
-            assert_eq!(told.len(), 1, "{plugin}");
+            let differences = compared(KERNEL, &PLUGIN.replace("3 2 1 512", plugin));
+            assert_eq!(differences.len(), 1, "{plugin}");
             assert!(
-                told[0].contains("the kernel counted dsb 3 isb 2 dmb 1 tlbi 512"),
-                "{told:?}"
+                differences[0].contains("the kernel counted dsb 3 isb 2 dmb 1 tlbi 512"),
+                "{differences:?}"
             );
         }
     }
 
     #[test]
     fn tags_windows_and_missing_lines_are_told() {
-        assert!(told(KERNEL, &PLUGIN.replace("2b", "2c"))[0].contains("tag 0x2b"));
-        assert!(told(KERNEL, &PLUGIN.replace("2b 1", "2b 2"))[0].contains("QEMU saw window 2"));
+        assert!(compared(KERNEL, &PLUGIN.replace("2b", "2c"))[0].contains("tag 0x2b"));
+        assert!(compared(KERNEL, &PLUGIN.replace("2b 1", "2b 2"))[0].contains("QEMU saw window 2"));
         assert_eq!(
-            told("", PLUGIN),
+            compared("", PLUGIN),
             ["the kernel counted 0 windows, QEMU saw 2"]
         );
         assert_eq!(
-            told(KERNEL, ""),
+            compared(KERNEL, ""),
             ["the kernel counted 2 windows, QEMU saw 0"]
         );
     }
 
     #[test]
     fn complaints_are_differences() {
-        let told = told(KERNEL, &format!("{PLUGIN}! window 3 was never ended\n"));
-        assert_eq!(told, ["window 3 was never ended"]);
+        let differences = compared(KERNEL, &format!("{PLUGIN}! window 3 was never ended\n"));
+        assert_eq!(differences, ["window 3 was never ended"]);
     }
 
     #[test]
     fn many_differences_are_cut_short() {
-        let told = told(&"1 0 0 0 0 0\n".repeat(100), &"1 0 1 0 0 0 5\n".repeat(100));
-        assert_eq!(told.len(), TOLD + 1);
-        assert_eq!(told[TOLD], "and 92 more differences");
+        let differences = compared(&"1 0 0 0 0 0\n".repeat(100), &"1 0 1 0 0 0 5\n".repeat(100));
+        assert_eq!(differences.len(), PRINTED + 1);
+        assert_eq!(differences[PRINTED], "and 92 more differences");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The program `boot` when it is told to end, when its output goes nowhere, when QEMU is ended: what it answers, and that it leaves
+//! The program `boot` when a signal ends it, when its output goes nowhere, when QEMU is ended: what it answers, and that it leaves
 //! no QEMU and no directory behind.
 #![cfg(unix)]
 
@@ -75,7 +75,7 @@ impl Place {
         Pid::from_raw(text.trim().parse().unwrap()).unwrap()
     }
 
-    /// A command that boots with this QEMU, and without what the tests' own caller has asked for.
+    /// A command that boots with this QEMU, and without what the tests' own caller has set.
     fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         for name in [
@@ -260,20 +260,20 @@ fn a_runner_that_is_killed_leaves_no_qemu_and_the_next_one_sweeps() {
 #[test]
 fn a_boot_ends_with_the_process_that_asked_for_it() {
     let place = Place::new();
-    let mut asks = Command::new("sleep").arg("600").spawn().unwrap();
+    let mut starter = Command::new("sleep").arg("600").spawn().unwrap();
     let mut command = place.boot("print=begin hang");
-    let boot = Running::start(command.env(ENDS_WITH, asks.id().to_string())).until("begin");
+    let boot = Running::start(command.env(ENDS_WITH, starter.id().to_string())).until("begin");
     let qemu = place.qemu_pid();
-    asks.kill().unwrap();
-    // Nobody has waited for it yet where the system can tell.
+    starter.kill().unwrap();
+    // Nobody has waited for it yet where the system knows it.
     if !cfg!(target_os = "linux") {
-        asks.wait().unwrap();
+        starter.wait().unwrap();
     }
     let ended = boot.ended();
-    asks.wait().unwrap();
+    starter.wait().unwrap();
     assert_eq!(ended.code, Some(125), "{ended:?}");
     assert!(
-        ended.out.contains("which asked for this, was told to end"),
+        ended.out.contains("which started this boot, was ended"),
         "{ended:?}"
     );
     assert!(!runs(qemu));
@@ -286,14 +286,14 @@ fn a_boot_ends_with_the_process_that_asked_for_it() {
 #[test]
 fn a_boot_ends_with_an_asker_that_was_told_before_it_began() {
     let place = Place::new();
-    let mut asks = Command::new("sleep").arg("600").spawn().unwrap();
+    let mut starter = Command::new("sleep").arg("600").spawn().unwrap();
     // HUP is signal 1, INT signal 2; sleep handles neither.
-    let asker = format!("{} 0000000000000003", asks.id());
-    let ended = Running::start(place.boot("hang").env(ENDS_WITH, asker)).ended();
-    asks.kill().unwrap();
-    asks.wait().unwrap();
+    let ends_with = format!("{} 0000000000000003", starter.id());
+    let ended = Running::start(place.boot("hang").env(ENDS_WITH, ends_with)).ended();
+    starter.kill().unwrap();
+    starter.wait().unwrap();
     assert_eq!(ended.code, Some(125), "{ended:?}");
-    let why = format!("process {}, which asked for this", asks.id());
+    let why = format!("process {}, which started this boot", starter.id());
     assert!(
         ended.out.contains(&why) || ended.err.contains(&why),
         "{ended:?}"

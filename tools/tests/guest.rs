@@ -152,7 +152,7 @@ fn a_good_end_with_half_a_report_is_none() {
     assert!(says(&outcome, "report.json: it is not complete"));
 }
 
-/// One complaint is enough: a kernel that did not come to its end has written nothing for the witness.
+/// One note is all that is wanted: a kernel that did not come to its end has written nothing for the witness.
 #[test]
 fn the_witness_is_silent_about_what_did_not_end() {
     for (args, verdict) in [
@@ -236,9 +236,12 @@ fn a_count_that_is_wrong_by_one_fails() {
     for window in 0..7 {
         let outcome = run(&format!("lie={window}"));
         assert_eq!(outcome.verdict, Verdict::CheckFailed);
-        let told = format!("witness: DIFFERS, window {window}, ");
+        let note_text = format!("witness: DIFFERS, window {window}, ");
         assert!(
-            outcome.notes.iter().any(|note| note.starts_with(&told)),
+            outcome
+                .notes
+                .iter()
+                .any(|note| note.starts_with(&note_text)),
             "{:?}",
             outcome.notes
         );
@@ -251,12 +254,12 @@ fn a_count_that_is_wrong_by_one_fails() {
 fn marks_that_do_not_fit_fail() {
     let outcome = run("unfit");
     assert_eq!(outcome.verdict, Verdict::CheckFailed);
-    for told in [
+    for note_text in [
         "window 1 was ended without a start",
         "window 0, tag 0x0, was started and never ended",
     ] {
         assert!(
-            outcome.notes.iter().any(|note| note.contains(told)),
+            outcome.notes.iter().any(|note| note.contains(note_text)),
             "{:?}",
             outcome.notes
         );

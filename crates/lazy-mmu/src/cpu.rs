@@ -1,4 +1,4 @@
-//! What the mode asks of the kernel around it, and what it tells it.
+//! What the mode needs from the kernel around it, and what it reports to it.
 
 use core::fmt;
 
@@ -25,7 +25,7 @@ pub trait Cpu {
     fn misuse(&self, misuse: Misuse);
 
     /// Runs where the generic code calls the arch hook, in the contract's order relative to the changes of
-    /// state: ask [`in_lazy_mmu_mode`](crate::TaskMmu::in_lazy_mmu_mode) inside and see what an
+    /// state: call [`in_lazy_mmu_mode`](crate::TaskMmu::in_lazy_mmu_mode) inside and see what an
     /// architecture would see. Under [`V3`](crate::Policy::V3) that is `false` inside enter and leave
     /// and `true` inside flush; under [`Linux7`](crate::Policy::Linux7) `true` inside enter and flush and
     /// `false` inside leave; under the baselines that have hooks, `false` inside enter, `true` inside leave.

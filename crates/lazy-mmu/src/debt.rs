@@ -280,7 +280,7 @@ impl<'id, T, E> From<Result<Unpublished<'id, T>, E>> for Unpublished<'id, Result
     }
 }
 
-/// Does not show the value: a mapping's address is enough to use it.
+/// Does not show the value: who has a mapping's address can use it.
 impl<T> fmt::Debug for Unpublished<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Unpublished(..)")

@@ -96,7 +96,7 @@
 //! so that after its warnings the mode is on for the rest of the stretch: what is stored there is noted, and
 //! must not be used before the next exit or pause of the task, which pays it.
 //!
-//! One thing the exclusive contract lets happen follows from its not asking about interrupts. A handler that
+//! One thing the exclusive contract lets happen follows because it does not look at interrupts. A handler that
 //! opens and closes a section between `enabled = true` and `++count` of an outermost `enable` leaves the
 //! flag off with the count at 1: stores then pay at once, and the end of the section warns. No debt is lost.
 //! The tests show the schedule.

@@ -32,7 +32,7 @@ pub trait Slot {
 /// For kernels: a relaxed load and a relaxed store, plain `ldrb` and `strb`.
 ///
 /// Relaxed alone would let the compiler exchange accesses to different slots (the machine may, too, but a
-/// handler on the same core cannot tell). Compiler fences, which are no instructions, forbid it: one after
+/// handler on the same core cannot see the difference). Compiler fences, which are no instructions, forbid it: one after
 /// each load, one on each side of a store, so that there is one between any two accesses, and between the
 /// page-table store before and the note of its debt.
 impl Slot for AtomicU8 {

@@ -23,7 +23,7 @@ const IRQ: u8 = 2;
 /// other's section, and clears a debt that its own barriers do not pay. The types do not see that.
 #[derive(Debug)]
 pub struct TaskMmu<S: Slot = AtomicU8> {
-    /// [`ENABLED`], plus [`IRQ`] for each interrupt on top of the task. One byte, so that a store asks one
+    /// [`ENABLED`], plus [`IRQ`] for each interrupt on top of the task. One byte, so that a store reads one
     /// question: is this exactly `ENABLED`?
     live: S,
     /// Sections open (`count` of v3, `enable_count` of Linux 7).
@@ -182,7 +182,7 @@ impl<S: Slot> TaskMmu<S> {
     }
 
     /// Whether the mode is on. Under [`Linux7`](Policy::Linux7) it never is in an interrupt; under
-    /// [`V3`](Policy::V3) the answer is the task's flag wherever it is asked.
+    /// [`V3`](Policy::V3) the answer is the task's flag, in interrupt handlers too.
     pub fn in_lazy_mmu_mode(&self) -> bool {
         let live = self.live.get();
         match self.policy() {
@@ -261,7 +261,7 @@ impl<S: Slot> TaskMmu<S> {
         Ok(())
     }
 
-    /// All of the state, as a value. Not atomic: ask from the task itself, or about a task that does not
+    /// All of the state, as a value. Not atomic: call it from the task itself, or about a task that does not
     /// run.
     pub fn state(&self) -> State {
         State {

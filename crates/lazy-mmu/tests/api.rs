@@ -87,7 +87,7 @@ fn a_value_can_be_settled_before_the_end() {
             let first = s.unpublished('a');
             assert_eq!((s.settle(first), task.is_pending()), ('a', false));
             assert_eq!(cpu.pairs.get(), 1, "{policy}");
-            // A kernel with state of its own is told as by any inner exit.
+            // A kernel with state of its own gets the call that any inner exit makes.
             let flushed = cpu.hooks.take().contains(&Hook::Flush);
             assert_eq!(flushed, policy != Policy::Reenter, "{policy}");
             s.owe();
@@ -132,7 +132,7 @@ fn an_interrupt_pays_at_once_and_leaves_the_debt_alone() {
                 s.owe();
                 s.unpublished("usable at once")
             });
-            // One for each store, and one because the handler finds the task's debt and cannot tell.
+            // One for each store, and one because the handler finds the task's debt and cannot know whose it is.
             assert_eq!((page, cpu.pairs.get()), ("usable at once", 3), "{policy}");
             task.irq_exit();
             assert!(task.state().in_interrupt);

@@ -1,5 +1,5 @@
 //! [`Hardware`] under the operations of a `Space`: every store, zeroing, barrier and TLBI, and
-//! everything that the kernel is asked, in order.
+//! every call of the kernel, in order.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! The recorder's tests see every mistake in the sequences: each instruction removed, exchanged with
+//! The recorder's tests see every mutant of the sequences: each instruction removed, exchanged with
 //! the next, weakened or of another kind, or for another purpose; each step of a link; each call to the
 //! kernel. The crate is compiled anew with one of them, and the tests must fail.
 
@@ -99,7 +99,7 @@ fn of_steps() -> Vec<Change> {
         mmu("unsafe { self.services.free(frame) };", ""),
         mmu("Ok(self.child(theirs))", "Ok(new)"),
         mmu("self.services.alone(|| {", "({"),
-        // What the kernel is asked and told.
+        // The calls of the kernel.
         mmu("self.services.owe();", ""),
         mmu("self.services.may_break(pages)", "true"),
         mmu("self.services.done(debt);", ""),

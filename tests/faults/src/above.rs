@@ -29,7 +29,7 @@ impl<I: Instructions, P: Instructions> Instructions for Above<I, P> {
     };
 
     fn execute(self, op: Op, why: Why) {
-        if !image::ask(Moment::Execute(op, why)) {
+        if !image::reach(Moment::Execute(op, why)) {
             return;
         }
         if is(Fault::FreeBeforeInvalidation) {
@@ -188,7 +188,7 @@ fn changed(va: Va, old: Desc, new: Desc) -> Desc {
             return old;
         }
         if is(Fault::FrameOverwritten) && new.is_valid() {
-            image::ask(Moment::MapLinear(new.frame(Level::L3)));
+            image::reach(Moment::MapLinear(new.frame(Level::L3)));
         }
     }
     if is(Fault::WrongFrame) && image::in_vmap(va) && new.is_valid() {

@@ -17,7 +17,7 @@ static INNER: AtomicBool = AtomicBool::new(false);
 impl<C: lazy_mmu::Cpu> lazy_mmu::Cpu for Cpu<C> {
     fn publish(&self) {
         let lost = INNER.swap(false, Relaxed) && is(Fault::InnerExitPaysNothing);
-        if image::ask(Moment::Pay) && !lost {
+        if image::reach(Moment::Pay) && !lost {
             self.0.publish();
         }
     }
@@ -28,7 +28,7 @@ impl<C: lazy_mmu::Cpu> lazy_mmu::Cpu for Cpu<C> {
 
     fn hook(&self, hook: Hook) {
         INNER.store(hook == Hook::Flush, Relaxed);
-        if !image::ask(Moment::Hook(hook)) {
+        if !image::reach(Moment::Hook(hook)) {
             return;
         }
         self.0.hook(match hook {

@@ -1,4 +1,4 @@
-//! What the image that injects tells its injector, and is told by it.
+//! The calls between the image that injects and its injector.
 
 use core::ops::Range;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
@@ -12,11 +12,11 @@ use stage1_paging::{Frame, Va};
 pub enum Moment {
     /// Before an instruction.
     Execute(Op, Why),
-    /// Before a pair is made that the mode asks for.
+    /// Before the mode pays a pair.
     Pay,
     /// Before a hook of the mode.
     Hook(Hook),
-    /// Before the kernel is told that its tables owe a pair.
+    /// Before the kernel's tables report that they owe a pair.
     Owe,
     /// After it.
     Owed,
@@ -36,7 +36,7 @@ pub fn at(call: fn(Moment) -> bool) {
 }
 
 /// Calls the image's function, if there is one.
-pub(crate) fn ask(moment: Moment) -> bool {
+pub(crate) fn reach(moment: Moment) -> bool {
     let call = AT.load(Relaxed);
     if call.is_null() {
         return true;

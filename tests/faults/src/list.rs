@@ -79,7 +79,7 @@ faults! {
     "state-per-core" StatePerCore: "the mode and its pending flag belong to the core: a task leaves them to the next", "R1, workload on two cores";
     "ack-no-barrier" AckNoBarrier: "an interrupt is acknowledged without the DMB or DSB behind it", "workload";
     "ack-no-isb" AckNoIsb: "an interrupt is acknowledged without the ISB behind it", "workload";
-    "send-no-isb" SendNoIsb: "a GICv3 is asked to interrupt other cores without the ISB behind it", "workload";
+    "send-no-isb" SendNoIsb: "a GICv3 is made to interrupt other cores without the ISB behind it", "workload";
     "idle-no-isb" IdleNoIsb: "an idle core masks interrupts again without an ISB", "workload";
     "preemptions-lost" PreemptionsLost: "preemptions inside sections are not counted", "workload, with more tasks than cores";
 

@@ -54,9 +54,9 @@ impl<S: stage1_hw::Services> stage1_hw::Services for Services<S> {
     }
 
     fn owe(&self) {
-        image::ask(Moment::Owe);
+        image::reach(Moment::Owe);
         self.0.owe();
-        image::ask(Moment::Owed);
+        image::reach(Moment::Owed);
     }
 
     fn may_break(&self, pages: Pages) -> bool {

@@ -29,7 +29,7 @@ fn every_fault_is_booted_and_every_boot_has_a_fault() {
 }
 
 /// What a boot expects where this one sees the fault; `None` where it says so in words of its own.
-fn told_by(who: &str) -> Option<String> {
+fn message_of(who: &str) -> Option<String> {
     match who {
         "QEMU" => Some("is the old translation still in the TLB".to_owned()),
         "witness" => Some("witness: DIFFERS".to_owned()),
@@ -43,7 +43,9 @@ fn who_must_see_a_fault_is_expected_to() {
     for entry in NAMES {
         for who in entry.seen.split(", ") {
             let (who, _) = who.split_once(' ').unwrap_or((who, ""));
-            let Some(told) = told_by(who) else { continue };
+            let Some(message) = message_of(who) else {
+                continue;
+            };
             let mut of_it = boots().filter(|(name, _)| *name == entry.name);
             // QEMU by itself, the rules when they are checked.
             let checked = if who.starts_with('R') {
@@ -51,8 +53,8 @@ fn who_must_see_a_fault_is_expected_to() {
             } else {
                 ""
             };
-            let seen = of_it.any(|(_, line)| line.contains(&told) && line.contains(checked));
-            assert!(seen, "{}: no boot expects `{told}` of it", entry.name);
+            let seen = of_it.any(|(_, line)| line.contains(&message) && line.contains(checked));
+            assert!(seen, "{}: no boot expects `{message}` of it", entry.name);
         }
     }
 }

@@ -52,12 +52,12 @@ pub fn of(tests: Vec<Test>, names: &[String], exact: bool) -> Result<Vec<Test>, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::found::Mistake;
+    use crate::found::InvalidTest;
 
     fn chosen(words: &str) -> Result<Vec<String>, String> {
         let tests = ["00_boot::max", "00_boot::smp=8", "product::max,run=zap"].map(|name| Test {
             name: name.to_owned(),
-            case: Err(Mistake::NoBoot("x".into())),
+            case: Err(InvalidTest::NoBoot("x".into())),
         });
         let (names, options) = split(words);
         let exact = options.iter().any(|option| option == "--exact");

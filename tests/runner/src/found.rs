@@ -21,7 +21,7 @@ const LISTS: [(&str, &str, &str); 2] = [
 
 /// What is wrong with the description of a test. Each becomes a test that fails.
 #[derive(Debug)]
-pub enum Mistake {
+pub enum InvalidTest {
     /// A file cannot be read.
     Unreadable(PathBuf, io::Error),
     /// A file has no `@boot` line, so it would test nothing.
@@ -30,7 +30,7 @@ pub enum Mistake {
     Line(PathBuf, usize, BadDirective),
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for InvalidTest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(path, why) => write!(f, "cannot read {}: {why}", path.display()),
@@ -46,7 +46,7 @@ impl fmt::Display for Mistake {
     }
 }
 
-impl std::error::Error for Mistake {}
+impl std::error::Error for InvalidTest {}
 
 /// A test: a boot under its full name, or why there is none.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub struct Test {
     /// `10_boot::cortex-a72,smp=2`
     pub name: String,
     /// The boot.
-    pub case: Result<Case, Mistake>,
+    pub case: Result<Case, InvalidTest>,
 }
 
 /// All tests under the directory `tests`, in the order of the files' names.
@@ -75,7 +75,7 @@ pub fn all(tests: &Path) -> Vec<Test> {
         Err(why) => {
             found.push(Test {
                 name: "tests".to_owned(),
-                case: Err(Mistake::Unreadable(tests.to_path_buf(), why)),
+                case: Err(InvalidTest::Unreadable(tests.to_path_buf(), why)),
             });
         }
     }
@@ -110,15 +110,15 @@ fn comment(line: &str) -> Option<&str> {
 }
 
 fn of_file(path: &Path, prefix: &str, kernel: &str, part: fn(&str) -> Option<&str>) -> Vec<Test> {
-    let failed = |mistake| {
+    let failed = |invalid| {
         vec![Test {
             name: format!("{prefix}::description"),
-            case: Err(mistake),
+            case: Err(invalid),
         }]
     };
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
-        Err(why) => return failed(Mistake::Unreadable(path.to_path_buf(), why)),
+        Err(why) => return failed(InvalidTest::Unreadable(path.to_path_buf(), why)),
     };
     let boot = Boot {
         witness: Witnessing::Required,
@@ -135,11 +135,11 @@ fn of_file(path: &Path, prefix: &str, kernel: &str, part: fn(&str) -> Option<&st
                 name: format!("{prefix}::{}", case.name),
                 case: Ok(case),
             })),
-            Err(why) => tests.extend(failed(Mistake::Line(path.to_path_buf(), i + 1, why))),
+            Err(why) => tests.extend(failed(InvalidTest::Line(path.to_path_buf(), i + 1, why))),
         }
     }
     if tests.is_empty() {
-        failed(Mistake::NoBoot(path.to_path_buf()))
+        failed(InvalidTest::NoBoot(path.to_path_buf()))
     } else {
         tests
     }
@@ -238,13 +238,16 @@ mod tests {
             names(&tests),
             ["10_a::description", "20_b::description", "product::max"]
         );
-        assert!(matches!(tests[0].case, Err(Mistake::NoBoot(_))));
+        assert!(matches!(tests[0].case, Err(InvalidTest::NoBoot(_))));
         let said = tests[1].case.as_ref().unwrap_err().to_string();
         assert!(
             said.ends_with("20_b.rs:2: @boot: smp=x: it must be 1 to 512"),
             "{said}"
         );
-        assert!(matches!(found(&[])[0].case, Err(Mistake::Unreadable(..))));
+        assert!(matches!(
+            found(&[])[0].case,
+            Err(InvalidTest::Unreadable(..))
+        ));
     }
 
     #[test]

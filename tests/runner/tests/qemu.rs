@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let trials = tests.into_iter().map(|test| {
         let case = test.case;
         Trial::test(test.name, move || {
-            let case = case.map_err(|mistake| Failed::from(mistake.to_string()))?;
+            let case = case.map_err(|invalid| Failed::from(invalid.to_string()))?;
             judge::run(&case).map_err(Failed::from)
         })
     });

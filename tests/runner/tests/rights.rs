@@ -49,7 +49,7 @@ fn unsafe_doors_are_those_of_the_page() {
     let page = page.expect("docs/how-it-works.md");
     let table = page.split("| function | opens | for |").nth(1);
     let rows = table.expect("the table of doors").lines().skip(2);
-    let told: BTreeSet<&str> = rows
+    let listed: BTreeSet<&str> = rows
         .map_while(|row| row.strip_prefix("| `")?.split_once('`'))
         .map(|(path, _)| path.rsplit("::").next().unwrap_or(path))
         .collect();
@@ -60,7 +60,7 @@ fn unsafe_doors_are_those_of_the_page() {
         .filter_map(public)
         .filter_map(|(name, is_unsafe)| is_unsafe.then_some(name))
         .collect();
-    assert_eq!(told, there, "docs/how-it-works.md (left) and the sources");
+    assert_eq!(listed, there, "docs/how-it-works.md (left) and the sources");
     assert!(there.contains("upper_half"), "the scan finds nothing");
 }
 

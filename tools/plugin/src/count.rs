@@ -219,11 +219,11 @@ mod tests {
         }
     }
 
-    fn written(play: impl FnOnce(&Witness)) -> String {
+    fn written(run: impl FnOnce(&Witness)) -> String {
         let lines = Lines::default();
         let witness = Witness::new();
         witness.write_to(lines.clone());
-        play(&witness);
+        run(&witness);
         witness.finish();
         let bytes = lines.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn a_window_holds_what_is_between_its_marks() {
         let written = written(|witness| {
-            let play = [
+            let run = [
                 Kind::Dsb,
                 Kind::Nibble(0xa),
                 Kind::Nibble(1),
@@ -247,7 +247,7 @@ mod tests {
                 Kind::Start(0),
                 Kind::End(0),
             ];
-            play.into_iter().for_each(|kind| witness.begins(0, kind));
+            run.into_iter().for_each(|kind| witness.begins(0, kind));
         });
         assert_eq!(written, "a1 3 1 2 1 1 5\n0 0 0 0 0 0 0\n");
     }
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn marks_that_do_not_fit() {
         let written = written(|witness| {
-            let play = [
+            let run = [
                 Kind::Nibble(5),
                 Kind::Start(0),
                 Kind::End(1),
@@ -263,7 +263,7 @@ mod tests {
                 Kind::Start(2),
                 Kind::End(2),
             ];
-            play.into_iter().for_each(|kind| witness.begins(0, kind));
+            run.into_iter().for_each(|kind| witness.begins(0, kind));
         });
         assert_eq!(
             written,

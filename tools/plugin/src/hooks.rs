@@ -54,7 +54,7 @@ fn refuse(why: &str) -> c_int {
     1
 }
 
-/// QEMU has translated a block: asks for a call in front of each of its instructions.
+/// QEMU has translated a block: registers a call in front of each of its instructions.
 ///
 /// # Safety
 /// The block is valid for the length of the call.

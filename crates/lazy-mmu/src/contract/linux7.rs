@@ -1,7 +1,7 @@
 //! Nesting pause: what Linux 7.0 merged.
 //!
 //! The mode is on if sections are open and no pause is. That is kept as a flag beside the two counts, because
-//! a store asks for it and must not look at both; the flag follows each change of a count before the hook
+//! a store reads it and must not look at both; the flag follows each change of a count before the hook
 //! runs, which therefore sees what Linux's would. In interrupt context the four calls return at once, so
 //! nobody can look between a count and the flag.
 //!

@@ -20,7 +20,7 @@ enum Event {
     Hook(Hook),
 }
 
-/// What can be asked about a task.
+/// What can be read of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Seen {
     in_lazy_mmu_mode: bool,

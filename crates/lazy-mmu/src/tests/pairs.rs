@@ -121,7 +121,7 @@ fn by_replay(policy: Policy, program: &[Item]) -> u32 {
     pairs
 }
 
-/// A generator good enough for shapes: xorshift64*.
+/// The generator of the shapes: xorshift64*.
 struct Random(u64);
 
 impl Random {

@@ -166,7 +166,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Nesting pause. `x++ == 0` asks for the value before, `--x == 0` for the value after; both wrap.
+    /// Nesting pause. `x++ == 0` tests the value before, `--x == 0` the value after; both wrap.
     fn linux7(&mut self, call: Call) {
         let Task {
             count, pause_count, ..

@@ -1,7 +1,7 @@
 //! A machine that executes nothing and records everything, and a kernel on the host for it.
 //!
 //! What is recorded is in one log per thread, as [`Instructions`] has no state of its own. So the
-//! instructions, the stores and what the kernel was asked stand in one order.
+//! instructions, the stores and the calls of the kernel stand in one order.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::cell::{Cell, RefCell};
@@ -303,7 +303,7 @@ pub const FULL: Features = Features {
     ttl: true,
 };
 
-// The events that the tests expect, short enough to stand in a list.
+// The events that the tests expect, in a short form.
 
 pub const fn dsb(barrier: Barrier, why: Why) -> Event {
     Event::Execute(Op::Dsb(barrier), why)

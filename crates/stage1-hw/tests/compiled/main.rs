@@ -1,5 +1,5 @@
 //! `Plain` is assembly, which no host can execute: so its source is compiled for the bare target, what
-//! the compiler made of it is run by an interpreter, and what it did must be exactly what was asked.
+//! the compiler made of it is run by an interpreter, and what it did must be exactly the operation.
 //! Then every instruction is made wrong in the source, and the same test must see it.
 
 #[path = "../build/mod.rs"]

@@ -19,7 +19,7 @@ pub struct Run {
     pub registers: [u64; 32],
 }
 
-/// What DCZID_EL0 holds, when a function asks.
+/// What DCZID_EL0 holds, when a function reads it.
 pub type Dczid = u64;
 
 /// The error of an instruction that is not known here begins like this.

@@ -16,7 +16,7 @@ use stage1_paging::{Frame, Pa};
 /// The core is in [`at`]: what it executes there is no moment of its own.
 static INSIDE: [AtomicBool; MAX_CORES] = [const { AtomicBool::new(false) }; MAX_CORES];
 
-/// What the injector asks. With interrupts masked: the core stays this one.
+/// What the injector calls. With interrupts masked: the core stays this one.
 pub fn at(moment: Moment) -> bool {
     registers::without_interrupts(|| {
         let core = usize::from(task::core().index);
@@ -79,7 +79,7 @@ fn forget() -> bool {
     set
 }
 
-/// The kernel is being told of a debt, and whether one was pending before.
+/// A debt is being reported to the kernel, and whether one was pending before.
 static LOSING: AtomicBool = AtomicBool::new(false);
 static PENDING: AtomicBool = AtomicBool::new(false);
 

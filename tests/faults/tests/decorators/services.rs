@@ -1,4 +1,4 @@
-//! The faults of the kernel's services, and what the image is asked.
+//! The faults of the kernel's services, and the calls of the image.
 
 use std::sync::Mutex;
 
@@ -33,13 +33,13 @@ fn no_frame() {
     failed(0).expect("none was to fail");
 }
 
-static TOLD: Mutex<Vec<Moment>> = Mutex::new(Vec::new());
+static MOMENTS: Mutex<Vec<Moment>> = Mutex::new(Vec::new());
 
 /// Every instruction and every debt; and what it says no to does not happen.
 #[test]
 fn the_image_is_asked() {
     fn at(moment: Moment) -> bool {
-        TOLD.lock().unwrap().push(moment);
+        MOMENTS.lock().unwrap().push(moment);
         !matches!(moment, Moment::Execute(Op::Dsb(_), Why::Switch))
     }
     let (memory, fault) = (Memory::new(), Fault::FrameOverwritten);
@@ -55,8 +55,8 @@ fn the_image_is_asked() {
         machine::What::Op(op, why) => Some(Moment::Execute(op, why)),
         _ => None,
     });
-    let told = TOLD.lock().unwrap();
-    let of = |kind: fn(&Moment) -> bool| told.iter().copied().filter(kind);
+    let moments = MOMENTS.lock().unwrap();
+    let of = |kind: fn(&Moment) -> bool| moments.iter().copied().filter(kind);
     let executed = of(|moment| matches!(moment, Moment::Execute(..)));
     let dsb = Moment::Execute(Op::Dsb(Barrier::Ish), Why::Switch);
     assert!(executed.filter(|moment| *moment != dsb).eq(instructions));

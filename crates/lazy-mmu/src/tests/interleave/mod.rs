@@ -287,7 +287,7 @@ fn holds(setup: &Setup, name: &str) {
     }
 }
 
-/// The property fails, and its shortest schedule is shown: stateright reports some schedule, so it is asked
+/// The property fails, and its shortest schedule is shown: stateright reports some schedule, so it is run
 /// for ever longer ones.
 fn refuted(setup: Setup, property: &'static str, name: &str) {
     const DEEPEST: usize = 60;

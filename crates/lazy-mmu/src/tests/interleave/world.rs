@@ -101,7 +101,7 @@ pub(super) struct Task {
     pub last_on: u8,
     pub main: Frame,
     pub irq: Option<Frame>,
-    /// What the program has asked for so far, for the question whether the mode is as lazy as it should be.
+    /// What the program has called so far, for the question whether the mode is as lazy as it should be.
     depth: u8,
     pauses: u8,
     /// What a re-entry under way has left, in the crate and in the program.
@@ -364,7 +364,7 @@ impl Setup {
         let mut left = before.tasks[task].left.map(|left| left.0);
         let (effect, over) = replay::step(&mut frame, bytes, self.policy.to_byte(), |mmu, cpu| {
             match op {
-                // Whatever it answers before its last step, that one is asked with all that was read.
+                // Whatever it answers before its last step, that one is given all that was read.
                 Op::Leave => left = reenter::leave(mmu, cpu),
                 Op::Back => left.iter().for_each(|left| reenter::back(mmu, cpu, *left)),
                 _ => self.run(op, ignored, mmu, cpu),
