@@ -29,6 +29,8 @@
 //! event in one global order, under one lock; [`event`] says for each kind whether it is reported before
 //! or after it happens, and why.
 //!
+//! With the feature `mode` what `lazy-mmu` calls a kernel for becomes an event by `into`.
+//!
 //! With the feature `seam` the module `seam` does that for all that page-table work executes: it is a
 //! decorator of the instructions of `stage1-hw`, for a kernel that uses that crate or implements its
 //! trait. What is no instruction stays for the kernel to report:
@@ -45,17 +47,20 @@
 //! Memory grows with what is owed and with the tables (each has a copy). An event costs as much as
 //! it changes, and a logarithm: a barrier takes what waits for it from a queue, a TLBI what lies in
 //! its range. Only a TLBI without a range, and a task's end, look at all that is owed.
-//! [`Coverage::missing`] names what a run had nothing of to check.
+//! [`Coverage::missing`] names what a run had nothing of to check, [`Expected`] what of that it should have
+//! had.
 //!
 //! The same events serve a ring of the last ones ([`Event::to_words`]), a trace
 //! ([`event::Merge`] makes runs of stores one line) and pictures: hooks, debts, policies and windows are
-//! events that the rules pass over ([`What::is_judged`]).
+//! events that the rules pass over ([`What::is_judged`]). A [`trace::Writer`] writes them as they come. And a
+//! [`replay::Replay`] says from the mode's calls how many pairs each policy owes for them, to compare with
+//! what was counted.
 //!
 //! # On a host
 //! The feature `machine` (on by default) adds `machine`, a model whose store buffers, walkers, TLBs
 //! and walk caches do the worst they may: there a lost barrier shows as wrong data or a wrong
-//! fault. It emits the same events, so the rules are judged by it and it by them; and `trace`,
-//! which reads and writes events as text (`examples/check_trace.rs` checks a file).
+//! fault. It emits the same events, so the rules are judged by it and it by them; and the rest of
+//! [`trace`], which reads events as text (`examples/check_trace.rs` checks a file).
 #![no_std]
 // The one `unsafe fn` is the adapter's, which hands its caller's promise on.
 #![cfg_attr(not(feature = "seam"), forbid(unsafe_code))]
@@ -69,21 +74,25 @@ mod checker;
 mod coverage;
 mod desc;
 pub mod event;
+mod expected;
 mod ledger;
 #[cfg(feature = "machine")]
 pub mod machine;
+#[cfg(feature = "mode")]
+mod mode;
+pub mod replay;
 mod rules;
 #[cfg(feature = "seam")]
 pub mod seam;
 mod shadow;
 mod tlbi;
-#[cfg(feature = "machine")]
 pub mod trace;
 mod violation;
 
 pub use checker::Checker;
 pub use coverage::Coverage;
 pub use event::{Event, What};
+pub use expected::Expected;
 pub use ledger::MAX_CORES;
 pub use rules::Rule;
 pub use tlbi::{Decoded, Op};

@@ -3,9 +3,8 @@
 #![cfg(feature = "machine")]
 
 use lazy_mmu::Policy;
-use mmu_check::event::Merge;
 use mmu_check::machine::{Bug, Chance, Setup, Site, run, scenario};
-use mmu_check::{Checker, Event, Op, trace};
+use mmu_check::{Checker, Op, trace};
 use stage1_paging::{Asid, Features, Half, Level, Tlbi, Va};
 
 fn setup(bug: Option<Bug>) -> Setup {
@@ -45,19 +44,44 @@ fn a_merged_trace_says_the_same() {
     ] {
         for scenario in &scenario::ALL {
             let run = run(scenario, setup(bug), Checker::new(), Chance::seeded(7));
-            let mut merge = Merge::new();
-            let pushed = run.trace.iter().flat_map(|event| merge.push(*event));
-            let mut merged: Vec<Event> = pushed.flatten().collect();
-            merged.extend(merge.flush());
-            assert!(merged.len() < run.trace.len());
-            let mut file = Vec::new();
-            trace::write(&mut file, &merged).unwrap();
+            let mut writer = trace::Writer::new(String::new());
+            for event in &run.trace {
+                writer.write(*event).unwrap();
+            }
+            let file = writer.finish().unwrap();
+            assert!(file.lines().count() < run.trace.len());
             let mut checker = Checker::new();
-            let violations = trace::check(&mut checker, &file[..]).unwrap();
+            let violations = trace::check(&mut checker, file.as_bytes()).unwrap();
             assert_eq!(violations, run.violations, "{}", scenario.name);
             assert_eq!(*checker.coverage(), run.coverage, "{}", scenario.name);
         }
     }
+}
+
+/// A writer that takes so many bytes.
+struct Full(usize);
+
+impl std::fmt::Write for Full {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0 = self.0.checked_sub(text.len()).ok_or(std::fmt::Error)?;
+        Ok(())
+    }
+}
+
+/// The last store is held until the end, and may fail there.
+#[test]
+fn a_writer_says_what_the_one_below_it_says() {
+    let [isb, store] = [
+        "0 core=0 task=1 isb",
+        "1 core=0 task=1 store slot=0x3000 va=0x0 level=3 old=0x0 new=0x40000707",
+    ]
+    .map(|line| line.parse().unwrap());
+    let mut writer = trace::Writer::new(Full(0));
+    assert!(writer.write(isb).is_err());
+    let mut writer = trace::Writer::new(Full(40));
+    assert!(writer.write(isb).is_ok());
+    assert!(writer.write(store).is_ok());
+    assert!(writer.finish().is_err());
 }
 
 #[test]

@@ -1,5 +1,4 @@
-//! Traces: an event a line, as [`Event`] prints and reads itself ([`event`](crate::event) has the
-//! format). Empty lines and lines that begin with `#` are skipped.
+//! Traces on a host: written at once, read, and checked.
 
 use std::fmt;
 use std::io::{self, BufRead, Write};

@@ -1,0 +1,257 @@
+//! The replay: its automata agree with `lazy-mmu`, its closed form with both, and what it cannot predict it
+//! refuses.
+#![cfg(feature = "machine")]
+
+use std::cell::{Cell, RefCell};
+
+use lazy_mmu::{Cpu, Misuse, TaskMmu};
+use mmu_check::event::{Call, Policy, What};
+use mmu_check::replay::{Replay, ReplayError};
+
+const BEGIN: What = What::Call(Call::Enable);
+const END: What = What::Call(Call::Disable);
+const OWE: What = What::Owe;
+const REENTER: What = What::Reenter { begin: true };
+const REENTERED: What = What::Reenter { begin: false };
+
+/// What a task does, as a tree: sections and re-entries nest.
+#[derive(Clone, Debug)]
+enum Item {
+    Owe,
+    Section(Vec<Item>),
+    Reenter(Vec<Item>),
+}
+
+/// The mode itself, whose pairs are counted where they are executed; and what it would report.
+struct Real {
+    mmu: TaskMmu,
+    pairs: Cell<u64>,
+    events: RefCell<Vec<What>>,
+}
+
+impl Cpu for Real {
+    fn publish(&self) {
+        self.pairs.set(self.pairs.get() + 1);
+    }
+
+    fn misuse(&self, misuse: Misuse) {
+        panic!("{misuse}");
+    }
+
+    fn called(&self, call: lazy_mmu::Call) {
+        self.report(What::Call(call.into()));
+    }
+}
+
+impl Real {
+    fn run(policy: lazy_mmu::Policy, items: &[Item]) -> (u64, Vec<What>) {
+        let real = Real {
+            mmu: TaskMmu::new(policy),
+            pairs: Cell::new(0),
+            events: RefCell::default(),
+        };
+        real.make(items);
+        assert_eq!(real.mmu.end_of_task(&real), Ok(()), "{items:?}");
+        (real.pairs.get(), real.events.into_inner())
+    }
+
+    fn report(&self, what: What) {
+        self.events.borrow_mut().push(what);
+    }
+
+    fn make(&self, items: &[Item]) {
+        for item in items {
+            match item {
+                Item::Owe => {
+                    self.report(OWE);
+                    self.mmu.owe(self);
+                }
+                Item::Section(items) => self.mmu.section(self, |_| self.make(items)),
+                Item::Reenter(items) => {
+                    self.report(REENTER);
+                    self.mmu.reenter(self, || self.make(items));
+                    self.report(REENTERED);
+                }
+            }
+        }
+    }
+}
+
+/// Of events that it takes.
+fn replay(events: &[What]) -> Replay {
+    let mut replay = Replay::new();
+    for what in events {
+        assert!(Replay::takes(what));
+        assert_eq!(replay.step(what), Ok(()), "{events:?}");
+    }
+    replay
+}
+
+/// Makes the calls under every policy, compares its pairs with those of its table, and returns the replay.
+fn agree(items: &[Item]) -> Replay {
+    let mut first: Option<Replay> = None;
+    for policy in lazy_mmu::Policy::ALL {
+        let (pairs, events) = Real::run(policy, items);
+        let replay = replay(&events);
+        assert_eq!(replay.pairs(policy), pairs, "{policy} {items:?}");
+        let first = first.get_or_insert(replay.clone());
+        assert_eq!(
+            (first.calls(), first.hash()),
+            (replay.calls(), replay.hash()),
+            "{policy} makes other calls in {items:?}"
+        );
+    }
+    first.unwrap()
+}
+
+/// SplitMix64: the same in every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % end
+    }
+
+    fn items(&mut self, depth: u32) -> Vec<Item> {
+        let count = self.below(5);
+        (0..count).map(|_| self.item(depth)).collect()
+    }
+
+    fn item(&mut self, depth: u32) -> Item {
+        match self.below(4) {
+            0 | 1 => Item::Owe,
+            _ if depth == 0 => Item::Owe,
+            2 => Item::Section(self.items(depth - 1)),
+            _ => Item::Reenter(self.items(depth - 1)),
+        }
+    }
+}
+
+#[test]
+fn every_table_says_what_the_mode_does() {
+    let mut numbers = Numbers(1);
+    let (mut deepest, mut pairs) = (0, [0; 5]);
+    for _ in 0..20_000 {
+        let replay = agree(&numbers.items(5));
+        deepest = deepest.max(replay.shape().depth);
+        for (sum, &policy) in pairs.iter_mut().zip(Policy::ALL) {
+            *sum += replay.pairs(policy);
+        }
+    }
+    assert!(deepest >= 4, "{deepest}");
+    // Under each policy the sum is another, but for the two contracts: no table stands in for another.
+    let [eager, flat, reenter, v3, linux7] = pairs;
+    assert!(eager > reenter && reenter > flat && flat > v3, "{pairs:?}");
+    assert_eq!(v3, linux7);
+}
+
+/// What the workloads make: an outer section of stores and of the allocator's sections, and stores outside.
+#[test]
+fn the_closed_form_says_what_the_tables_say() {
+    const LENGTH: u32 = 6;
+    let inner = |items| Item::Reenter(vec![Item::Section(items)]);
+    for choices in 0..1_u32 << (2 * LENGTH) {
+        let (mut items, mut outer) = (Vec::new(), Vec::new());
+        for n in 0..LENGTH {
+            match choices >> (2 * n) & 3 {
+                0 => outer.push(Item::Owe),
+                1 => outer.push(inner(vec![Item::Owe])),
+                2 => outer.push(inner(Vec::new())),
+                _ => items.extend([Item::Section(std::mem::take(&mut outer)), Item::Owe]),
+            }
+        }
+        items.push(Item::Section(outer));
+        let replay = agree(&items);
+        for &policy in Policy::ALL {
+            let form = replay.shape().pairs(policy);
+            assert_eq!(form, replay.pairs(policy), "{policy:?} {items:?}");
+        }
+    }
+}
+
+/// By hand, from the policies' definitions: a store, an inner section of the allocator's with a store, a store.
+#[test]
+fn one_recording_has_other_pairs_under_each_policy() {
+    let replay = replay(&[
+        BEGIN, OWE, OWE, REENTER, BEGIN, OWE, OWE, END, REENTERED, OWE, OWE, END, OWE,
+    ]);
+    let pairs = Policy::ALL.iter().map(|&policy| replay.pairs(policy));
+    // Flat: the inner end, two stores behind it, one outside. Reenter: before the allocator's, at its end, at
+    // the end, and one outside. The contracts: the inner end, the end, and one outside.
+    assert_eq!(pairs.collect::<Vec<_>>(), [7, 4, 4, 3, 3]);
+}
+
+#[test]
+fn a_shape_says_what_was_done() {
+    let replay = replay(&[
+        OWE, BEGIN, OWE, OWE, BEGIN, END, OWE, BEGIN, OWE, END, END, BEGIN, OWE, END,
+    ]);
+    let shape = replay.shape();
+    assert_eq!((shape.outside, shape.outer, shape.before_first), (1, 4, 3));
+    assert_eq!((shape.idle, shape.idle_first, shape.reentries), (1, 1, 1));
+    assert_eq!((shape.groups, shape.tails, shape.unbroken), (3, 1, 1));
+    assert_eq!(shape.depth, 2);
+}
+
+/// The same number of calls, and the same pairs under most policies; but not the same work.
+#[test]
+fn another_order_has_another_hash() {
+    let orders = [
+        [BEGIN, OWE, BEGIN, OWE, END, END],
+        [BEGIN, BEGIN, OWE, OWE, END, END],
+        [BEGIN, OWE, END, BEGIN, OWE, END],
+        [BEGIN, OWE, REENTER, OWE, REENTERED, END],
+    ];
+    let mut hashes = orders.map(|order| {
+        let replay = replay(&order);
+        assert_eq!(replay.calls(), 6);
+        replay.hash()
+    });
+    hashes.sort_unstable();
+    assert!(hashes.windows(2).all(|two| two[0] != two[1]), "{hashes:?}");
+    assert_eq!(replay(&orders[0]).hash(), replay(&orders[0]).hash());
+}
+
+/// An event that it refuses leaves the recording as it was.
+#[test]
+fn what_cannot_be_predicted_is_refused() {
+    use ReplayError::{Pause, Reentry, Section};
+    let refused: [(&[What], What, ReplayError); 7] = [
+        (&[], END, Section),
+        (&[BEGIN, END], END, Section),
+        // Of a section that its caller has begun.
+        (&[BEGIN, OWE, REENTER], END, Section),
+        (&[], REENTERED, Reentry),
+        (&[REENTER, BEGIN], REENTERED, Reentry),
+        (&[BEGIN, OWE], What::Call(Call::Pause), Pause),
+        (&[BEGIN, OWE], What::Call(Call::Resume), Pause),
+    ];
+    for (before, what, error) in refused {
+        let mut replay = replay(before);
+        let (calls, hash) = (replay.calls(), replay.hash());
+        assert!(Replay::takes(&what));
+        assert_eq!(replay.step(&what), Err(error), "{before:?}");
+        assert_eq!((replay.calls(), replay.hash()), (calls, hash));
+        // It goes on.
+        assert_eq!(replay.step(&OWE), Ok(()));
+        assert_eq!(replay.calls(), calls + 1);
+    }
+}
+
+#[test]
+fn what_is_no_call_is_passed_over() {
+    let mut replay = replay(&[BEGIN, OWE]);
+    let hash = replay.hash();
+    for what in [
+        What::Isb,
+        What::Free { frame: 0x1000 },
+        What::Policy(Policy::V3),
+    ] {
+        assert!(!Replay::takes(&what));
+        assert_eq!(replay.step(&what), Ok(()));
+    }
+    assert_eq!((replay.calls(), replay.hash()), (2, hash));
+}
