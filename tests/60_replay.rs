@@ -49,7 +49,7 @@ fn main(_: &Boot) -> Verdict {
             let Some(replay) = replay::finish() else {
                 return Verdict::Failed;
             };
-            let (table, form) = (replay.pairs(policy), replay.shape.pairs(policy));
+            let (table, form) = (replay.pairs(policy), replay.shape().pairs(policy));
             ensure!(
                 counted == table,
                 "{policy}, calls {choices:#o}: {counted} counted, {table} by the table"
@@ -57,10 +57,10 @@ fn main(_: &Boot) -> Verdict {
             ensure!(
                 counted == form,
                 "{policy}, calls {choices:#o}: {counted} counted, {form} by {:?}",
-                replay.shape
+                replay.shape()
             );
             ensure!(
-                *hash.get_or_insert(replay.hash) == replay.hash,
+                *hash.get_or_insert(replay.hash()) == replay.hash(),
                 "{policy}: other calls than under eager"
             );
             compared += 1;

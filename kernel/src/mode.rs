@@ -6,7 +6,6 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use lazy_mmu::{Call, Hook, Misuse, Policy, PolicyInUse};
 use mmu_check::What;
-use mmu_check::event::{self, Contract};
 
 use crate::observe::seam::{self, HW};
 use crate::{observe, println, task};
@@ -54,13 +53,7 @@ impl lazy_mmu::Cpu for ThisCpu {
     }
 
     fn hook(&self, hook: Hook) {
-        observe::report(|| {
-            What::Hook(match hook {
-                Hook::Enter => event::Hook::Enter,
-                Hook::Leave => event::Hook::Leave,
-                Hook::Flush => event::Hook::Flush,
-            })
-        });
+        observe::report(|| What::Hook(hook.into()));
     }
 
     fn called(&self, call: Call) {
@@ -73,14 +66,7 @@ impl lazy_mmu::Cpu for ThisCpu {
                 Call::Pause | Call::Resume => {}
             }
         }
-        observe::report(|| {
-            What::Call(match call {
-                Call::Enable => event::Call::Enable,
-                Call::Disable => event::Call::Disable,
-                Call::Pause => event::Call::Pause,
-                Call::Resume => event::Call::Resume,
-            })
-        });
+        observe::report(|| What::Call(call.into()));
     }
 }
 
@@ -134,21 +120,8 @@ pub fn set_policy(policy: Policy) -> Result<(), PolicyInUse> {
 /// Reports which contract the current task follows.
 pub(crate) fn report_contract() {
     let policy = task::current().mmu.policy();
-    observe::report(|| {
-        What::Contract(match policy {
-            Policy::Reenter => Contract::OutermostExit,
-            _ => Contract::EveryExit,
-        })
-    });
-    observe::report(|| {
-        What::Policy(match policy {
-            Policy::Eager => event::Policy::Eager,
-            Policy::Flat => event::Policy::Flat,
-            Policy::Reenter => event::Policy::Reenter,
-            Policy::V3 => event::Policy::V3,
-            Policy::Linux7 => event::Policy::Linux7,
-        })
-    });
+    observe::report(|| What::Contract(policy.into()));
+    observe::report(|| What::Policy(policy.into()));
 }
 
 /// Runs `work` in a section of the current task: [`lazy_mmu::TaskMmu::section`].

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use lazy_mmu::Policy;
+use mmu_check::Expected;
 
 use crate::base::Verdict;
 use crate::mem::frames;
@@ -29,7 +30,7 @@ pub fn main(boot: &Boot) -> Verdict {
         println!("{error}");
     }
     match result {
-        Ok(()) if written.is_ok() => rules::reaches(&floors(boot)),
+        Ok(()) if written.is_ok() => rules::reaches(expected(boot)),
         Ok(()) => Verdict::Failed,
         Err(failure) => {
             println!("FAILED {failure}");
@@ -42,7 +43,7 @@ pub fn main(boot: &Boot) -> Verdict {
 }
 
 /// What the rules must have had to look at, for the runs that were asked for.
-fn floors(boot: &Boot) -> rules::Floors {
+fn expected(boot: &Boot) -> Expected {
     let arguments = &boot.arguments;
     let pages = arguments.runs.iter().any(|run| *run != Run::Nesting);
     let crowd = crowd(boot);
@@ -50,7 +51,7 @@ fn floors(boot: &Boot) -> rules::Floors {
         let mut policies = arguments.policies.iter();
         policies.any(|&policy| workloads::carries_for_sure(run, policy, crowd))
     });
-    rules::Floors {
+    Expected {
         pages,
         nested: pages && arguments.debug,
         tasks,

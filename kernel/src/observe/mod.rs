@@ -13,7 +13,7 @@
 //! are reported by the [`observer`]; what is no instruction is reported where it happens. These
 //! places are listed in `docs/how-it-works.md`.
 //!
-//! Who is to listen besides gets a bit of `Listening` and a line in `hear_with`. What is to change
+//! Who is to listen besides gets a bit of `Listening` and a line in `Ears::hear_with`. What is to change
 //! what is executed is a decorator, in [`seam`].
 //!
 //! # When a thing is reported
@@ -32,7 +32,7 @@ pub mod ring;
 pub mod rules;
 pub mod seam;
 
-use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
 use mmu_check::event::{AccessKind, Expect};
 use mmu_check::seam::Listener;
@@ -45,6 +45,8 @@ use crate::task;
 
 /// Who listens, a bit each. The one flag that everything but counting hangs on.
 static WATCHED: AtomicU8 = AtomicU8::new(0);
+/// Where the next event stands among those of all cores: in the trace and in the rings.
+static SEQUENCE: AtomicU32 = AtomicU32::new(0);
 
 /// One of those who listen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,13 +58,14 @@ enum Listening {
 }
 
 impl Listening {
-    /// Begins or ends to listen, on all cores.
-    fn set(self, on: bool) {
-        if on {
-            WATCHED.fetch_or(self as u8, Relaxed);
+    /// Begins or ends to listen, on all cores. Returns whether it did before.
+    fn set(self, on: bool) -> bool {
+        let before = if on {
+            WATCHED.fetch_or(self as u8, Relaxed)
         } else {
-            WATCHED.fetch_and(!(self as u8), Relaxed);
-        }
+            WATCHED.fetch_and(!(self as u8), Relaxed)
+        };
+        before & self as u8 != 0
     }
 
     fn is_on(self) -> bool {
@@ -120,33 +123,7 @@ fn hear(what: impl FnOnce() -> What) {
 
 /// Out of line once, for all that is no store.
 fn hear_event(what: &What) {
-    hear_with(|| *what);
-}
-
-/// Does what other cores can see and reports it before any of them can report what it did because of
-/// it: reported afterwards, a link could come behind the descriptor that another core stored through it.
-fn hear_with(act: impl FnOnce() -> What) {
-    // The event keeps its core, and its place in the order.
-    registers::without_interrupts(|| {
-        let act = || Event {
-            sequence: 0,
-            time: time::now(),
-            core: task::core().index,
-            task: task::current().id,
-            what: act(),
-        };
-        let event = if Listening::Rules.is_on() {
-            rules::hear_with(act)
-        } else {
-            act()
-        };
-        if Listening::Ring.is_on() {
-            ring::hear(event);
-        }
-        if Listening::Replay.is_on() {
-            replay::hear(&event.what);
-        }
-    });
+    Ears.hear(*what);
 }
 
 /// Those who listen, as `mmu-check`'s adapter sees them.
@@ -160,7 +137,29 @@ impl Listener for Ears {
         registers::without_interrupts(f)
     }
 
+    /// Does what other cores can see and reports it before any of them can report what it did because of
+    /// it: reported afterwards, a link could come behind the descriptor that another core stored through it.
     fn hear_with(self, act: impl FnOnce() -> What) {
-        hear_with(act);
+        // The event keeps its core, and its place in the order.
+        registers::without_interrupts(|| {
+            let act = || Event {
+                sequence: SEQUENCE.fetch_add(1, Relaxed),
+                time: time::now(),
+                core: task::core().index,
+                task: task::current().id,
+                what: act(),
+            };
+            let event = if Listening::Rules.is_on() {
+                rules::hear_with(act)
+            } else {
+                act()
+            };
+            if Listening::Ring.is_on() {
+                ring::hear(event);
+            }
+            if Listening::Replay.is_on() {
+                replay::hear(&event.what);
+            }
+        });
     }
 }

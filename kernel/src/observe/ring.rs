@@ -15,7 +15,6 @@ const RING_LEN: usize = 256;
 const PRINTED: usize = 32;
 
 static RINGS: [Ring; MAX_CORES] = [const { Ring::new() }; MAX_CORES];
-static SEQUENCE: AtomicU32 = AtomicU32::new(0);
 
 /// One core's. Written by that core alone, with interrupts masked; a run of stores is one event.
 struct Ring {
@@ -59,9 +58,7 @@ impl Ring {
 
 /// Turns recording on or off, for all cores. Returns whether it was on.
 pub fn set_recording(on: bool) -> bool {
-    let was = Listening::Ring.is_on();
-    Listening::Ring.set(on);
-    was
+    Listening::Ring.set(on)
 }
 
 /// How many events core `core` has recorded since the start.
@@ -71,8 +68,7 @@ pub fn len(core: u8) -> u32 {
 
 /// Keeps an event of this core. Interrupts are masked.
 pub(super) fn hear(event: Event) {
-    let sequence = SEQUENCE.fetch_add(1, Relaxed);
-    RINGS[usize::from(event.core)].push(Event { sequence, ..event });
+    RINGS[usize::from(event.core)].push(event);
 }
 
 /// The last `count` events of core `core`, oldest first.

@@ -4,25 +4,24 @@
 //! allocator and whoever uses a mapping report what they do, and the rules say whether anybody could
 //! have used a mapping before its debt was paid. This is the one place where the kernel knows the rules.
 
-use alloc::string::{String, ToString};
-use core::fmt::Write as _;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use alloc::string::String;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
-use mmu_check::event::Merge;
-use mmu_check::{Checker, Event, Violation, What};
+use mmu_check::trace::Writer;
+use mmu_check::{Checker, Event, Expected, What};
 use semihosting::fs::File;
 use semihosting::io::Write as _;
 
 use super::Listening;
-use crate::base::Lock;
-use crate::base::Verdict;
+use crate::base::{Lock, Verdict};
 use crate::{print, println, task};
 
-/// The kernel runs on its own tables: an address is what they say, and its use can be judged.
+/// How many violations are printed: one is enough to know, and a lost barrier breaks a rule at every use.
+const PRINTED: u64 = 4;
+
+/// The kernel runs on its own tables: an address is what they say, and its use can be checked.
 static OWN_TABLES: AtomicBool = AtomicBool::new(false);
-/// Some of the trace could not be written.
-static UNWRITTEN: AtomicBool = AtomicBool::new(false);
-static VIOLATIONS: AtomicU64 = AtomicU64::new(0);
 /// The core that holds the rules' lock, counted from 1; 0 for none.
 static INSIDE: AtomicU8 = AtomicU8::new(0);
 static CHECKER: Lock<Option<Checking>> = Lock::new(None);
@@ -30,65 +29,86 @@ static CHECKER: Lock<Option<Checking>> = Lock::new(None);
 /// The rules, and the trace of what they are given.
 struct Checking {
     rules: Checker,
-    trace: Option<Trace>,
-    /// Position in the order of all cores.
-    sequence: u32,
+    violations: u64,
+    /// The events as lines, for the host: `mmu-check`'s example `check_trace` checks the same rules again.
+    trace: Option<Writer<TraceFile>>,
+    /// Some of the trace could not be written.
+    unwritten: bool,
 }
 
-/// The events as lines, for the host: `mmu-check`'s example `check_trace` checks the same rules again.
-struct Trace {
-    file: File,
-    lines: String,
-    /// A range of descriptors is one line.
-    runs: Merge,
+impl Checking {
+    fn hear(&mut self, event: &Event) {
+        if let Some(trace) = &mut self.trace
+            && trace.write(*event).is_err()
+        {
+            self.trace = None;
+            self.note_unwritten();
+        }
+        if let Err(violation) = self.rules.step(event) {
+            self.violations += 1;
+            if self.violations <= PRINTED {
+                println!("VIOLATION {violation}");
+            }
+        }
+    }
+
+    fn finish_trace(&mut self) {
+        if let Some(trace) = self.trace.take()
+            && trace.finish().and_then(|mut file| file.write()).is_err()
+        {
+            self.note_unwritten();
+        }
+    }
+
+    fn note_unwritten(&mut self) {
+        println!("check: the trace could not be written");
+        self.unwritten = true;
+    }
 }
 
-impl Trace {
+/// `events.trace` on the host, if it could be created.
+struct TraceFile {
+    file: Option<File>,
+    kept: String,
+}
+
+impl TraceFile {
     /// How many bytes are kept before they are written: a call of the host for every event would take minutes.
     const KEPT: usize = 8192;
 
-    fn note(&mut self, event: Event) {
-        for event in self.runs.push(event).into_iter().flatten() {
-            // Writing to a String does not fail.
-            let _ = writeln!(self.lines, "{event}");
-        }
-        if self.lines.len() >= Self::KEPT {
-            self.write();
-        }
-    }
-
-    fn finish(&mut self) {
-        if let Some(event) = self.runs.flush() {
-            let _ = writeln!(self.lines, "{event}");
-        }
-        self.write();
-    }
-
-    fn write(&mut self) {
-        if self.file.write_all(self.lines.as_bytes()).is_err() {
-            println!("check: the trace could not be written");
-            UNWRITTEN.store(true, Relaxed);
-        }
-        self.lines.clear();
+    fn write(&mut self) -> fmt::Result {
+        let file = self.file.as_mut().ok_or(fmt::Error)?;
+        let written = file.write_all(self.kept.as_bytes());
+        self.kept.clear();
+        written.map_err(|_| fmt::Error)
     }
 }
 
-/// How many violations are printed: one is enough to know, and a lost barrier breaks a rule at every use.
-const PRINTED: u64 = 4;
+impl fmt::Write for TraceFile {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.kept.push_str(text);
+        if self.kept.len() < Self::KEPT {
+            return Ok(());
+        }
+        self.write()
+    }
+}
 
 /// Starts checking. Before the kernel's tables are built: the rules must see every table from its zeroes on.
 ///
 /// With `trace` every event is also written to `events.trace`.
 pub fn start(trace: bool) {
-    let file = trace.then(|| File::create(c"events.trace"));
+    let trace = trace.then(|| {
+        Writer::new(TraceFile {
+            file: File::create(c"events.trace").ok(),
+            kept: String::new(),
+        })
+    });
     *CHECKER.lock() = Some(Checking {
         rules: Checker::new(),
-        trace: file.and_then(Result::ok).map(|file| Trace {
-            file,
-            lines: String::new(),
-            runs: Merge::new(),
-        }),
-        sequence: 0,
+        violations: 0,
+        trace,
+        unwritten: false,
     });
     Listening::Rules.set(true);
     super::report(|| What::CoreStart);
@@ -116,92 +136,22 @@ pub(super) fn hear_with(act: impl FnOnce() -> Event) -> Event {
     let mut checker = CHECKER.lock();
     INSIDE.store(this_core, Relaxed);
     let event = act();
-    let unjudged = matches!(event.what, What::Access { .. }) && !OWN_TABLES.load(Relaxed);
-    if let Some(checker) = checker.as_mut().filter(|_| !unjudged) {
-        checker.hear(event);
+    let unchecked = matches!(event.what, What::Access { .. }) && !OWN_TABLES.load(Relaxed);
+    if let Some(checker) = checker.as_mut().filter(|_| !unchecked) {
+        checker.hear(&event);
     }
     INSIDE.store(0, Relaxed);
     event
 }
 
-impl Checking {
-    fn hear(&mut self, event: Event) {
-        let event = Event {
-            sequence: self.sequence,
-            ..event
-        };
-        self.sequence = self.sequence.wrapping_add(1);
-        if let Some(trace) = &mut self.trace {
-            trace.note(event);
-        }
-        if let Err(violation) = self.rules.step(&event) {
-            report(&violation);
-        }
-    }
-}
-
-fn report(violation: &Violation) {
-    if VIOLATIONS.fetch_add(1, Relaxed) < PRINTED {
-        println!("VIOLATION {}", violation.to_string());
-    }
-}
-
-/// What a run must have given the rules to look at, by the names of [`mmu_check::Coverage`]. A run that breaks no rule because nothing
-/// happened proves nothing.
-pub struct Floors {
-    /// It maps, uses, probes and unmaps pages.
-    pub pages: bool,
-    /// Sections nest in it.
-    pub nested: bool,
-    /// It has many tasks, preempted and interrupted in debt.
-    pub tasks: bool,
-}
-
-impl Floors {
-    fn names(&self) -> impl Iterator<Item = &'static str> {
-        let pages: &[&str] = &[
-            "mappings",
-            "used mappings",
-            "accesses",
-            "probes",
-            "withdrawn",
-            "invalidations",
-            "dones",
-            "frees",
-            "sections",
-        ];
-        let tasks: &[&str] = &[
-            "switches",
-            "switches in debt",
-            "interrupts in debt",
-            "interrupts",
-            "task ends",
-        ];
-        let nested: &[&str] = &["nested"];
-        [
-            (self.pages, pages),
-            (self.nested, nested),
-            (self.tasks, tasks),
-        ]
-        .into_iter()
-        .filter(|(asked, _)| *asked)
-        .flat_map(|(_, names)| names.iter().copied())
-    }
-}
-
 /// Whether there was all of that to check. Right when nothing was checked at all.
-pub fn reaches(floors: &Floors) -> Verdict {
-    let checker = CHECKER.lock();
-    let Some(checker) = checker.as_ref() else {
-        return Verdict::Good;
-    };
+pub fn reaches(expected: Expected) -> Verdict {
     let mut verdict = Verdict::Good;
-    for name in floors
-        .names()
-        .filter(|name| checker.rules.coverage().missing().any(|none| none == *name))
-    {
-        println!("check: there was nothing to check of: {name}");
-        verdict = Verdict::Failed;
+    if let Some(checker) = CHECKER.lock().as_ref() {
+        for name in expected.missing(checker.rules.coverage()) {
+            println!("check: there was nothing to check of: {name}");
+            verdict = Verdict::Failed;
+        }
     }
     verdict
 }
@@ -212,31 +162,19 @@ pub fn finish() -> Verdict {
     let Some(mut checker) = CHECKER.lock().take() else {
         return Verdict::Good;
     };
-    if let Some(trace) = &mut checker.trace {
-        trace.finish();
-    }
+    checker.finish_trace();
     print!("check:");
-    for (name, count) in checker
-        .rules
-        .coverage()
-        .counts()
-        .into_iter()
-        .filter(|(_, count)| *count > 0)
-    {
+    let counts = checker.rules.coverage().counts().into_iter();
+    for (name, count) in counts.filter(|(_, count)| *count > 0) {
         print!(" {count} {name},");
     }
-    match VIOLATIONS.load(Relaxed) {
-        0 => {
-            println!(" no violation");
-            if UNWRITTEN.load(Relaxed) {
-                Verdict::Failed
-            } else {
-                Verdict::Good
-            }
-        }
-        count => {
-            println!(" {count} VIOLATIONS");
-            Verdict::Failed
-        }
+    match checker.violations {
+        0 => println!(" no violation"),
+        count => println!(" {count} VIOLATIONS"),
+    }
+    if checker.violations == 0 && !checker.unwritten {
+        Verdict::Good
+    } else {
+        Verdict::Failed
     }
 }

@@ -3,8 +3,8 @@
 use core::fmt;
 
 use lazy_mmu::Policy;
+use mmu_check::replay::Replay;
 
-use crate::observe::replay::Replay;
 use crate::task::Tally;
 
 /// Something to run.
@@ -105,7 +105,7 @@ impl Row {
     pub fn depth(&self) -> u32 {
         self.replay
             .as_ref()
-            .map_or(self.deepest, |replay| replay.shape.depth)
+            .map_or(self.deepest, |replay| replay.shape().depth)
     }
 
     /// How many translations the invalidations dropped at most; `None` when one dropped everything.

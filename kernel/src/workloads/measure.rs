@@ -151,11 +151,11 @@ impl Measured {
                 self.policy
             ));
         }
-        let by_form = replay.shape.pairs(self.policy);
+        let by_form = replay.shape().pairs(self.policy);
         if counted != by_form {
             return Err(failure!(
                 "{counted} pairs were counted, the closed form gives {by_form} for {:?}",
-                replay.shape
+                replay.shape()
             ));
         }
         self.row.replay = Some(replay);
@@ -212,8 +212,8 @@ pub fn check_same_work(rows: &[Row]) -> Result<(), Failure> {
                 let other = first
                     .replay
                     .as_ref()
-                    .map(|replay| (replay.calls, replay.hash));
-                if other != Some((replay.calls, replay.hash)) {
+                    .map(|replay| (replay.calls(), replay.hash()));
+                if other != Some((replay.calls(), replay.hash())) {
                     return Err(failure!(
                         "{} made other calls under {} than under {}",
                         row.run,
