@@ -64,7 +64,7 @@ fn two_with_ret() -> Option<([Frame; 2], u64)> {
 /// Loads from `pages` and calls `ret` until the stop flag is set; how often it saw either page, and met a break with a fetch.
 fn load(pages: Pages, ret: Va) -> Result<[u64; 3], String> {
     let [mut old, mut new, mut fetches] = [0; 3];
-    let mended = &task::current().stats.mended;
+    let waits = &task::current().stats.bbm_waits;
     let mut content = false;
     while !STOP.load(SeqCst) {
         for page in pages.chunks(1) {
@@ -78,13 +78,13 @@ fn load(pages: Pages, ret: Va) -> Result<[u64; 3], String> {
                 }
             }
         }
-        let loads = mended.get();
+        let loads = waits.get();
         // SAFETY: both frames are text, unchanged since the kernel was loaded, and have a RET there.
         if let Err(fault) = unsafe { probe::execute(ret) } {
             STOP.store(true, SeqCst);
             return Err(alloc::format!("{ret}: {fault:x?}"));
         }
-        fetches += mended.get() - loads;
+        fetches += waits.get() - loads;
         if !content && old > 0 && new > 0 && loads > 0 && fetches > 0 {
             content = true;
             CONTENT.fetch_add(1, SeqCst);
@@ -146,7 +146,7 @@ fn main(boot: &Boot) -> Verdict {
     let [mut ones, mut twos, mut met, mut fetched] = [0; 4];
     for reader in readers {
         let ended = reader.join();
-        met += ended.figures.mended;
+        met += ended.figures.bbm_waits;
         match ended.value {
             Ok([one, two, fetches]) => {
                 [ones, twos, fetched] = [ones + one, twos + two, fetched + fetches];

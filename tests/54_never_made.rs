@@ -55,8 +55,8 @@ fn main(_: &Boot) -> Verdict {
     );
     // Once, and not once for every time that the handler looks.
     ensure!((10_000..30_000).contains(&waited), "{waited} ms");
-    let mended = task::current().stats.mended.get();
-    ensure!(mended == 0, "{mended} accesses were made again");
+    let waits = task::current().stats.bbm_waits.get();
+    ensure!(waits == 0, "{waits} accesses were made again");
     ensure!(
         probe::read_u64(page.start()).is_ok(),
         "the new page is there"

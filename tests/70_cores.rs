@@ -49,7 +49,7 @@ fn main(boot: &Boot) -> Verdict {
         "{}",
         task::online_count()
     );
-    ensure!(sched::wait_until_quiet(), "an idle core is not idle");
+    ensure!(sched::quiesce(), "an idle core is not idle");
 
     // The task that boots has this core: one task less.
     let others = boot.cores as u32 - 1;

@@ -33,7 +33,7 @@ fn main(boot: &Boot) -> Verdict {
             return verdict;
         }
     }
-    ensure!(sched::wait_until_quiet(), "a core is left busy");
+    ensure!(sched::quiesce(), "a core is left busy");
     Verdict::Good
 }
 
@@ -77,7 +77,7 @@ fn values_once(round: u32, migrations: &mut u64) -> Verdict {
     }
     // The second time does nothing: a task that is in the queue twice runs on two cores.
     for _ in 0..2 {
-        joins.iter().for_each(|(_, _, join)| join.let_go());
+        joins.iter().for_each(|(_, _, join)| join.start());
     }
     for (n, policy, join) in joins {
         let ended = join.join();
@@ -155,7 +155,7 @@ fn all_numbers(_: &Boot) -> Verdict {
             .collect();
         let one_more = sched::spawn(Policy::V3, || ()).err();
         let joins = joins.unwrap_or_default();
-        joins.iter().for_each(Join::let_go);
+        joins.iter().for_each(Join::start);
         let ids: Vec<u16> = joins.into_iter().map(|join| join.join().value).collect();
         (ids, one_more)
     };

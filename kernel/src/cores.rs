@@ -125,8 +125,8 @@ fn prepare_idle_task() {
 /// Called once per core, by `boot/src/entry.s`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn secondary_entry(index: usize) -> ! {
-    // SAFETY: the first thing of all on this core, whose number PSCI has passed on.
-    unsafe { task::adopt_idle_task(index) };
+    // SAFETY: the first thing of all on this core, whose number PSCI has passed on: it runs its idle task.
+    unsafe { task::adopt(MAX_TASKS + index, index) };
     observe::report(|| What::CoreStart);
     mem::leave_identity_map();
     let answer = take_part();

@@ -98,8 +98,8 @@ unsafe extern "Rust" {
 /// loader passed: the physical address of a device tree, or 0.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn kernel_entry(tree: u64) -> ! {
-    // SAFETY: the first thing of all, on the only core.
-    unsafe { task::adopt_boot_task() };
+    // SAFETY: the first thing of all, on the only core: it boots in task 0.
+    unsafe { task::adopt(0, 0) };
     // SAFETY: the caller's promise is this one's.
     let verdict = match unsafe { bring_up(tree) } {
         Ok(boot) => {

@@ -144,7 +144,8 @@ pub(super) fn hear_with(act: impl FnOnce() -> Event) -> Event {
     event
 }
 
-/// Whether there was all of that to check. Right when nothing was checked at all.
+/// Whether the rules were given all that the run is expected to give them; what was missing is printed. Good when
+/// nothing was checked at all.
 pub fn reaches(expected: Expected) -> Verdict {
     let mut verdict = Verdict::Good;
     if let Some(checker) = CHECKER.lock().as_ref() {

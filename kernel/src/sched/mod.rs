@@ -49,17 +49,13 @@ pub fn set_slice(micros: u64) {
 
 /// Lets another task run, if one is ready. A section that is open stays open.
 pub fn yield_now() {
-    let mask = registers::mask_interrupts();
-    leave(Until::Ready);
-    registers::restore_interrupts(mask);
+    registers::without_interrupts(|| leave(Until::Ready));
 }
 
 /// Lets others run for at least so long.
 pub fn sleep(micros: u64) {
     let until = time::now() + time::from_micros(micros);
-    let mask = registers::mask_interrupts();
-    leave(Until::Time(until));
-    registers::restore_interrupts(mask);
+    registers::without_interrupts(|| leave(Until::Time(until)));
 }
 
 /// From an interrupt that asks for another task, with interrupts masked and after the mode's
@@ -96,27 +92,21 @@ fn leave(until: Until) {
         "a task leaves its core with interrupts on"
     );
     let (me, core) = (task::current(), task::core());
-    let (next, wake) = {
-        let mut queue = QUEUE.lock();
-        let next = if until == Until::Ready && !queue.any_ready() {
-            None
-        } else {
-            queue.leaving(me.id, until);
-            Some(queue.pop().map_or(core.idle_task(), task::by_id))
-        };
-        (next, queue.next_wake())
-    };
-    match next {
-        Some(next) => switch_to(me.task(), next),
-        None => arm(wake),
+    let mut queue = QUEUE.lock();
+    if until == Until::Ready && !queue.any_ready() {
+        return arm(queue.next_wake());
     }
+    queue.leaving(me.id, until);
+    let next = queue.pop().map_or(core.idle_task(), task::by_id);
+    drop(queue);
+    switch_to(me.task(), next);
 }
 
 /// From the current task to `next`. Interrupts are masked; returns when somebody goes on with `me`.
 #[unsafe(link_section = ".text.forced.switch")]
 #[inline(never)]
 fn switch_to(me: &'static Task, next: &'static Task) {
-    let inside = me.stats.inside();
+    let (inside, here) = (me.stats.inside(), task::core().index);
     me.stats.switches.add(1);
     me.stats.carried.add(me.mmu.is_pending().into());
     // SAFETY: 1. Interrupts are masked by all callers.
@@ -124,8 +114,8 @@ fn switch_to(me: &'static Task, next: &'static Task) {
     // 3. `me` is queued by `arrive`, on the other side.
     let left = unsafe { switch::switch(me, next) };
     arrive(left);
-    let here = task::core().index;
-    if me.last_core.swap(here, Relaxed) != here {
+    // This core, which may be another by now.
+    if task::core().index != here {
         me.stats.migrations.add(1);
         me.stats.migrations_inside.add(inside.into());
     }
@@ -138,14 +128,9 @@ fn arrive(left: &'static Task) {
     let mut queue = QUEUE.lock();
     if !left.is_idle() {
         queue.left(left.id);
-        wake_cores(&mut queue);
+        send(queue.cores_to_wake());
     }
     arm(queue.next_wake());
-}
-
-/// Sends an interrupt to idle cores, for tasks that are ready.
-fn wake_cores(queue: &mut Queue) {
-    send(queue.cores_to_wake());
 }
 
 /// Sends these cores an interrupt, if there are any, to look into the queue again. Under the queue's lock,
@@ -175,20 +160,18 @@ fn arm(next_wake: Option<u64>) {
     }
 }
 
-/// What is called from an interrupt finds interrupts masked: the core stays this one.
-fn in_handler() {
+/// From the timer's interrupt: wakes who has slept enough.
+///
+/// # Panics
+/// Where interrupts are not masked: the core must stay this one.
+pub(crate) fn tick() {
     assert!(
         registers::interrupts_masked(),
         "an interrupt's work is done with interrupts on"
     );
-}
-
-/// From the timer's interrupt: wakes who has slept enough.
-pub(crate) fn tick() {
-    in_handler();
     let mut queue = QUEUE.lock();
     queue.wake_sleepers(time::now());
-    wake_cores(&mut queue);
+    send(queue.cores_to_wake());
 }
 
 /// What a core does when there is nothing to do: the end of its start, on its own stack.
@@ -200,39 +183,33 @@ pub(crate) fn idle() -> ! {
     loop {
         registers::mask_interrupts();
         let (me, core) = (task::current(), task::core());
-        let next = {
-            let mut queue = QUEUE.lock();
-            queue.wake_sleepers(time::now());
-            let next = queue.next_or_idle(core.index);
-            if next.is_none() {
-                // Under the lock: who sees this core at rest knows that its timer is stopped.
-                arm(queue.next_wake());
-            }
-            next
-        };
-        match next {
-            Some(id) => switch_to(me.task(), task::by_id(id)),
-            None => {
-                registers::wait_for_interrupt();
-                QUEUE.lock().awake(core.index);
-                core.woken.add(1);
-                registers::unmask_interrupts();
-                HW.execute(Op::Isb, Why::Idle);
-            }
+        let mut queue = QUEUE.lock();
+        queue.wake_sleepers(time::now());
+        if let Some(id) = queue.next_or_idle(core.index) {
+            drop(queue);
+            switch_to(me.task(), task::by_id(id));
+            continue;
         }
+        // Under the lock: who sees this core at rest knows that its timer is stopped.
+        arm(queue.next_wake());
+        drop(queue);
+        registers::wait_for_interrupt();
+        QUEUE.lock().awake(core.index);
+        core.woken.add(1);
+        registers::unmask_interrupts();
+        HW.execute(Op::Isb, Why::Idle);
     }
 }
 
 /// Where the first core's idle task begins: the core boots in another.
 pub(crate) extern "C" fn begin_idle(left: &'static Task) -> ! {
     arrive(left);
-    task::current().last_core.store(task::core().index, Relaxed);
     idle()
 }
 
 /// Waits, at most ten seconds, until no other core has anything to do or can get it, not even an
 /// interrupt of its timer. Says whether it is so.
-pub fn wait_until_quiet() -> bool {
+pub fn quiesce() -> bool {
     let others = task::others_online();
     time::wait_until(10_000_000, || {
         let mut queue = QUEUE.lock();

@@ -23,16 +23,14 @@ pub enum Until {
 enum State {
     /// Its number is free.
     Free,
-    /// It has been created, and has not been let go yet.
+    /// It has been created, and has not been started yet.
     Held,
     /// It runs, or is in the queue.
     Active,
     /// It is leaving its core: still on its stack, and nobody else's to run.
     Leaving(Until),
-    /// It waits.
+    /// It waits; for [`Until::Never`], when it has ended and nobody has joined it yet.
     Waiting(Until),
-    /// It has ended, and nobody has asked for it yet.
-    Ended,
 }
 
 /// The run queue and the states.
@@ -70,13 +68,13 @@ impl Queue {
         u16::try_from(id).ok()
     }
 
-    /// Gives the number of a task back that was never let go, or that has ended and was asked for.
+    /// Gives the number of a task back that was never started, or that has ended and was joined.
     pub fn release(&mut self, id: u16) {
         self.states[usize::from(id)] = State::Free;
     }
 
-    /// Lets a created task run. Does nothing to one that was let go before: in the queue twice, it would run on two cores.
-    pub fn let_go(&mut self, id: u16) {
+    /// Lets a created task run. Does nothing to one that was started before: in the queue twice, it would run on two cores.
+    pub fn start(&mut self, id: u16) {
         if self.states[usize::from(id)] == State::Held {
             self.push(id);
         }
@@ -114,11 +112,10 @@ impl Queue {
         match until {
             Until::Ready => self.push(id),
             Until::End(other) if self.has_ended(other) => self.push(id),
-            Until::Never => {
-                self.states[usize::from(id)] = State::Ended;
-                self.wake(|until| until == Until::End(id));
-            }
             _ => self.states[usize::from(id)] = State::Waiting(until),
+        }
+        if until == Until::Never {
+            self.wake(|until| until == Until::End(id));
         }
     }
 
@@ -138,7 +135,7 @@ impl Queue {
 
     /// Whether the task has ended.
     pub fn has_ended(&self, id: u16) -> bool {
-        self.states[usize::from(id)] == State::Ended
+        self.states[usize::from(id)] == State::Waiting(Until::Never)
     }
 
     /// Somebody is ready to run.
@@ -147,21 +144,16 @@ impl Queue {
     }
 
     /// As many idle cores as there are ready tasks, a bit each, which are not idle from here on:
-    /// whoever asks wakes them.
+    /// the caller wakes them.
     pub fn cores_to_wake(&mut self) -> u8 {
-        let mut cores = 0;
-        for core in (0..MAX_CORES)
-            .filter(|core| self.idle >> core & 1 != 0)
-            .take(self.len)
-        {
-            cores |= 1 << core;
-        }
+        let idle = (0..MAX_CORES).filter(|core| self.idle >> core & 1 != 0);
+        let cores = idle.take(self.len).fold(0, |bits, core| bits | 1 << core);
         self.idle &= !cores;
         cores
     }
 
     /// The idle cores whose timer is set for a sleeper who does not sleep any more, a bit each. They are not
-    /// idle from here on: whoever asks wakes them, so that they stop it.
+    /// idle from here on: the caller wakes them, so that they stop it.
     pub fn cores_to_rest(&mut self) -> u8 {
         let cores = if self.next_wake().is_none() {
             self.idle & self.timed
@@ -203,11 +195,5 @@ impl Queue {
         self.first = (self.first + 1) % MAX_TASKS;
         self.len -= 1;
         Some(id)
-    }
-}
-
-impl Default for Queue {
-    fn default() -> Self {
-        Self::new()
     }
 }

@@ -3,22 +3,20 @@
 use core::any::Any;
 use core::fmt;
 use core::marker::PhantomData;
-use core::sync::atomic::Ordering::Relaxed;
 
 use alloc::boxed::Box;
 use lazy_mmu::{Leak, Policy};
 use mmu_check::What;
 
 use super::queue::Until;
-use super::{QUEUE, arrive, leave, wake_cores};
+use super::{QUEUE, arrive, leave, send};
 use crate::arch::registers;
-use crate::base::Lock;
-use crate::base::MAX_TASKS;
+use crate::base::{Lock, MAX_TASKS};
 use crate::mem::stacks::{Stack, StackError};
 use crate::mem::ttbr0;
 use crate::mode::{self, CPU};
 use crate::observe;
-use crate::task::{self, Figures, NO_CORE, Tally, Task};
+use crate::task::{self, Figures, Tally, Task};
 
 /// Why there is no new task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,13 +43,14 @@ type Work = Box<dyn FnOnce() -> Value + Send>;
 /// What a task returns; of the type that its [`Join`] says.
 type Value = Box<dyn Any + Send>;
 
+/// What is left of a task: what it returned, and what it left open.
+type End = (Value, Option<Leak>);
+
 /// The work of each task that has not begun.
 static WORK: [Lock<Option<Work>>; MAX_TASKS] = [const { Lock::new(None) }; MAX_TASKS];
-/// What each task that has ended returned. Not shared with it by an `Arc`: that ends in a DMB, which is no barrier of
-/// this kernel's and would be in somebody's window.
-static VALUES: [Lock<Option<Value>>; MAX_TASKS] = [const { Lock::new(None) }; MAX_TASKS];
-/// What each task that has ended left open.
-static LEAKS: [Lock<Option<Leak>>; MAX_TASKS] = [const { Lock::new(None) }; MAX_TASKS];
+/// The end of each task that has ended and was not joined yet. Not shared with it by an `Arc`: that ends in a DMB, which
+/// is no barrier of this kernel's and would be in somebody's window.
+static ENDS: [Lock<Option<End>>; MAX_TASKS] = [const { Lock::new(None) }; MAX_TASKS];
 
 /// A task that was created: the right, and the duty, to ask for its end.
 #[must_use = "a task that nobody joins keeps its number and its stack"]
@@ -86,11 +85,11 @@ pub fn spawn<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<Join<T>, SpawnError> {
     let join = spawn_held(policy, work)?;
-    join.let_go();
+    join.start();
     Ok(join)
 }
 
-/// As [`spawn`], but the task waits for [`Join::let_go`].
+/// As [`spawn`], but the task waits for [`Join::start`].
 ///
 /// # Errors
 /// [`SpawnError`].
@@ -110,7 +109,6 @@ pub fn spawn_held<T: Send + 'static>(
         new.is_ok(),
         "the end of task {id} has left its state as new: {new:?}"
     );
-    task.last_core.store(NO_CORE, Relaxed);
     task.stats.deepest.set(0);
     // SAFETY: 1. The number was just reserved: nobody runs the task or has it in a queue. 2. The stack is its own,
     // and is unmapped by `join`, after its end.
@@ -127,22 +125,19 @@ pub fn spawn_held<T: Send + 'static>(
 extern "C" fn begin(left: &'static Task) -> ! {
     arrive(left);
     let me = task::current();
-    me.last_core.store(task::core().index, Relaxed);
     mode::report_contract();
     registers::unmask_interrupts();
-    let work = WORK[usize::from(me.id)].lock().take();
-    let value = match work {
-        Some(work) => work(),
-        None => unreachable!("task {} has nothing to do", me.id),
+    let Some(work) = WORK[usize::from(me.id)].lock().take() else {
+        unreachable!("task {} has nothing to do", me.id);
     };
-    *VALUES[usize::from(me.id)].lock() = Some(value);
+    let value = work();
     if me.ttbr0.get() != 0 {
         ttbr0::clear();
     }
     observe::report(|| What::TaskEnd);
     let leak = me.mmu.end_of_task(&CPU).err();
     me.stats.depth.set(0);
-    *LEAKS[usize::from(me.id)].lock() = leak;
+    *ENDS[usize::from(me.id)].lock() = Some((value, leak));
     registers::mask_interrupts();
     leave(Until::Never);
     unreachable!("task {} goes on after its end", me.id)
@@ -155,10 +150,10 @@ impl<T: 'static> Join<T> {
     }
 
     /// Lets a task run that was created by [`spawn_held`]; does nothing the second time.
-    pub fn let_go(&self) {
+    pub fn start(&self) {
         let mut queue = QUEUE.lock();
-        queue.let_go(self.id);
-        wake_cores(&mut queue);
+        queue.start(self.id);
+        send(queue.cores_to_wake());
     }
 
     /// What has happened to it so far.
@@ -173,23 +168,20 @@ impl<T: 'static> Join<T> {
 
     /// Waits for the task's end, and returns what is left of it. Stack and number are free then.
     pub fn join(self) -> Ended<T> {
-        let mask = registers::mask_interrupts();
         // Once is enough: nothing but the task's end makes this one ready.
-        leave(Until::End(self.id));
-        registers::restore_interrupts(mask);
+        registers::without_interrupts(|| leave(Until::End(self.id)));
+        let end = ENDS[usize::from(self.id)].lock().take();
         let task = task::by_id(self.id);
-        let value = VALUES[usize::from(self.id)].lock().take();
-        let leak = LEAKS[usize::from(self.id)].lock().take();
         let (tally, figures) = (task.counts.tally(), task.stats.figures());
         // SAFETY: the task has ended, and the core that ran it has left its stack: `Queue::left` said so.
         unsafe { self.stack.unmap() };
         QUEUE.lock().release(self.id);
+        let Some((Ok(value), leak)) = end.map(|(value, leak)| (value.downcast(), leak)) else {
+            unreachable!("task {} has ended without its value", self.id);
+        };
         Ended {
             id: self.id,
-            value: match value.map(|value| value.downcast()) {
-                Some(Ok(value)) => *value,
-                _ => unreachable!("task {} has ended without its value", self.id),
-            },
+            value: *value,
             leak,
             tally: tally - self.before.0,
             figures: figures - self.before.1,

@@ -28,13 +28,6 @@ impl Count {
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
-
-    /// Makes it at least `n`. The writer's alone, as [`Count::add`].
-    pub fn at_least(&self, n: u64) {
-        if self.get() < n {
-            self.0.store(n, Relaxed);
-        }
-    }
 }
 
 /// Declares a record of counts and the values of it from one list, so that no figure is forgotten in a sum or a difference:

@@ -22,6 +22,7 @@ const MOST: u64 = 10_000;
 const PRIME: u64 = 0x100_0000_01b3;
 
 /// The last fault of a task that was retried.
+#[derive(Default)]
 pub struct LastFault {
     /// A digest of address and registers.
     state: AtomicU64,
@@ -62,11 +63,5 @@ impl LastFault {
         self.in_a_row.store(in_a_row, Relaxed);
         self.in_all.store(in_all, Relaxed);
         in_a_row <= MOST_IN_A_ROW && in_all <= MOST
-    }
-}
-
-impl Default for LastFault {
-    fn default() -> Self {
-        Self::new()
     }
 }

@@ -19,7 +19,7 @@ pub use stats::{Figures, Stats};
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::sync::atomic::{
-    AtomicBool, AtomicU8, AtomicU64,
+    AtomicBool, AtomicU64,
     Ordering::{Acquire, Relaxed},
 };
 
@@ -45,8 +45,6 @@ pub struct Task {
     pub stats: Stats,
     /// What TTBR0_EL1 holds while it runs.
     pub ttbr0: Ttbr0,
-    /// The core that it runs on or ran on last; [`NO_CORE`] before the first time.
-    pub last_core: AtomicU8,
     /// The last fault of its that was over when the MMU was asked.
     pub last_fault: LastFault,
     /// Its registers while it does not run.
@@ -71,9 +69,6 @@ impl Ttbr0 {
     }
 }
 
-/// In [`Task::last_core`]: none.
-pub const NO_CORE: u8 = u8::MAX;
-
 impl Task {
     const fn new(id: u16) -> Self {
         Self {
@@ -82,7 +77,6 @@ impl Task {
             counts: Counts::new(),
             stats: Stats::new(),
             ttbr0: Ttbr0(AtomicU64::new(0)),
-            last_core: AtomicU8::new(NO_CORE),
             last_fault: LastFault::new(),
             context: Context::new(),
         }
@@ -132,26 +126,17 @@ impl Core {
 
     /// The task that it runs when nothing else is to run.
     pub fn idle_task(&self) -> &'static Task {
-        &IDLE[usize::from(self.index)]
+        &TASKS[MAX_TASKS + usize::from(self.index)]
     }
 }
 
-static TASKS: [Task; MAX_TASKS] = {
-    let mut tasks = [const { Task::new(0) }; MAX_TASKS];
+/// By number: behind all others those that the cores idle in.
+static TASKS: [Task; MAX_TASKS + MAX_CORES] = {
+    let mut tasks = [const { Task::new(0) }; MAX_TASKS + MAX_CORES];
     let mut id = 0;
-    while id < MAX_TASKS {
+    while id < tasks.len() {
         tasks[id].id = id as u16;
         id += 1;
-    }
-    tasks
-};
-
-static IDLE: [Task; MAX_CORES] = {
-    let mut tasks = [const { Task::new(0) }; MAX_CORES];
-    let mut index = 0;
-    while index < MAX_CORES {
-        tasks[index].id = (MAX_TASKS + index) as u16;
-        index += 1;
     }
     tasks
 };
@@ -188,8 +173,7 @@ fn online() -> u8 {
 
 /// The task with this number.
 pub(crate) fn by_id(id: u16) -> &'static Task {
-    let id = usize::from(id);
-    TASKS.get(id).unwrap_or_else(|| &IDLE[id - MAX_TASKS])
+    &TASKS[usize::from(id)]
 }
 
 /// Whether this is the address of a task: asked where SP_EL0 itself is not to be trusted.
@@ -199,7 +183,7 @@ pub fn is_task(address: u64) -> bool {
 
 /// Every task there could be, those that cores idle in among them.
 pub fn all() -> impl Iterator<Item = &'static Task> {
-    TASKS.iter().chain(&IDLE)
+    TASKS.iter()
 }
 
 /// What the machine did since it was started: the sum over all tasks and all cores' records.
@@ -236,8 +220,8 @@ impl Deref for Current {
 #[inline(always)]
 pub fn current() -> Current {
     let task = registers::current_task() as *const Task;
-    // SAFETY: 1. SP_EL0 is set to a live task before any code that asks (`adopt_boot_task`, the
-    // first call of the kernel, and `adopt_idle_task`, the first of another core).
+    // SAFETY: 1. SP_EL0 is set to a live task before any code that asks: `adopt` is the first call of the
+    // kernel, and of every other core.
     // 2. Tasks are statics: they live for ever.
     // 3. A task is only ever used by shared reference; what changes in it is atomic, or its context.
     Current(unsafe { &*task }, PhantomData)
@@ -263,37 +247,17 @@ pub fn counts() -> &'static Counts {
     }
 }
 
-/// Makes the code that is booting a task. Must come before anything else in the kernel.
+/// Makes the code that is running task `id`, on core `index`. Must come before anything else in the kernel,
+/// and on another core before anything else there.
 ///
 /// # Safety
-/// Called once, by the first core, before any other function of this module.
-// Not inlined: reading SP_EL0 is declared pure, and must not be moved ahead of the write in here.
+/// Called once by each core, before any other function of this module. Task and record are no other core's.
+// Not inlined: reading SP_EL0 is declared pure, since the current task does not change within a function. No read
+// of it must be moved ahead of the write in here.
 #[inline(never)]
-pub(crate) unsafe fn adopt_boot_task() {
-    // SAFETY: the caller's promise: nothing was current before.
-    unsafe { adopt(&TASKS[0], &CORES[0]) };
-}
-
-/// Makes the code that a core starts with the task that it idles in. Must come before anything else
-/// there.
-///
-/// # Safety
-/// Called once, by the core `index`, before any other function of this module.
-#[inline(never)]
-pub(crate) unsafe fn adopt_idle_task(index: usize) {
-    // SAFETY: the caller's promise: nothing was current before.
-    unsafe { adopt(&IDLE[index], &CORES[index]) };
-}
-
-/// Not inlined: the current task counts as unchanging within a function.
-///
-/// # Safety
-/// This core has no current task and no record yet, and both are no other core's.
-#[inline(never)]
-unsafe fn adopt(task: &'static Task, core: &'static Core) {
+pub(crate) unsafe fn adopt(id: usize, index: usize) {
     // SAFETY: a static; nothing was current before.
-    unsafe { registers::set_current_task(&raw const *task as u64) };
+    unsafe { registers::set_current_task(&raw const TASKS[id] as u64) };
     // SAFETY: a static, and no other core's by the caller's promise.
-    unsafe { registers::set_core_record(&raw const *core as u64) };
-    task.last_core.store(core.index, Relaxed);
+    unsafe { registers::set_core_record(&raw const CORES[index] as u64) };
 }

@@ -8,7 +8,7 @@ counted! {
     /// | figures | written by |
     /// |---|---|
     /// | `sections`, `depth`, `deepest` | the task itself, in the four calls |
-    /// | `spurious`, `mended` | the handler of the task's own fault |
+    /// | `spurious`, `bbm_waits` | the handler of the task's own fault |
     /// | `interrupts…` | the handler on top of it, interrupts masked |
     /// | all others | the switch that it leaves or returns by, interrupts masked |
     Stats, read by figures as Figures:
@@ -41,8 +41,8 @@ counted! {
         interrupts_inside,
         /// Faults that were gone when the MMU was asked, and were retried.
         spurious,
-        /// Accesses that met a page while it was being replaced, and waited for the make.
-        mended,
+        /// Break-before-make waits: accesses that met a page while it was being replaced, and waited for the make.
+        bbm_waits,
     }
 }
 
@@ -59,15 +59,12 @@ impl Stats {
         self.sections.add(1);
         let depth = self.depth.get() + 1;
         self.depth.set(depth);
-        self.deepest.at_least(depth);
+        self.deepest.set(self.deepest.get().max(depth));
     }
 
     /// A section was closed. One that was never opened is the contract's to report.
     #[inline]
     pub fn closed(&self) {
-        let depth = self.depth.get();
-        if depth > 0 {
-            self.depth.set(depth - 1);
-        }
+        self.depth.set(self.depth.get().saturating_sub(1));
     }
 }

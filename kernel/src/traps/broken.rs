@@ -51,7 +51,7 @@ pub(super) fn wait(frame: &TrapFrame) -> Wait {
         !is_broken(va)
     });
     if mended {
-        task::current().stats.mended.add(1);
+        task::current().stats.bbm_waits.add(1);
         Wait::Mended
     } else {
         Wait::GaveUp

@@ -156,7 +156,7 @@ fn in_window(
     let before = now();
     handler::at_ticks(true);
     sched::set_slice(SLICE);
-    joins.iter().for_each(Join::let_go);
+    joins.iter().for_each(Join::start);
     let conducted = conduct(&joins);
     // What was to be shown is. The tasks finish their rounds, which may be long ones, without the handlers' work on top.
     handler::at_ticks(false);

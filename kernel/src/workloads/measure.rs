@@ -168,7 +168,7 @@ impl Measured {
 /// # Errors
 /// One does.
 pub(super) fn quiet() -> Result<(), Failure> {
-    if sched::wait_until_quiet() {
+    if sched::quiesce() {
         Ok(())
     } else {
         Err(failure!("a core does not come to rest"))

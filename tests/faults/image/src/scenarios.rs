@@ -101,7 +101,7 @@ fn leave_in_a_section() -> Checked {
     });
     let other = other.map_err(|_| "no task")?;
     mode::section(|| {
-        other.let_go();
+        other.start();
         sched::yield_now();
     });
     other.join().value?;
@@ -161,7 +161,7 @@ fn publish_here_use_there() -> Checked {
     }
     let core = task::core().index;
     map(&area, owned.frame())?;
-    here.let_go();
+    here.start();
     sched::yield_now();
     let moved = task::core().index != core;
     let found = is_there(page.start());
