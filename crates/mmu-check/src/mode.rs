@@ -1,4 +1,4 @@
-//! What `lazy-mmu` calls a kernel for, in the words of events.
+//! What [`lazy_mmu`] reports, as events: its calls, its hooks and its policies.
 
 use crate::event::{Call, Contract, Hook, Policy};
 
@@ -35,15 +35,12 @@ impl From<lazy_mmu::Policy> for Policy {
     }
 }
 
-/// What a section's end promises under the policy.
+/// What a section's end promises under a policy.
 impl From<lazy_mmu::Policy> for Contract {
     fn from(policy: lazy_mmu::Policy) -> Self {
         match policy {
             lazy_mmu::Policy::Reenter => Contract::OutermostExit,
-            lazy_mmu::Policy::Eager
-            | lazy_mmu::Policy::Flat
-            | lazy_mmu::Policy::V3
-            | lazy_mmu::Policy::Linux7 => Contract::EveryExit,
+            _ => Contract::EveryExit,
         }
     }
 }
