@@ -18,6 +18,7 @@ const SH_INNER: u64 = 0b11 << 8;
 const AF: u64 = 1 << 10;
 const NOT_GLOBAL: u64 = 1 << 11;
 const OUTPUT: u64 = 0x0000_ffff_ffff_f000;
+const DBM: u64 = 1 << 51;
 const CONTIGUOUS: u64 = 1 << 52;
 const PXN: u64 = 1 << 53;
 const UXN: u64 = 1 << 54;
@@ -409,7 +410,10 @@ impl fmt::Display for Shown {
         let (what, frame) = match self.desc.kind(self.level) {
             Kind::Invalid if self.desc.0 == 0 => return f.write_str("invalid"),
             Kind::Invalid => return write!(f, "invalid ({:#018x})", self.desc.0),
-            Kind::Table(next) => return write!(f, "table {next:?}"),
+            Kind::Table(next) => {
+                write!(f, "table {next:?}")?;
+                return limits(f, self.desc);
+            }
             Kind::Block(frame) => ("block", frame),
             Kind::Page(frame) => ("page", frame),
         };
@@ -425,6 +429,7 @@ impl fmt::Display for Shown {
             (AP_EL0, " EL0", ""),
             (UXN, "", " UXN=0"),
             (CONTIGUOUS, " contiguous", ""),
+            (DBM, " DBM", ""),
         ] {
             f.write_str(if self.desc.0 & bit != 0 { set } else { clear })?;
         }
@@ -434,6 +439,21 @@ impl fmt::Display for Shown {
             write!(f, " SH={:#04b}", (self.desc.0 & SH) >> 8)
         }
     }
+}
+
+/// What a table descriptor allows nowhere below it, whatever the leaves say: of foreign tables, as [`Desc::table`] sets none.
+fn limits(f: &mut fmt::Formatter<'_>, table: Desc) -> fmt::Result {
+    for (bit, limit) in [
+        (59, " PXN"),
+        (60, " UXN"),
+        (61, " no EL0"),
+        (62, " read-only"),
+    ] {
+        if table.0 >> bit & 1 != 0 {
+            f.write_str(limit)?;
+        }
+    }
+    Ok(())
 }
 
 /// A mapping: a leaf descriptor and the address it translates.

@@ -106,6 +106,17 @@ fn leaves_are_encoded_as_the_architecture_says() {
         "block 0x876543200000 normal rw-"
     );
     assert_eq!(Desc::INVALID.at(Level::L1).to_string(), "invalid");
+    // What others make, and a report shows.
+    let foreign = Desc::from_bits(block.bits() | 1 << 51 | 1 << 52);
+    assert_eq!(
+        foreign.at(Level::L2).to_string(),
+        "block 0x876543200000 normal rw- contiguous DBM"
+    );
+    let limited = Desc::from_bits(Desc::table(pa).bits() | 0b1111 << 59);
+    assert_eq!(
+        limited.at(Level::L1).to_string(),
+        "table 0x876543210000 PXN UXN no EL0 read-only"
+    );
 }
 
 #[test]
