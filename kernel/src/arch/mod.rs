@@ -24,6 +24,6 @@ pub mod time;
 pub mod translate;
 pub mod window;
 
-pub use esr::Esr;
+pub use esr::{Class, Esr};
 pub use fault::{Fault, Kind as FaultKind};
 pub use frame::{TrapFrame, Vector};

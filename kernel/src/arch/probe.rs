@@ -7,24 +7,31 @@
 //! exception and returning from it do synchronise the context, as SCTLR_EL1.EIS and EOS ask for. So
 //! after a probe that *faulted* nothing can be said about an ISB that was missing before it.)
 
-use core::arch::asm;
-
 use stage1_paging::Va;
 
 use super::{Esr, Fault};
 
-/// An entry of the fix-up table: the instruction at label 2 may fault, and goes on at label 3 then,
-/// with ESR_EL1 in x0 and FAR_EL1 in x1.
-macro_rules! fixup_entry {
-    () => {
-        ".pushsection .fixup_table, \"a\"
-         .balign 4
-         .word 2b - .
-         .word 3b - .
-         .popsection"
-    };
+/// Executes one instruction that may fault, with its operands as in `asm!`. Its value is 0, or the ESR_EL1 of the fault: the
+/// entry in the fix-up table sends the instruction at label 2 to label 3 then, with ESR_EL1 in x0.
+macro_rules! may_fault {
+    ($instruction:literal, $($operands:tt)*) => {{
+        let syndrome: u64;
+        ::core::arch::asm!(
+            concat!("2: ", $instruction),
+            "3:",
+            ".pushsection .fixup_table, \"a\"",
+            ".balign 4",
+            ".word 2b - .",
+            ".word 3b - .",
+            ".popsection",
+            $($operands)*
+            inout("x0") 0_u64 => syndrome,
+            options(nostack, preserves_flags)
+        );
+        syndrome
+    }};
 }
-pub(super) use fixup_entry;
+pub(super) use may_fault;
 
 /// The outcome of an access to `va`, where `syndrome` is 0 unless a fix-up put an ESR_EL1 there: no
 /// abort has EC 0.
@@ -39,10 +46,10 @@ fn outcome<T>(va: Va, syndrome: u64, value: T) -> Result<T, Fault> {
     }
 }
 
-/// Defines a load of one size.
+/// Defines loads.
 macro_rules! read {
-    ($name:ident, $type:ty, $instruction:literal, $register:literal, $size:literal) => {
-        #[doc = concat!("Loads ", $size, " from `va`, by one instruction.")]
+    ($($(#[doc = $what:literal])* $name:ident: $type:ty = $instruction:literal;)*) => {$(
+        $(#[doc = $what])*
         ///
         /// Safe for any address. A load changes no memory, every pattern of bits is a value, and what no Rust code may look at (because
         /// somebody is writing it) is looked at by one machine instruction, as a debugger would: the value may be
@@ -54,35 +61,21 @@ macro_rules! read {
         #[inline]
         pub fn $name(va: Va) -> Result<$type, Fault> {
             let value: $type;
-            let syndrome: u64;
-            // SAFETY: 1. The instruction loads and does nothing else; if it faults, the fix-up goes on behind it.
-            // 2. The fix-up changes x0 and x1 only, which are both outputs.
-            unsafe {
-                asm!(
-                    concat!("2: ", $instruction, " {value", $register, "}, [{va}]"),
-                    "3:",
-                    fixup_entry!(),
-                    va = in(reg) va.raw(),
-                    value = out(reg) value,
-                    inout("x0") 0_u64 => syndrome,
-                    out("x1") _,
-                    options(readonly, nostack, preserves_flags)
-                );
-            }
+            // SAFETY: the instruction loads and does nothing else; if it faults, it does nothing.
+            let syndrome = unsafe { may_fault!($instruction, va = in(reg) va.raw(), value = out(reg) value,) };
             outcome(va, syndrome, value)
         }
-    };
+    )*};
 }
 
-read!(read_u64, u64, "ldr", ":x", "8 bytes");
-read!(read_u8, u8, "ldrb", ":w", "one byte");
-read!(
-    read_u64_as_el0,
-    u64,
-    "ldtr",
-    ":x",
-    "8 bytes, with EL0's permissions,"
-);
+read! {
+    /// Loads 8 bytes from `va`, by one instruction.
+    read_u64: u64 = "ldr {value:x}, [{va}]";
+    /// Loads one byte from `va`, by one instruction.
+    read_u8: u8 = "ldrb {value:w}, [{va}]";
+    /// Loads 8 bytes from `va`, with EL0's permissions, by one instruction.
+    read_u64_as_el0: u64 = "ldtr {value:x}, [{va}]";
+}
 
 /// Stores 8 bytes to `va`, by one instruction.
 ///
@@ -95,21 +88,10 @@ read!(
 /// nothing; but whoever is wrong about that has written where `va` leads.
 #[inline]
 pub unsafe fn write_u64(va: Va, value: u64) -> Result<(), Fault> {
-    let syndrome: u64;
-    // SAFETY: 1. The caller owns what is written.
-    // 2. If the instruction faults, the fix-up goes on behind it and changes x0 and x1 only, both outputs.
-    unsafe {
-        asm!(
-            "2: str {value:x}, [{va}]",
-            "3:",
-            fixup_entry!(),
-            va = in(reg) va.raw(),
-            value = in(reg) value,
-            inout("x0") 0_u64 => syndrome,
-            out("x1") _,
-            options(nostack, preserves_flags)
-        );
-    }
+    // SAFETY: the caller owns what is written; if the instruction faults, it writes nothing.
+    let syndrome = unsafe {
+        may_fault!("str {value:x}, [{va}]", va = in(reg) va.raw(), value = in(reg) value,)
+    };
     outcome(va, syndrome, ())
 }
 
@@ -126,23 +108,10 @@ pub const RET: u32 = 0xD65F_03C0;
 /// in memory, and cleaned to the point of unification, when the instruction cache was last
 /// invalidated.
 pub unsafe fn execute(va: Va) -> Result<(), Fault> {
-    let syndrome: u64;
     // SAFETY: 1. What is called returns at once and changes nothing (the caller's promise), or is
     // not executed.
     // 2. The fix-up of a faulting fetch is found by x30 and x16, which are set here and are
-    //    outputs; it changes x0 and x1 only,
-    // both outputs, and SP is what it was.
-    unsafe {
-        asm!(
-            "2: blr x16",
-            "3:",
-            fixup_entry!(),
-            inout("x16") va.raw() => _,
-            inout("x0") 0_u64 => syndrome,
-            out("x1") _,
-            out("x30") _,
-            options(nostack, preserves_flags)
-        );
-    }
+    //    outputs; SP is what it was.
+    let syndrome = unsafe { may_fault!("blr x16", inout("x16") va.raw() => _, out("x30") _,) };
     outcome(va, syndrome, ())
 }

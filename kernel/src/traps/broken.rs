@@ -6,7 +6,7 @@
 
 use stage1_paging::{Desc, Va};
 
-use crate::arch::{Esr, FaultKind as Kind, TrapFrame};
+use crate::arch::{Class, Esr, FaultKind as Kind, TrapFrame};
 use crate::arch::{registers, time};
 use crate::{mem, sched, task};
 
@@ -15,13 +15,13 @@ const PATIENCE: u64 = 10_000_000;
 /// SPSR_EL1.I: whoever faulted had interrupts masked.
 const MASKED: u64 = 1 << 7;
 
-/// What became of an access that may have met a page in its break.
+/// What became of an access that may have met a page between its break and its make.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wait {
     /// The page is not broken.
     NotBroken,
     /// It was, and is made again: so is the access.
-    Mended,
+    Made,
     /// It still is.
     GaveUp,
 }
@@ -30,7 +30,10 @@ pub(super) enum Wait {
 pub(super) fn wait(frame: &TrapFrame) -> Wait {
     let esr = Esr(frame.esr);
     let va = Va::new(frame.far);
-    let access = matches!(esr.class(), Esr::DATA_ABORT | Esr::INSTRUCTION_ABORT);
+    let access = matches!(
+        esr.class(),
+        Some(Class::DataAbortCurrentEL | Class::InstrAbortCurrentEL)
+    );
     let translation = matches!(Kind::from_status(esr.fault_status()), Kind::Translation(3));
     if !access || !translation || !task::is_task(registers::current_task()) {
         return Wait::NotBroken;
@@ -39,10 +42,10 @@ pub(super) fn wait(frame: &TrapFrame) -> Wait {
     if task::current().mmu.in_interrupt() || !is_broken(va) {
         return Wait::NotBroken;
     }
-    // Who holds a lock has interrupts masked, and must not leave its core. The page is another core's to mend then, or nobody's:
-    // who may be the only one to run keeps off as well.
+    // Who holds a lock has interrupts masked, and must not leave its core. The page is another core's to make again
+    // then, or nobody's: who may be the only one to run keeps off as well.
     let may_leave = frame.spsr & MASKED == 0;
-    let mended = time::wait_until(PATIENCE, || {
+    let made = time::wait_until(PATIENCE, || {
         if may_leave {
             sched::yield_now();
         } else {
@@ -50,9 +53,9 @@ pub(super) fn wait(frame: &TrapFrame) -> Wait {
         }
         !is_broken(va)
     });
-    if mended {
+    if made {
         task::current().stats.bbm_waits.add(1);
-        Wait::Mended
+        Wait::Made
     } else {
         Wait::GaveUp
     }

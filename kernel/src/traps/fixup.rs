@@ -1,10 +1,9 @@
 //! The fix-up table: instructions that may fault by intent, and where to go on when they do.
 //!
 //! [`crate::arch::probe`] and [`crate::arch::translate`] make the entries. What a fix-up finds: x0
-//! holds ESR_EL1, x1 holds FAR_EL1, and everything else is as it was at the instruction that
-//! faulted.
+//! holds ESR_EL1, and everything else is as it was at the instruction that faulted.
 
-use crate::arch::{Esr, TrapFrame};
+use crate::arch::{Class, Esr, TrapFrame};
 
 /// An entry: two distances, each from its own address.
 #[repr(C)]
@@ -13,16 +12,7 @@ struct Entry {
     fixup: i32,
 }
 
-impl Entry {
-    fn instruction(&self) -> u64 {
-        target(&self.instruction)
-    }
-
-    fn fixup(&self) -> u64 {
-        target(&self.fixup)
-    }
-}
-
+/// Where a word of an entry leads.
 fn target(distance: &i32) -> u64 {
     (&raw const *distance as u64).wrapping_add_signed(i64::from(*distance))
 }
@@ -35,7 +25,7 @@ fn table() -> &'static [Entry] {
     let (start, end) = (&raw const __fixup_start, &raw const __fixup_end);
     let entries = (end as usize - start as usize) / size_of::<Entry>();
     // SAFETY: 1. Between the two symbols the linker collected `.fixup_table`, into which only
-    // `fixup_entry!` puts something: pairs of words, which is what an `Entry` is, at an aligned
+    // `may_fault!` puts something: pairs of words, which is what an `Entry` is, at an aligned
     // start.
     // 2. They lie in rodata: mapped and never written.
     unsafe { core::slice::from_raw_parts(start, entries) }
@@ -48,20 +38,19 @@ fn table() -> &'static [Entry] {
 /// instruction before the one x30 names, and x16 holds the address it called.
 pub(super) fn apply(frame: &mut TrapFrame) -> bool {
     let instruction = match Esr(frame.esr).class() {
-        Esr::DATA_ABORT => frame.elr,
-        Esr::INSTRUCTION_ABORT | Esr::PC_ALIGNMENT if frame.x[16] == frame.elr => {
+        Some(Class::DataAbortCurrentEL) => frame.elr,
+        Some(Class::InstrAbortCurrentEL | Class::PCAlignmentFault) if frame.x[16] == frame.elr => {
             frame.x[30].wrapping_sub(4)
         }
         _ => return false,
     };
     let Some(entry) = table()
         .iter()
-        .find(|entry| entry.instruction() == instruction)
+        .find(|entry| target(&entry.instruction) == instruction)
     else {
         return false;
     };
-    frame.elr = entry.fixup();
+    frame.elr = target(&entry.fixup);
     frame.x[0] = frame.esr;
-    frame.x[1] = frame.far;
     true
 }

@@ -15,7 +15,6 @@
 mod broken;
 mod fixup;
 mod last;
-#[cfg(target_os = "none")]
 mod panic;
 mod report;
 mod spurious;
@@ -27,7 +26,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use mmu_check::What;
 
-use crate::arch::{Esr, TrapFrame, Vector, registers};
+use crate::arch::{Class, Esr, TrapFrame, Vector, registers};
 use crate::base::layout::STACK_SHIFT;
 use crate::base::{Lock, MAX_CORES};
 use crate::task;
@@ -36,7 +35,6 @@ use crate::{irq, observe, sched};
 // vectors.s takes the core from three bits of the affinity.
 const _: () = assert!(MAX_CORES == 8);
 
-#[cfg(target_os = "none")]
 global_asm!(
     include_str!("vectors.s"),
     frame = const size_of::<TrapFrame>(),
@@ -52,10 +50,9 @@ extern "C" fn trap(frame: &mut TrapFrame, vector: u64) {
     if reported {
         observe::report(|| What::ExceptionEntry);
     }
-    match Vector::new(vector) {
-        Vector::SYNCHRONOUS if Esr(frame.esr).class() == Esr::BREAKPOINT => {
-            on_breakpoint(frame);
-        }
+    let class = Esr(frame.esr).class();
+    match Vector(vector) {
+        Vector::SYNCHRONOUS if class == Some(Class::BreakpointCurrentEL) => on_breakpoint(frame),
         Vector::SYNCHRONOUS if is_transient(frame) || fixup::apply(frame) => {}
         Vector::IRQ => interrupt(frame),
         vector => report::unexpected(frame, vector),
@@ -83,7 +80,7 @@ fn on_breakpoint(frame: &mut TrapFrame) {
 
 /// Whether the access is to be made again: its fault was another core's doing, and is over.
 ///
-/// Asked several times in turn: a page that is replaced over and over may be mended between the one question and the other.
+/// Asked several times in turn: a page that is replaced over and over may be made between the one question and the other.
 fn is_transient(frame: &TrapFrame) -> bool {
     for _ in 0..4 {
         if spurious::is_over(frame) {
@@ -91,7 +88,7 @@ fn is_transient(frame: &TrapFrame) -> bool {
         }
         match broken::wait(frame) {
             Wait::NotBroken => {}
-            Wait::Mended => return true,
+            Wait::Made => return true,
             Wait::GaveUp => return false,
         }
     }

@@ -8,7 +8,7 @@
 
 use stage1_paging::Va;
 
-use crate::arch::{Esr, FaultKind as Kind, TrapFrame};
+use crate::arch::{Class, Esr, FaultKind as Kind, TrapFrame};
 use crate::arch::{registers, time, translate};
 use crate::observe::seam::HW;
 use crate::task;
@@ -20,24 +20,25 @@ use crate::task;
 /// of execution, so of an instruction fetch only a translation fault can be over.
 pub(super) fn is_over(frame: &TrapFrame) -> bool {
     let esr = Esr(frame.esr);
-    let kind = Kind::from_status(esr.fault_status());
     let va = Va::new(frame.far);
-    // The questions below are counted, for a task that must be one: the failure may be that it is not.
-    if !esr.has_address() || !task::is_task(registers::current_task()) {
-        return false;
-    }
-    let succeeds = match (esr.class(), kind) {
-        (Esr::DATA_ABORT, Kind::Translation(_) | Kind::AccessFlag(_) | Kind::Permission(_)) => {
-            if esr.is_store() {
-                translate::write(HW, va).is_ok()
-            } else {
-                translate::read(HW, va).is_ok()
-            }
-        }
-        (Esr::INSTRUCTION_ABORT, Kind::Translation(_)) => translate::read(HW, va).is_ok(),
+    let may_be_over = match (esr.class(), Kind::from_status(esr.fault_status())) {
+        (Some(Class::DataAbortCurrentEL), kind) => matches!(
+            kind,
+            Kind::Translation(_) | Kind::AccessFlag(_) | Kind::Permission(_)
+        ),
+        (Some(Class::InstrAbortCurrentEL), kind) => matches!(kind, Kind::Translation(_)),
         _ => false,
     };
-    if !succeeds {
+    // The questions below are counted, for a task that must be one: the failure may be that it is not.
+    if !may_be_over || !task::is_task(registers::current_task()) {
+        return false;
+    }
+    let answer = if esr.is_store() {
+        translate::write(HW, va)
+    } else {
+        translate::read(HW, va)
+    };
+    if answer.is_err() {
         return false;
     }
     let task = task::current();
