@@ -19,7 +19,6 @@ use common::ensure;
 use lazy_mmu_kernel::arch::registers;
 use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::base::layout;
-use lazy_mmu_kernel::machine::Gic;
 use lazy_mmu_kernel::mem::frames;
 use lazy_mmu_kernel::{Boot, println};
 use stage1_paging::Va;
@@ -34,8 +33,7 @@ fn main(boot: &Boot) -> Verdict {
         machine.core_count
     );
     match machine.gic {
-        Some(Gic::V2 { .. }) => println!("GICv2"),
-        Some(Gic::V3 { .. }) => println!("GICv3"),
+        Some(gic) => println!("GICv{}", gic.version),
         None => println!("no GIC"),
     }
     ensure!(

@@ -130,8 +130,7 @@ unsafe extern "C" fn kernel_entry(tree: u64) -> ! {
 unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
     // SAFETY: the early tables are in use, which map the device tree's place; nothing writes to RAM
     // before it has been read.
-    let (tree, at) =
-        unsafe { find_tree(tree) }.map_err(|error| cannot_run(format_args!("{error}")))?;
+    let tree = unsafe { find_tree(tree) }.map_err(|error| cannot_run(format_args!("{error}")))?;
     if let Some(chosen) = tree.chosen()
         && let Ok(Some(line)) = chosen.bootargs()
     {
@@ -144,21 +143,18 @@ unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
     }
     // A report can be made from here on.
     arch::registers::unmask_errors();
-    let machine = Machine::from_tree(tree, at).map_err(|error| match error {
-        TreeError::CommandLine => {
-            println!("bad argument: {error}");
-            Verdict::BadArguments
-        }
-        error => cannot_run(format_args!("{error}")),
+    let line = machine::command_line(tree).map_err(|error| {
+        println!("bad argument: {error}");
+        Verdict::BadArguments
     })?;
+    let machine = Machine::from_tree(tree).map_err(|error| cannot_run(format_args!("{error}")))?;
     let (tcr, mair) = stage1_hw::read_walks();
     stage1_hw::check_walks(tcr, mair).map_err(|error| cannot_run(format_args!("{error}")))?;
     // SAFETY: once, on the early tables, first of all users of RAM.
-    let plan =
-        unsafe { mem::Plan::carry_out(&machine, Arguments::ask_for_check(machine.command_line())) }
-            .map_err(|error| cannot_run(format_args!("{error}")))?;
-    // There is a heap from here on.
-    let line = String::from(machine.command_line());
+    let plan = unsafe { mem::Plan::carry_out(&machine, Arguments::ask_for_check(line)) }
+        .map_err(|error| cannot_run(format_args!("{error}")))?;
+    // There is a heap from here on. The line lies in the tree, whose frames are given away below.
+    let line = String::from(line);
     // SAFETY: `entry!` defined it, and nobody changes it.
     let own_keys = unsafe { KERNEL_OWN_KEYS };
     let pages_max = (machine.ram.bytes / layout::PAGE_SIZE / 4) as usize;
@@ -197,7 +193,7 @@ fn cannot_run(why: core::fmt::Arguments<'_>) -> Verdict {
 
 /// # Safety
 /// The device tree's place is mapped and not written to.
-unsafe fn find_tree(passed: u64) -> Result<(Fdt<'static>, Pa), TreeError> {
+unsafe fn find_tree(passed: u64) -> Result<Fdt<'static>, TreeError> {
     // QEMU passes no address to an ELF image; it puts the tree at the start of RAM.
     let at = Pa::new(if passed == 0 { RAM_BASE } else { passed }).ok_or(TreeError::Malformed)?;
     let reachable = RAM_BASE..RAM_BASE + lazy_mmu_boot::EARLY_WINDOW;
@@ -207,6 +203,5 @@ unsafe fn find_tree(passed: u64) -> Result<(Fdt<'static>, Pa), TreeError> {
     let data = layout::linear(at).raw() as *const u8;
     // SAFETY: the caller's promise for the start of it; a tree that claims to be longer than the
     // window is one that QEMU did not make, and is checked to parse before it is used.
-    let tree = unsafe { Fdt::from_raw(data) }.map_err(|_| TreeError::Malformed)?;
-    Ok((tree, at))
+    unsafe { Fdt::from_raw(data) }.map_err(|_| TreeError::Malformed)
 }

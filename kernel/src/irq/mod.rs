@@ -16,11 +16,11 @@
 //! [`Why::Acknowledge`] argues them. Who sends an interrupt, and who idles, has an ISB of its own
 //! ([`Why::Send`], [`Why::Idle`]).
 
-use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use mmu_check::What;
 use stage1_hw::{Barrier, Instructions, Op, Why};
+use thiserror::Error;
 
 use crate::arch::{registers, time};
 use crate::base::Lock;
@@ -38,27 +38,14 @@ static STOPPING: AtomicBool = AtomicBool::new(false);
 static TICK_WORK: Lock<Option<fn()>> = Lock::new(None);
 
 /// Why there are no interrupts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum IrqError {
     /// The device tree names no timer.
+    #[error("the device tree names no timer of Armv8")]
     NoTimer,
     /// The controller cannot be used.
-    Gic(GicError),
-}
-
-impl fmt::Display for IrqError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            IrqError::NoTimer => f.write_str("the device tree names no timer of Armv8"),
-            IrqError::Gic(error) => error.fmt(f),
-        }
-    }
-}
-
-impl From<GicError> for IrqError {
-    fn from(error: GicError) -> Self {
-        IrqError::Gic(error)
-    }
+    #[error(transparent)]
+    Gic(#[from] GicError),
 }
 
 /// Prepares the controller. On the first core, before [`init_core`] on any.
@@ -120,20 +107,17 @@ fn serve() -> bool {
     }
     task::core().served.add(1);
     HW.execute(Op::Isb, Why::Acknowledge);
-    let known = if id == TIMER.load(Relaxed) {
+    let is_timer = id == TIMER.load(Relaxed);
+    if is_timer {
         tick();
-        true
     } else if id == RESCHEDULE {
         task::core().resched.store(true, Relaxed);
-        true
-    } else {
-        false
-    };
+    }
     gic::end(interrupt);
     if STOPPING.load(Relaxed) {
         park();
     }
-    known
+    is_timer || id == RESCHEDULE
 }
 
 /// The timer's interrupt, if it still is one: a slice has ended, or a sleeper is due.

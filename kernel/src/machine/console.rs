@@ -42,10 +42,10 @@ pub fn print(arguments: fmt::Arguments<'_>) {
 ///
 /// # Safety
 /// The kernel is stopping: what held the console does not run again.
-pub(crate) unsafe fn print_last(arguments: fmt::Arguments<'_>) {
+pub(crate) unsafe fn print_last(text: &str) {
     // SAFETY: the caller's promise.
     if let Some(uart) = unsafe { UART.seize() }.as_mut() {
-        let _ = uart.write_fmt(arguments);
+        let _ = uart.write_str(text);
     }
 }
 

@@ -14,4 +14,4 @@ pub mod gic;
 pub(crate) mod psci;
 mod tree;
 
-pub use tree::{COMMAND_LINE_MAX, Conduit, Gic, Machine, Region, TreeError, console as uart};
+pub use tree::{Conduit, Gic, Machine, Region, TreeError, command_line, console as uart};

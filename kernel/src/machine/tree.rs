@@ -4,12 +4,11 @@
 //! `dtoolkit` reads the tree: no allocation, and fuzzed upstream. What is taken from it is copied
 //! out, so that the frames it lies in can be used.
 
-use core::fmt;
-
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::standard::NodeStandard;
-use dtoolkit::{Node, Property};
+use dtoolkit::{Node, Property, ToCellInt};
 use stage1_paging::Pa;
+use thiserror::Error;
 
 use super::exit::MARK_BYTES;
 use crate::base::MAX_CORES;
@@ -32,21 +31,14 @@ impl Region {
 
 /// An interrupt controller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Gic {
-    /// GICv2: distributor and CPU interface.
-    V2 {
-        /// GICD registers.
-        distributor: Region,
-        /// GICC registers.
-        cpu: Region,
-    },
-    /// GICv3: distributor and redistributors.
-    V3 {
-        /// GICD registers.
-        distributor: Region,
-        /// GICR registers, all cores'.
-        redistributors: Region,
-    },
+pub struct Gic {
+    /// The version of its architecture: 2 or 3.
+    pub version: u8,
+    /// GICD registers.
+    pub distributor: Region,
+    /// The cores' own registers: GICC, which every core finds at the same address; or GICR, those of all cores one behind the
+    /// other.
+    pub cores: Region,
 }
 
 /// How PSCI is called.
@@ -58,7 +50,7 @@ pub enum Conduit {
     Smc,
 }
 
-/// The longest command line that is kept, in bytes: 1024 of whoever boots the kernel, and the boot runner's mark.
+/// The longest command line that is taken, in bytes: 1024 of whoever boots the kernel, and the boot runner's mark.
 pub const COMMAND_LINE_MAX: usize = 1024 + MARK_BYTES;
 
 /// What the device tree says.
@@ -80,38 +72,23 @@ pub struct Machine {
     pub timer: Option<u32>,
     /// How to ask for another core.
     pub psci: Option<Conduit>,
-    /// Where the tree itself lies.
-    pub tree: Region,
-    command_line: [u8; COMMAND_LINE_MAX],
-    command_line_len: usize,
 }
 
 /// Why a device tree cannot be used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum TreeError {
     /// It does not parse.
+    #[error("there is no device tree at the start of RAM or in x0, or it is malformed")]
     Malformed,
     /// It has no memory node with an address and a size.
+    #[error("the device tree names no RAM")]
     NoMemory,
     /// It has no cores.
+    #[error("the device tree names no cores")]
     NoCores,
-    /// The command line is longer than is kept, or not UTF-8.
+    /// The command line is longer than is taken, or not UTF-8.
+    #[error("the command line is not UTF-8, or longer; allowed: 1024 bytes")]
     CommandLine,
-}
-
-impl fmt::Display for TreeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            TreeError::Malformed => {
-                "there is no device tree at the start of RAM or in x0, or it is malformed"
-            }
-            TreeError::NoMemory => "the device tree names no RAM",
-            TreeError::NoCores => "the device tree names no cores",
-            TreeError::CommandLine => {
-                "the command line is not UTF-8, or longer; allowed: 1024 bytes"
-            }
-        })
-    }
 }
 
 impl Machine {
@@ -119,38 +96,19 @@ impl Machine {
     ///
     /// # Errors
     /// See [`TreeError`]. What is merely missing (UART, GIC, PSCI) is `None`.
-    pub fn from_tree(tree: Fdt<'_>, at: Pa) -> Result<Self, TreeError> {
-        let memory = tree
-            .root()
-            .children()
-            .find(|node| node.name_without_address() == "memory");
-        let ram = memory
-            .and_then(|node| region(node, 0))
-            .ok_or(TreeError::NoMemory)?;
-        let (cores, core_count, cores_in_tree) = cores(tree)?;
-        let (command_line, command_line_len) = command_line(tree)?;
+    pub fn from_tree(tree: Fdt<'_>) -> Result<Self, TreeError> {
+        let memory = tree.memory().map_err(|_| TreeError::NoMemory)?;
+        let (cores, cores_in_tree) = cores(tree).ok_or(TreeError::NoCores)?;
         Ok(Self {
-            ram,
+            ram: region(*memory, 0).ok_or(TreeError::NoMemory)?,
             cores,
-            core_count,
+            core_count: cores_in_tree.min(MAX_CORES),
             cores_in_tree,
             uart: console(tree),
             gic: interrupt_controller(tree),
             timer: virtual_timer(tree),
             psci: conduit(tree),
-            tree: Region {
-                start: at,
-                bytes: tree.data().len() as u64,
-            },
-            command_line,
-            command_line_len,
         })
-    }
-
-    /// The command line (`-append`).
-    pub fn command_line(&self) -> &str {
-        // Checked when it was copied.
-        core::str::from_utf8(&self.command_line[..self.command_line_len]).unwrap_or_default()
     }
 }
 
@@ -165,34 +123,15 @@ fn region(node: FdtNode<'_>, index: usize) -> Option<Region> {
     })
 }
 
-fn cores(tree: Fdt<'_>) -> Result<([u64; MAX_CORES], usize, usize), TreeError> {
+/// The affinities of the cores that there is room for, and how many cores there are; `None` if there are none.
+fn cores(tree: Fdt<'_>) -> Option<([u64; MAX_CORES], usize)> {
     let mut cores = [0; MAX_CORES];
-    let mut found = 0;
-    for node in tree
-        .find_node("/cpus")
-        .ok_or(TreeError::NoCores)?
-        .children()
-    {
-        if node.name_without_address() != "cpu" {
-            continue;
-        }
-        // `reg` of a cpu node is one or two cells of affinity and no size, which `reg()` takes for
-        // an address.
-        let affinity = node.property("reg").map_or(0, |reg| {
-            reg.value()
-                .iter()
-                .fold(0, |value, &byte| value << 8 | u64::from(byte))
-        });
-        if let Some(slot) = cores.get_mut(found) {
-            *slot = affinity;
-        }
-        found += 1;
+    let cpus = tree.cpus().ok()?;
+    for (affinity, cpu) in cores.iter_mut().zip(cpus.cpus()) {
+        *affinity = cpu.ids().ok()?.next()?.to_int().ok()?;
     }
-    if found == 0 {
-        Err(TreeError::NoCores)
-    } else {
-        Ok((cores, found.min(MAX_CORES), found))
-    }
+    let count = cpus.cpus().count();
+    (count != 0).then_some((cores, count))
 }
 
 /// The registers of the console, which is wanted before the rest is read: to say what is wrong with it.
@@ -200,69 +139,52 @@ pub fn console(tree: Fdt<'_>) -> Option<Region> {
     let chosen = tree.chosen()?;
     let path = chosen.stdout_path().ok()??;
     let node = tree.find_node(path.split(':').next()?)?;
-    if node.is_compatible("arm,pl011") {
-        region(node, 0)
-    } else {
-        None
-    }
+    region(node, 0).filter(|_| node.is_compatible("arm,pl011"))
 }
 
 fn interrupt_controller(tree: Fdt<'_>) -> Option<Gic> {
     tree.root().children().find_map(|node| {
-        if node.is_compatible("arm,cortex-a15-gic") || node.is_compatible("arm,gic-400") {
-            Some(Gic::V2 {
-                distributor: region(node, 0)?,
-                cpu: region(node, 1)?,
-            })
-        } else if node.is_compatible("arm,gic-v3") {
-            Some(Gic::V3 {
-                distributor: region(node, 0)?,
-                redistributors: region(node, 1)?,
-            })
-        } else {
-            None
-        }
+        let version = node.compatible()?.find_map(|name| match name {
+            "arm,cortex-a15-gic" | "arm,gic-400" => Some(2),
+            "arm,gic-v3" => Some(3),
+            _ => None,
+        })?;
+        Some(Gic {
+            version,
+            distributor: region(node, 0)?,
+            cores: region(node, 1)?,
+        })
     })
 }
 
 /// The third of the timer's interrupts (secure, non-secure, virtual, EL2), each of three cells: kind,
 /// number, flags. Kind 1 is a PPI, whose numbers begin at 16.
 fn virtual_timer(tree: Fdt<'_>) -> Option<u32> {
-    let timer = tree
-        .root()
-        .children()
-        .find(|node| node.is_compatible("arm,armv8-timer"))?;
+    let root = tree.root();
+    let timer = root.find_compatible("arm,armv8-timer").next()?;
     let interrupts = timer.property("interrupts")?;
-    let cell = |index: usize| {
-        let bytes = interrupts.value().get(4 * index..4 * index + 4)?;
-        bytes.try_into().ok().map(u32::from_be_bytes)
-    };
-    (cell(6)? == 1).then_some(cell(7)? + 16)
+    let [kind, number, _] = interrupts.as_prop_encoded_array([1; 3]).ok()?.nth(2)?;
+    (kind.to_int::<u32>().ok()? == 1).then_some(number.to_int::<u32>().ok()? + 16)
 }
 
 fn conduit(tree: Fdt<'_>) -> Option<Conduit> {
-    match tree
-        .find_node("/psci")?
-        .property("method")?
-        .value_as::<&str>()
-        .ok()?
-    {
+    let method = tree.find_node("/psci")?.property("method")?;
+    match method.value_as().ok()? {
         "hvc" => Some(Conduit::Hvc),
         "smc" => Some(Conduit::Smc),
         _ => None,
     }
 }
 
-fn command_line(tree: Fdt<'_>) -> Result<([u8; COMMAND_LINE_MAX], usize), TreeError> {
-    let mut bytes = [0; COMMAND_LINE_MAX];
-    let Some(chosen) = tree.chosen() else {
-        return Ok((bytes, 0));
-    };
-    let text = chosen
-        .bootargs()
-        .map_err(|_| TreeError::CommandLine)?
-        .unwrap_or_default();
-    let slot = bytes.get_mut(..text.len()).ok_or(TreeError::CommandLine)?;
-    slot.copy_from_slice(text.as_bytes());
-    Ok((bytes, text.len()))
+/// The command line (`-append`), where it lies in the tree.
+///
+/// # Errors
+/// [`TreeError::CommandLine`]
+pub fn command_line(tree: Fdt<'_>) -> Result<&str, TreeError> {
+    let chosen = tree.find_node("/chosen");
+    let line = chosen.and_then(|node| node.property("bootargs"));
+    line.map_or(Ok(""), |line| line.value_as())
+        .ok()
+        .filter(|line| line.len() <= COMMAND_LINE_MAX)
+        .ok_or(TreeError::CommandLine)
 }

@@ -11,7 +11,7 @@ use super::{HARDWARE, Hardware, KERNEL, Table, frames, heap, ttbr0};
 use crate::arch::registers;
 use crate::base::MAX_CORES;
 use crate::base::layout::{self, Image, PAGE_SIZE};
-use crate::machine::{Gic, Machine, Region};
+use crate::machine::{Machine, Region};
 use crate::observe::rules;
 use crate::observe::seam::{self, HW};
 
@@ -232,26 +232,13 @@ fn map_linear(space: &Space<'_, Hardware>, plan: &Plan, fit: Fit) -> Result<(), 
 }
 
 fn map_devices(space: &Space<'_, Hardware>, machine: &Machine) -> Result<(), Error> {
-    // A redistributor has two 64 KiB frames; QEMU leaves room for many more cores than there are.
-    let gicr_bytes = machine.core_count as u64 * 0x2_0000;
-    let gic = match machine.gic {
-        Some(Gic::V2 { distributor, cpu }) => [Some(distributor), Some(cpu)],
-        Some(Gic::V3 {
-            distributor,
-            redistributors,
-        }) => {
-            let bytes = redistributors.bytes.min(gicr_bytes);
-            [
-                Some(distributor),
-                Some(Region {
-                    bytes,
-                    ..redistributors
-                }),
-            ]
-        }
-        None => [None, None],
-    };
-    for region in [machine.uart].into_iter().chain(gic).flatten() {
+    let gic = machine.gic.map(|gic| {
+        // A redistributor has two 64 KiB frames; QEMU leaves room for many more cores than there are.
+        let bytes = gic.cores.bytes.min(machine.core_count as u64 * 0x2_0000);
+        let cores = Region { bytes, ..gic.cores };
+        [gic.distributor, cores]
+    });
+    for region in machine.uart.into_iter().chain(gic.into_iter().flatten()) {
         let pages = pages(layout::device(region.start), layout::device(region.end()))?;
         space.map(
             pages,

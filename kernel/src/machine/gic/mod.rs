@@ -19,13 +19,14 @@
 mod v2;
 mod v3;
 
-use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use spin::once::Once;
 use stage1_hw::Instructions;
+use thiserror::Error;
 
-use super::tree::{self, Machine};
-use crate::base::Yield;
+use super::Machine;
+use crate::base::{MAX_CORES, Yield};
 
 /// A driver of this machine's controller.
 enum Controller {
@@ -34,6 +35,8 @@ enum Controller {
 }
 
 static CONTROLLER: Once<Controller, Yield> = Once::new();
+/// As what the controller knows each core: a GICv2 by its bit of a target list, a GICv3 by its affinity.
+static TARGETS: [AtomicU64; MAX_CORES] = [const { AtomicU64::new(0) }; MAX_CORES];
 
 /// IDs from here on are no interrupts: nothing is pending.
 pub const NONE: u32 = 1020;
@@ -46,41 +49,29 @@ const PRIORITY: u8 = 0x80;
 const LOWEST_PRIORITY: u8 = 0xFF;
 
 /// Why the controller cannot be used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum GicError {
     /// The device tree names no controller that is known.
+    #[error("the device tree names no GICv2 or GICv3")]
     NoController,
     /// The controller has no redistributor for this core.
+    #[error("the GIC has no redistributor for this core")]
     NoRedistributor,
     /// The redistributor of this core does not wake up.
+    #[error("the GIC's redistributor of this core does not wake up")]
     Asleep,
 }
-
-impl fmt::Display for GicError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            GicError::NoController => "the device tree names no GICv2 or GICv3",
-            GicError::NoRedistributor => "the GIC has no redistributor for this core",
-            GicError::Asleep => "the GIC's redistributor of this core does not wake up",
-        })
-    }
-}
-
-impl core::error::Error for GicError {}
 
 /// Prepares the controller. On the first core, before [`init_core`] on any.
 ///
 /// # Errors
 /// [`GicError::NoController`].
 pub(crate) fn init(machine: &Machine) -> Result<(), GicError> {
-    let controller = match machine.gic.ok_or(GicError::NoController)? {
-        tree::Gic::V2 { distributor, cpu } => Controller::V2(v2::Controller::new(distributor, cpu)),
-        tree::Gic::V3 {
-            distributor,
-            redistributors,
-        } => Controller::V3(v3::Controller::new(distributor, redistributors)),
-    };
-    CONTROLLER.call_once(|| controller);
+    let gic = machine.gic.ok_or(GicError::NoController)?;
+    CONTROLLER.call_once(|| match gic.version {
+        2 => Controller::V2(v2::Controller::new(gic)),
+        _ => Controller::V3(v3::Controller::new(gic)),
+    });
     Ok(())
 }
 
@@ -94,13 +85,12 @@ pub(crate) fn init_core(
     core: u8,
     enabled: u32,
 ) -> Result<(), GicError> {
-    match CONTROLLER.get().ok_or(GicError::NoController)? {
-        Controller::V2(gic) => {
-            gic.init_core(core, enabled);
-            Ok(())
-        }
-        Controller::V3(gic) => gic.init_core(machine, core, enabled),
-    }
+    let target = match CONTROLLER.get().ok_or(GicError::NoController)? {
+        Controller::V2(gic) => gic.init_core(enabled),
+        Controller::V3(gic) => gic.init_core(machine, enabled)?,
+    };
+    TARGETS[usize::from(core)].store(target, Relaxed);
+    Ok(())
 }
 
 /// Which architecture the controller is of: 2 or 3; `None` where there is none.
@@ -117,9 +107,12 @@ pub fn version() -> Option<u8> {
 /// No barrier before it: what the other cores are to see is ordered by its sender, who knows whether a
 /// lock does it.
 pub(crate) fn send(machine: impl Instructions, id: u32, cores: u8) {
+    let targets = (0..MAX_CORES)
+        .filter(|core| cores >> core & 1 != 0)
+        .map(|core| TARGETS[core].load(Relaxed));
     match CONTROLLER.get() {
-        Some(Controller::V2(gic)) => gic.send(id, cores),
-        Some(Controller::V3(gic)) => gic.send(machine, id, cores),
+        Some(Controller::V2(gic)) => gic.send(id, targets),
+        Some(Controller::V3(_)) => v3::send(machine, id, targets),
         None => {}
     }
 }
@@ -144,7 +137,7 @@ impl Acknowledged {
 pub(crate) fn acknowledge(machine: impl Instructions) -> Option<Acknowledged> {
     let word = match CONTROLLER.get()? {
         Controller::V2(gic) => gic.acknowledge(machine),
-        Controller::V3(gic) => gic.acknowledge(machine),
+        Controller::V3(_) => v3::acknowledge(machine),
     };
     Some(Acknowledged(word))
 }
@@ -153,7 +146,7 @@ pub(crate) fn acknowledge(machine: impl Instructions) -> Option<Acknowledged> {
 pub(crate) fn end(Acknowledged(word): Acknowledged) {
     match CONTROLLER.get() {
         Some(Controller::V2(gic)) => gic.end(word),
-        Some(Controller::V3(gic)) => gic.end(word),
+        Some(Controller::V3(_)) => v3::end(word),
         None => {}
     }
 }

@@ -1,15 +1,13 @@
 //! GICv2 (Arm IHI 0048): interrupts of group 0, which without Security Extensions are IRQs.
 
-use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
-
 use stage1_hw::{Barrier, Instructions, Op, Why};
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::register_structs;
 use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
 
 use super::{LOWEST_PRIORITY, PRIORITY};
-use crate::base::{MAX_CORES, layout};
-use crate::machine::Region;
+use crate::base::layout;
+use crate::machine::Gic;
 
 register_structs! {
     /// GICD_*. The first word of the arrays below is banked: each core's own.
@@ -42,8 +40,6 @@ register_structs! {
 pub(super) struct Controller {
     distributor: &'static Distributor,
     cpu: &'static CpuInterface,
-    /// By which bit of a target list the distributor knows each core.
-    targets: [AtomicU8; MAX_CORES],
 }
 
 // SAFETY: registers, each access of which is one load or store that any core may make; those that would
@@ -53,26 +49,21 @@ unsafe impl Sync for Controller {}
 unsafe impl Send for Controller {}
 
 impl Controller {
-    /// For the controller at these addresses, of the device tree.
-    pub(super) fn new(distributor: Region, cpu: Region) -> Self {
-        let distributor = layout::device(distributor.start).raw() as *const Distributor;
-        let cpu = layout::device(cpu.start).raw() as *const CpuInterface;
+    /// For this controller, of the device tree.
+    pub(super) fn new(gic: Gic) -> Self {
+        let distributor = layout::device(gic.distributor.start).raw() as *const Distributor;
+        let cpu = layout::device(gic.cores.start).raw() as *const CpuInterface;
         // SAFETY: the kernel's tables map the device for ever, nothing else uses it.
         let distributor = unsafe { &*distributor };
         // SAFETY: as above.
         let cpu = unsafe { &*cpu };
         distributor.CTLR.set(1);
-        Self {
-            distributor,
-            cpu,
-            targets: [const { AtomicU8::new(0) }; MAX_CORES],
-        }
+        Self { distributor, cpu }
     }
 
-    /// Enables the private interrupts with a bit in `enabled`, and no other, on this core.
-    pub(super) fn init_core(&self, core: u8, enabled: u32) {
-        // A private interrupt's target is who reads it.
-        self.targets[usize::from(core)].store(self.distributor.ITARGETSR[0].get(), Relaxed);
+    /// Enables the private interrupts with a bit in `enabled`, and no other, on this core. Says by which bit of a target list
+    /// the distributor knows it.
+    pub(super) fn init_core(&self, enabled: u32) -> u64 {
         for priority in &self.distributor.IPRIORITYR[..32] {
             priority.set(PRIORITY);
         }
@@ -80,6 +71,8 @@ impl Controller {
         self.distributor.ISENABLER[0].set(enabled);
         self.cpu.PMR.set(LOWEST_PRIORITY.into());
         self.cpu.CTLR.set(1);
+        // A private interrupt's target is who reads it.
+        self.distributor.ITARGETSR[0].get().into()
     }
 
     pub(super) fn acknowledge(&self, machine: impl Instructions) -> u32 {
@@ -92,11 +85,9 @@ impl Controller {
         self.cpu.EOIR.set(word);
     }
 
-    /// Sends SGI `id` to the cores.
-    pub(super) fn send(&self, id: u32, cores: u8) {
-        let list = (0..MAX_CORES)
-            .filter(|core| cores >> core & 1 != 0)
-            .fold(0, |list, core| list | self.targets[core].load(Relaxed));
-        self.distributor.SGIR.set(u32::from(list) << 16 | id);
+    /// Sends SGI `id` to the cores with these bits.
+    pub(super) fn send(&self, id: u32, targets: impl Iterator<Item = u64>) {
+        let list = targets.fold(0, |list, target| list | target as u32);
+        self.distributor.SGIR.set(list << 16 | id);
     }
 }

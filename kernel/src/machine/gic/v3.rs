@@ -1,7 +1,6 @@
 //! GICv3 (Arm IHI 0069): affinity routing, interrupts of group 1, system registers.
 
 use core::arch::asm;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use stage1_hw::{Barrier, Instructions, Op, Why};
 use tock_registers::interfaces::{Readable, Writeable};
@@ -11,7 +10,7 @@ use tock_registers::registers::{ReadOnly, ReadWrite};
 use super::{GicError, LOWEST_PRIORITY, PRIORITY};
 use crate::arch::{registers, time};
 use crate::base::{MAX_CORES, layout};
-use crate::machine::Region;
+use crate::machine::{Gic, Region};
 
 register_structs! {
     /// GICD_*.
@@ -49,31 +48,26 @@ const CHILDREN_ASLEEP: u32 = 1 << 2;
 /// The driver.
 pub(super) struct Controller {
     redistributors: Region,
-    /// Each core's affinity.
-    affinities: [AtomicU64; MAX_CORES],
 }
 
 impl Controller {
-    /// For the controller at these addresses, of the device tree.
-    pub(super) fn new(distributor: Region, redistributors: Region) -> Self {
-        let distributor = layout::device(distributor.start).raw() as *const Distributor;
+    /// For this controller, of the device tree.
+    pub(super) fn new(gic: Gic) -> Self {
+        let distributor = layout::device(gic.distributor.start).raw() as *const Distributor;
         // SAFETY: the kernel's tables map the device for ever, nothing else uses it.
         unsafe { &*distributor }.CTLR.set(CTLR);
         Self {
-            redistributors,
-            affinities: [const { AtomicU64::new(0) }; MAX_CORES],
+            redistributors: gic.cores,
         }
     }
 
-    /// Enables the private interrupts with a bit in `enabled`, and no other, on this core.
+    /// Enables the private interrupts with a bit in `enabled`, and no other, on this core. Returns its affinity.
     pub(super) fn init_core(
         &self,
         machine: impl Instructions,
-        core: u8,
         enabled: u32,
-    ) -> Result<(), GicError> {
+    ) -> Result<u64, GicError> {
         let affinity = registers::affinity();
-        self.affinities[usize::from(core)].store(affinity, Relaxed);
         let mine = self
             .redistributor(affinity)
             .ok_or(GicError::NoRedistributor)?;
@@ -88,7 +82,7 @@ impl Controller {
         mine.ICENABLER0.set(!enabled);
         mine.ISENABLER0.set(enabled);
         enable_cpu_interface(machine);
-        Ok(())
+        Ok(affinity)
     }
 
     /// The one whose GICR_TYPER has this affinity; they lie one behind the other.
@@ -96,47 +90,39 @@ impl Controller {
         let wanted = affinity >> 8 & 0xFF00_0000 | affinity & 0xFF_FFFF;
         let count = self.redistributors.bytes as usize / size_of::<Redistributor>();
         let base = layout::device(self.redistributors.start).raw() as *const Redistributor;
-        for index in 0..count.min(MAX_CORES) {
-            let at = base.wrapping_add(index);
+        (0..count.min(MAX_CORES))
             // SAFETY: the kernel's tables map the redistributors of as many cores as it has, for ever.
-            let redistributor = unsafe { &*at };
-            if redistributor.TYPER.get() >> 32 == wanted {
-                return Some(redistributor);
-            }
-        }
-        None
+            .map(|index| unsafe { &*base.wrapping_add(index) })
+            .find(|redistributor| redistributor.TYPER.get() >> 32 == wanted)
     }
+}
 
-    pub(super) fn acknowledge(&self, machine: impl Instructions) -> u32 {
-        let id: u64;
-        // SAFETY: acknowledges; the caller serves the interrupt and ends it. Not `nomem`: what the handler reads comes after.
-        unsafe { asm!("mrs {}, icc_iar1_el1", out(reg) id, options(nostack, preserves_flags)) };
-        machine.execute(Op::Dsb(Barrier::Sy), Why::Acknowledge);
-        id as u32
-    }
+pub(super) fn acknowledge(machine: impl Instructions) -> u32 {
+    let id: u64;
+    // SAFETY: acknowledges; the caller serves the interrupt and ends it. Not `nomem`: what the handler reads comes after.
+    unsafe { asm!("mrs {}, icc_iar1_el1", out(reg) id, options(nostack, preserves_flags)) };
+    machine.execute(Op::Dsb(Barrier::Sy), Why::Acknowledge);
+    id as u32
+}
 
-    pub(super) fn end(&self, word: u32) {
-        // SAFETY: ends what was acknowledged. Not `nomem`: what the handler wrote comes before.
-        unsafe {
-            asm!("msr icc_eoir1_el1, {}", in(reg) u64::from(word), options(nostack, preserves_flags))
-        };
-    }
+pub(super) fn end(word: u32) {
+    // SAFETY: ends what was acknowledged. Not `nomem`: what the handler wrote comes before.
+    unsafe {
+        asm!("msr icc_eoir1_el1, {}", in(reg) u64::from(word), options(nostack, preserves_flags))
+    };
+}
 
-    /// Sends SGI `id` to the cores, one by one: they may be in different clusters.
-    pub(super) fn send(&self, machine: impl Instructions, id: u32, cores: u8) {
-        for core in (0..MAX_CORES).filter(|core| cores >> core & 1 != 0) {
-            let affinity = self.affinities[core].load(Relaxed);
-            let [aff0, aff1, aff2, _, aff3, ..] = affinity.to_le_bytes().map(u64::from);
-            let (range, bit) = (aff0 / 16, aff0 % 16);
-            let value =
-                aff3 << 48 | range << 44 | aff2 << 32 | u64::from(id) << 24 | aff1 << 16 | 1 << bit;
-            // SAFETY: an interrupt that every core serves.
-            unsafe {
-                asm!("msr icc_sgi1r_el1, {}", in(reg) value, options(nostack, preserves_flags))
-            };
-        }
-        machine.execute(Op::Isb, Why::Send);
+/// Sends SGI `id` to the cores with these affinities, one by one: they may be in different clusters.
+pub(super) fn send(machine: impl Instructions, id: u32, affinities: impl Iterator<Item = u64>) {
+    for affinity in affinities {
+        let [aff0, aff1, aff2, _, aff3, ..] = affinity.to_le_bytes().map(u64::from);
+        let (range, bit) = (aff0 / 16, aff0 % 16);
+        let value =
+            aff3 << 48 | range << 44 | aff2 << 32 | u64::from(id) << 24 | aff1 << 16 | 1 << bit;
+        // SAFETY: an interrupt that every core serves.
+        unsafe { asm!("msr icc_sgi1r_el1, {}", in(reg) value, options(nostack, preserves_flags)) };
     }
+    machine.execute(Op::Isb, Why::Send);
 }
 
 /// ICC_*: system registers instead of memory, every priority, group 1, end drops and deactivates.
@@ -146,13 +132,16 @@ fn enable_cpu_interface(machine: impl Instructions) {
     // SAFETY: this core's own; EL2 has allowed it where there is one (entry.s).
     unsafe { asm!("msr icc_sre_el1, {}", in(reg) 0b111_u64, options(nostack, preserves_flags)) };
     machine.execute(Op::Isb, Why::Register);
-    // SAFETY: as above.
-    unsafe {
-        asm!("msr icc_pmr_el1, {}", in(reg) u64::from(LOWEST_PRIORITY), options(nostack, preserves_flags))
-    };
-    // SAFETY: as above.
-    unsafe { asm!("msr icc_ctlr_el1, xzr", options(nostack, preserves_flags)) };
     // SAFETY: as above; interrupts are masked still.
-    unsafe { asm!("msr icc_igrpen1_el1, {}", in(reg) 1_u64, options(nostack, preserves_flags)) };
+    unsafe {
+        asm!(
+            "msr icc_pmr_el1, {pmr}",
+            "msr icc_ctlr_el1, xzr",
+            "msr icc_igrpen1_el1, {on}",
+            pmr = in(reg) u64::from(LOWEST_PRIORITY),
+            on = in(reg) 1_u64,
+            options(nostack, preserves_flags)
+        );
+    }
     machine.execute(Op::Isb, Why::Register);
 }
