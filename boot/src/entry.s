@@ -3,8 +3,6 @@
 // x20 = the device tree, where the loader passes it (first core). x21 = the kernel's root table and the core's number (any
 // other core), or 0: which of the two this is.
 
-.set LOAD_OFFSET, 0xFFFFFFFF80000000 - 0x40000000
-
 .set HCR_RW,            1 << 31
 .set HCR_E2H,           34              // the bit's number
 .set SPSR_EL1H_MASKED,  0x3C5           // EL1h, D A I F masked
@@ -22,13 +20,6 @@
     add     \register, \register, :lo12:\symbol
 .endm
 
-.macro load_address register, symbol
-    movz    \register, #:abs_g3:\symbol
-    movk    \register, #:abs_g2_nc:\symbol
-    movk    \register, #:abs_g1_nc:\symbol
-    movk    \register, #:abs_g0_nc:\symbol
-.endm
-
 .section .text.boot, "ax"
 .global _start
 _start:
@@ -43,7 +34,7 @@ _start:
     b       at_entry
 
 // What PSCI CPU_ON enters, by its physical address. x0 = the context that `boot::start_core` passed. It is all that this
-// core has to be found out: nothing is read from memory that another core has written before the MMU and the caches are on.
+// core is given: it reads no memory that another core has written before the MMU and the caches are on.
 .global secondary_start
 secondary_start:
     mov     x21, x0
@@ -128,37 +119,34 @@ at_el1:
     orr     x0, x0, #SCTLR_WXN          // the early tables are writable and executable, the kernel's are not
 1:  msr     sctlr_el1, x0
     isb                                 // from here on the identity map translates
-    load_address x0, in_upper_half
+    ldr     x0, =in_upper_half
     br      x0
 
 in_upper_half:
-    load_address x0, exception_vectors
+    ldr     x0, =exception_vectors
     msr     vbar_el1, x0
     msr     sp_el0, xzr                 // no current task yet
     msr     tpidr_el1, xzr              // no core record yet
     isb
+    mov     x29, xzr                    // the first frame: nobody called
     cbnz    x21, secondary
-    load_address x0, __bss_start
-    load_address x1, __bss_end
+    ldr     x0, =__bss_start
+    ldr     x1, =__bss_end
 2:  cmp     x0, x1
     b.hs    3f
     stp     xzr, xzr, [x0], #16
     b       2b
-3:  load_address x0, __boot_stack_top
+3:  ldr     x0, =__boot_stack_top
     mov     sp, x0
-    mov     x29, xzr
-    mov     x30, xzr
     mov     x0, x20
     bl      kernel_entry
     b       park
 
 secondary:
     and     x0, x21, #0xFFF             // its number
-    load_address x1, secondary_stack_tops
+    ldr     x1, =secondary_stack_tops
     ldr     x1, [x1, x0, lsl #3]        // caches are on: what the first core stored is seen
     mov     sp, x1
-    mov     x29, xzr
-    mov     x30, xzr
     bl      secondary_entry
     b       park
 

@@ -23,9 +23,7 @@
 //! `exception_vectors`.
 #![no_std]
 
-#[cfg(target_os = "none")]
 use core::arch::{asm, global_asm};
-#[cfg(target_os = "none")]
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Where the image is linked: [`RAM_BASE`] appears here. The same value as in `linker.ld` and
@@ -41,13 +39,10 @@ pub const DEVICE_BASE: u64 = 0xFFFF_C000_0000_0000;
 /// tables must lie below `RAM_BASE + EARLY_WINDOW`.
 pub const EARLY_WINDOW: u64 = 64 << 20;
 
-#[cfg(target_os = "none")]
 global_asm!(include_str!("tables.s"));
-#[cfg(target_os = "none")]
 global_asm!(include_str!("entry.s"));
 
 /// The physical address of a table that translates nothing, for a TTBR with no space in it.
-#[cfg(target_os = "none")]
 pub fn empty_table() -> u64 {
     unsafe extern "C" {
         #[link_name = "empty_table"]
@@ -68,7 +63,6 @@ pub fn empty_table() -> u64 {
 ///    and all that is in use where they are now, and whose stores have been completed with a `dsb
 ///    ishst`.
 /// 2. TTBR0 holds the early identity map, no other core is running, and interrupts are masked.
-#[cfg(target_os = "none")]
 pub unsafe fn replace_ttbr1(root_pa: u64) {
     unsafe extern "C" {
         fn replace_ttbr1_in_idmap();
@@ -86,7 +80,6 @@ pub unsafe fn replace_ttbr1(root_pa: u64) {
 pub const CORES: usize = 8;
 
 /// Where another core begins: the entry point for PSCI CPU_ON, a physical address.
-#[cfg(target_os = "none")]
 pub fn secondary_start() -> u64 {
     unsafe extern "C" {
         #[link_name = "secondary_start"]
@@ -108,7 +101,6 @@ pub const fn secondary_context(root_pa: u64, number: usize) -> u64 {
 ///
 /// # Safety
 /// The stack is mapped by the tables that the core is started with, is nobody else's, and stays.
-#[cfg(target_os = "none")]
 pub unsafe fn set_secondary_stack(number: usize, top: u64) {
     unsafe extern "C" {
         #[link_name = "secondary_stack_tops"]
