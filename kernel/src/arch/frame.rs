@@ -36,9 +36,9 @@ const _: () = {
 };
 
 /// Where an exception came in: an entry of the vector table, and on which stack (Arm ARM,
-/// "Exception vectors").
+/// "Exception vectors"). The number is the one that `vectors.s` passes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Vector(u64);
+pub struct Vector(pub u64);
 
 impl Vector {
     /// Set in the number when the frame would not fit the stack; the frame is on the overflow stack
@@ -49,11 +49,6 @@ impl Vector {
     pub const SYNCHRONOUS: Self = Self(4);
     /// IRQ, from EL1 with SP_EL1.
     pub const IRQ: Self = Self(5);
-
-    /// The vector by the number that `vectors.s` passes.
-    pub const fn new(number: u64) -> Self {
-        Self(number)
-    }
 
     /// The stack pointer left the stack.
     pub const fn overflowed(self) -> bool {
@@ -69,21 +64,14 @@ impl Vector {
 impl fmt::Display for Vector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const WHAT: [&str; 4] = ["synchronous exception", "IRQ", "FIQ", "SError"];
-        const FROM: [&str; 4] = [
-            "EL1 with SP_EL0",
-            "EL1 with SP_EL1",
-            "EL0 in AArch64",
-            "EL0 in AArch32",
-        ];
-        let (what, from) = (
-            WHAT[(self.0 & 3) as usize],
-            FROM[(self.0 >> 2 & 3) as usize],
-        );
-        write!(f, "{what} from {from} (vector {})", self.0 & 15)?;
-        if self.overflowed() {
-            f.write_str(", kernel stack overflow")
+        const FROM: [&str; 4] = ["EL1t", "EL1h", "EL0 in AArch64", "EL0 in AArch32"];
+        let (what, from) = (self.0 & 3, self.0 >> 2 & 3);
+        let (what, from) = (WHAT[what as usize], FROM[from as usize]);
+        let overflow = if self.overflowed() {
+            ", kernel stack overflow"
         } else {
-            Ok(())
-        }
+            ""
+        };
+        write!(f, "{what} from {from} (vector {}){overflow}", self.0 & 15)
     }
 }

@@ -7,7 +7,7 @@ use core::cell::UnsafeCell;
 /// the order in which [`switch.s`](self) stores them. Everything else is on its stack, in the frame
 /// of the interrupt or of the call that led here.
 #[repr(C)]
-pub struct Context(UnsafeCell<Registers>);
+pub(crate) struct Context(UnsafeCell<Registers>);
 
 #[repr(C)]
 struct Registers {
@@ -54,13 +54,6 @@ impl Context {
     }
 }
 
-impl Default for Context {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-#[cfg(target_os = "none")]
 global_asm!(include_str!("switch.s"));
 
 /// Saves the registers in `from` and goes on with those in `to`. Returns when somebody goes on with

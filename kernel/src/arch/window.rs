@@ -17,12 +17,12 @@ pub enum Window {
     Test = 1,
 }
 
-macro_rules! hint {
-    ($n:literal) => {
-        // SAFETY: an unallocated HINT is a NOP (Arm ARM C6.2, HINT). It is not declared `nomem`, so
-        // no memory access moves across it: what the source puts inside the window is inside.
-        unsafe { asm!(concat!("hint #", $n), options(nostack, preserves_flags)) }
-    };
+/// Executes an unallocated HINT.
+#[inline(always)]
+fn hint<const N: u8>() {
+    // SAFETY: an unallocated HINT is a NOP (Arm ARM C6.2, HINT). It is not declared `nomem`, so
+    // no memory access moves across it: what the source puts inside the window is inside.
+    unsafe { asm!("hint #{}", const N, options(nostack, preserves_flags)) }
 }
 
 /// Starts the window, with a tag of up to 16 nibbles: the one pushed first is the highest.
@@ -32,8 +32,8 @@ pub fn start(window: Window, tag: &[u8]) {
         push_nibble(nibble);
     }
     match window {
-        Window::Work => hint!("0x50"),
-        Window::Test => hint!("0x51"),
+        Window::Work => hint::<0x50>(),
+        Window::Test => hint::<0x51>(),
     }
 }
 
@@ -41,8 +41,8 @@ pub fn start(window: Window, tag: &[u8]) {
 #[inline]
 pub fn end(window: Window) {
     match window {
-        Window::Work => hint!("0x58"),
-        Window::Test => hint!("0x59"),
+        Window::Work => hint::<0x58>(),
+        Window::Test => hint::<0x59>(),
     }
 }
 
@@ -53,22 +53,15 @@ pub fn tag_value(tag: &[u8]) -> u64 {
 }
 
 fn push_nibble(nibble: u8) {
-    match nibble & 0xF {
-        0x0 => hint!("0x40"),
-        0x1 => hint!("0x41"),
-        0x2 => hint!("0x42"),
-        0x3 => hint!("0x43"),
-        0x4 => hint!("0x44"),
-        0x5 => hint!("0x45"),
-        0x6 => hint!("0x46"),
-        0x7 => hint!("0x47"),
-        0x8 => hint!("0x48"),
-        0x9 => hint!("0x49"),
-        0xA => hint!("0x4A"),
-        0xB => hint!("0x4B"),
-        0xC => hint!("0x4C"),
-        0xD => hint!("0x4D"),
-        0xE => hint!("0x4E"),
-        _ => hint!("0x4F"),
-    }
+    const PUSH: [fn(); 16] = [
+        push::<0>, push::<1>, push::<2>, push::<3>, push::<4>, push::<5>, push::<6>, push::<7>,
+        push::<8>, push::<9>, push::<10>, push::<11>, push::<12>, push::<13>, push::<14>,
+        push::<15>,
+    ];
+    PUSH[usize::from(nibble & 0xF)]();
+}
+
+fn push<const NIBBLE: u8>() {
+    // SAFETY: as [`hint`]'s.
+    unsafe { asm!("hint #{}", const 0x40 + NIBBLE, options(nostack, preserves_flags)) }
 }

@@ -48,7 +48,7 @@ pub struct Task {
     /// The last fault of its that was over when the MMU was asked.
     pub last_fault: LastFault,
     /// Its registers while it does not run.
-    pub context: Context,
+    pub(crate) context: Context,
 }
 
 /// What a task's TTBR0_EL1 holds: root and ASID, or 0 if the task has no lower half.

@@ -7,14 +7,11 @@ use crate::arch::registers;
 use crate::base::Verdict;
 use crate::machine::console;
 
-/// Which core stopped the kernel, and for what: 0 while it runs, else [`STOPPED`], the verdict's
-/// bit, and the core's affinity.
+/// Which core stopped the kernel, and for what: 0 while it runs, else the verdict in the top byte and the core's affinity.
 static FIRST: AtomicU64 = AtomicU64::new(0);
 /// How often that core has failed since.
 static SINCE: AtomicU8 = AtomicU8::new(0);
 
-const STOPPED: u64 = 1 << 63;
-const PANICKED: u64 = 1 << 62;
 const AFFINITY: u64 = 0xFF_00FF_FFFF;
 
 /// Proof that the kernel is stopping, on this core, and that this code is the one to say why.
@@ -31,19 +28,17 @@ impl LastWords {
     pub fn claim(verdict: Verdict, what: fmt::Arguments<'_>) -> Self {
         registers::mask_interrupts();
         let me = registers::affinity();
-        let panicked = if verdict == Verdict::Panic {
-            PANICKED
-        } else {
-            0
-        };
-        match FIRST.compare_exchange(0, STOPPED | panicked | me, Relaxed, Relaxed) {
+        let word = (verdict as u64) << 56 | me;
+        match FIRST.compare_exchange(0, word, Relaxed, Relaxed) {
             Ok(_) => Self(verdict),
-            Err(first) if first & AFFINITY == me => Self(if first & PANICKED != 0 {
-                Verdict::Panic
-            } else {
-                Verdict::Exception
-            })
-            .give_up(what),
+            Err(first) if first & AFFINITY == me => {
+                let first = if first >> 56 == Verdict::Panic as u64 {
+                    Verdict::Panic
+                } else {
+                    Verdict::Exception
+                };
+                Self(first).give_up(what)
+            }
             Err(_) => wait(),
         }
     }
@@ -70,14 +65,10 @@ impl LastWords {
 
 impl Write for LastWords {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.write_fmt(format_args!("{text}"))
-    }
-
-    fn write_fmt(&mut self, arguments: fmt::Arguments<'_>) -> fmt::Result {
         // SAFETY: a `LastWords` exists, so this core does not go back to what it was doing. Another
         // core that holds the console may still be writing; what is at stake is the order
         // of characters, as it drives the same registers of the same UART.
-        unsafe { console::print_last(arguments) };
+        unsafe { console::print_last(text) };
         Ok(())
     }
 }

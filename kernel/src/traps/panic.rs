@@ -1,6 +1,6 @@
 //! A panic says where, and in what, and ends the boot with status 3.
 
-use core::fmt::{self, Write};
+use core::fmt::Write;
 use core::panic::PanicInfo;
 
 use super::last::LastWords;
@@ -11,22 +11,9 @@ use crate::base::Verdict;
 /// ([`LastWords::claim`]).
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    let mut out = LastWords::claim(Verdict::Panic, format_args!("panic at {}", Place(info)));
+    let mut out = LastWords::claim(Verdict::Panic, format_args!("{info}"));
     // Nothing to do about an error: the console does not report any.
-    let _ = writeln!(out, "\npanic at {}", Place(info));
-    let _ = writeln!(out, "  {}", info.message());
+    let _ = writeln!(out, "\n{info}");
     let _ = report::who(&mut out);
     out.exit()
-}
-
-/// file:line:column.
-struct Place<'a>(&'a PanicInfo<'a>);
-
-impl fmt::Display for Place<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.location() {
-            Some(place) => write!(f, "{place}"),
-            None => f.write_str("an unknown place"),
-        }
-    }
 }

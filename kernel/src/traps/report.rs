@@ -37,10 +37,10 @@ pub(super) fn unexpected(frame: &TrapFrame, vector: Vector) -> ! {
 fn write(out: &mut LastWords, frame: &TrapFrame, vector: Vector) -> fmt::Result {
     writeln!(out, "\nunexpected {vector}")?;
     if vector.overflowed() {
+        let sp = frame.sp;
         writeln!(
             out,
-            "SP   {:016x} is outside its stack, or too close to the end",
-            frame.sp
+            "SP   {sp:016x} is outside its stack, or too close to the end"
         )?;
         if in_vectors(frame.elr) {
             writeln!(
@@ -54,16 +54,12 @@ fn write(out: &mut LastWords, frame: &TrapFrame, vector: Vector) -> fmt::Result 
         writeln!(out, "ESR  {:016x} {esr}", frame.esr)?;
     }
     let valid = vector.has_syndrome() && esr.has_address();
-    writeln!(
-        out,
-        "FAR  {:016x}{}",
-        frame.far,
-        if valid {
-            ""
-        } else {
-            " (not of this exception)"
-        }
-    )?;
+    let whose = if valid {
+        ""
+    } else {
+        " (not of this exception)"
+    };
+    writeln!(out, "FAR  {:016x}{whose}", frame.far)?;
     writeln!(out, "ELR  {:016x} {}", frame.elr, Place(frame.elr))?;
     writeln!(out, "SPSR {:016x} {}", frame.spsr, State(frame.spsr))?;
     who(out)?;
@@ -85,23 +81,17 @@ fn in_vectors(elr: u64) -> bool {
 /// x0 to x30 and SP, four in a line.
 fn general_registers(out: &mut LastWords, frame: &TrapFrame) -> fmt::Result {
     for (n, value) in frame.x.iter().enumerate() {
-        let name = format_args!("x{n}");
         let end = if n % 4 == 3 { "\n" } else { "  " };
-        // A formatted argument ignores a width of its own, so the name is padded here.
-        write!(
-            out,
-            "{}{name} {value:016x}{end}",
-            if n < 10 { " " } else { "" }
-        )?;
+        write!(out, "x{n:<2} {value:016x}{end}")?;
     }
-    writeln!(out, " sp {:016x}", frame.sp)
+    writeln!(out, "sp  {:016x}", frame.sp)
 }
 
 /// What the MMU says of the address, and the tables that it says so from. By the plain machine: neither counted nor reported,
 /// as the task that it would be counted for may be what is broken, and the events are about to be printed.
 fn translation(out: &mut LastWords, va: Va) -> fmt::Result {
     match translate::read(Plain, va) {
-        Ok(pa) => writeln!(out, "AT S1E1R: {:#x}", pa.raw())?,
+        Ok(pa) => writeln!(out, "AT S1E1R: {pa}")?,
         Err(fault) => writeln!(out, "AT S1E1R: {}", fault.kind)?,
     }
     walk::write(out, va)
@@ -131,14 +121,13 @@ fn readable(record: u64) -> bool {
 
 /// The last events of this core, oldest first; nothing if it has no record, or recording was off.
 fn events(out: &mut LastWords) -> fmt::Result {
-    if registers::core_record() == 0 || !readable(registers::core_record()) {
+    if !readable(registers::core_record()) {
         return Ok(());
     }
-    let mut events = ring::last(task::core().index, EVENTS).peekable();
-    if events.peek().is_some() {
-        writeln!(out, "last events of this core:")?;
-    }
-    for event in events {
+    for (n, event) in ring::last(task::core().index, EVENTS).enumerate() {
+        if n == 0 {
+            writeln!(out, "last events of this core:")?;
+        }
         writeln!(out, "  {event}")?;
     }
     Ok(())
@@ -149,70 +138,49 @@ struct Place(u64);
 
 impl Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let image = layout::image();
-        let (start, text_end, end) = (image.start.raw(), image.text_end.raw(), image.end.raw());
-        if !(start..end).contains(&self.0) {
-            return f.write_str("outside the image");
-        }
-        let part = if self.0 < text_end {
-            "text"
-        } else if self.0 < image.rodata_end.raw() {
-            "rodata, which is not executable"
-        } else {
-            "data, which is not executable"
+        let (image, address) = (layout::image(), Va::new(self.0));
+        let part = match address {
+            _ if address < image.start || address >= image.end => {
+                return f.write_str("outside the image");
+            }
+            _ if address < image.text_end => "text",
+            _ if address < image.rodata_end => "rodata, which is not executable",
+            _ => "data, which is not executable",
         };
+        let offset = self.0 - image.start.raw();
         // The image is linked where it runs, so the address itself is what addr2line wants.
         write!(
             f,
-            "image + {:#x} ({part}); addr2line -fie KERNEL {:#x}",
-            self.0 - start,
+            "image + {offset:#x} ({part}); addr2line -fie KERNEL {:#x}",
             self.0
         )
     }
 }
 
-/// SPSR_EL1 in words (Arm ARM, SPSR_EL1).
+/// SPSR_EL1 by the names of the Arm ARM: the mode, and the fields of one bit that are set.
 struct State(u64);
-
-impl State {
-    fn bit(&self, n: u32) -> bool {
-        self.0 >> n & 1 != 0
-    }
-}
 
 impl Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 & 0x1F {
-            0b0_0000 => f.write_str("EL0")?,
-            0b0_0100 => f.write_str("EL1 with SP_EL0")?,
-            0b0_0101 => f.write_str("EL1 with SP_EL1")?,
-            mode if mode & 0x10 != 0 => write!(f, "AArch32 mode {mode:#x}")?,
-            mode => write!(f, "illegal mode {mode:#x}")?,
-        }
-        f.write_str(", flags ")?;
-        for (bit, letter) in [(31, 'N'), (30, 'Z'), (29, 'C'), (28, 'V')] {
-            f.write_char(if self.bit(bit) { letter } else { '-' })?;
-        }
-        f.write_str(", masked ")?;
-        for (bit, letter) in [(9, 'D'), (8, 'A'), (7, 'I'), (6, 'F')] {
-            f.write_char(if self.bit(bit) { letter } else { '-' })?;
-        }
-        for (bit, name) in [
-            (25, "TCO"),
-            (24, "DIT"),
-            (23, "UAO"),
-            (22, "PAN"),
-            (21, "SS"),
-            (20, "IL"),
-            (12, "SSBS"),
-        ] {
-            if self.bit(bit) {
-                write!(f, ", {name}")?;
+        const BITS: [u32; 15] = [31, 30, 29, 28, 25, 24, 23, 22, 21, 20, 12, 9, 8, 7, 6];
+        const NAMES: [&str; 15] = [
+            "N", "Z", "C", "V", "TCO", "DIT", "UAO", "PAN", "SS", "IL", "SSBS", "D", "A", "I", "F",
+        ];
+        f.write_str(match self.0 & 0x1F {
+            0b0_0000 => "EL0t",
+            0b0_0100 => "EL1t",
+            0b0_0101 => "EL1h",
+            0b1_0000.. => "AArch32",
+            _ => "illegal mode",
+        })?;
+        for (bit, name) in BITS.into_iter().zip(NAMES) {
+            if self.0 >> bit & 1 != 0 {
+                write!(f, " {name}")?;
             }
         }
-        if self.0 >> 10 & 3 != 0 {
-            write!(f, ", BTYPE {}", self.0 >> 10 & 3)?;
+        match self.0 >> 10 & 3 {
+            0 => Ok(()),
+            kind => write!(f, " BTYPE={kind}"),
         }
-        Ok(())
     }
 }
