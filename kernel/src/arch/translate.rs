@@ -45,12 +45,10 @@ fn translate(machine: impl Instructions, va: Va, write: bool) -> Result<Pa, Faul
     // PAR_EL1 has two formats (Arm ARM, PAR_EL1): F clear, and PA in bits 47..12 (4 KiB pages without
     // FEAT_LPA2); or F set, and the fault status in FST, bits 6..1. An external abort on the walk is taken as an
     // exception and not reported there.
-    let status = match (syndrome, par & 1) {
-        (0, 0) => {
-            let pa = Pa::new(par & 0x0000_FFFF_FFFF_F000 | va.raw() & 0xFFF);
-            return Ok(pa.unwrap_or_else(|| unreachable!("the mask leaves 48 bits")));
-        }
-        (0, _) => (par >> 1 & 0x3F) as u8,
+    let pa = Pa::new(par & 0x0000_FFFF_FFFF_F000 | va.raw() & 0xFFF);
+    let status = match (syndrome, par & 1, pa) {
+        (0, 0, Some(pa)) => return Ok(pa),
+        (0, ..) => (par >> 1 & 0x3F) as u8,
         _ => Esr(syndrome).fault_status(),
     };
     let kind = FaultKind::from_status(status);

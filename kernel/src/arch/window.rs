@@ -53,6 +53,7 @@ pub fn tag_value(tag: &[u8]) -> u64 {
 }
 
 fn push_nibble(nibble: u8) {
+    // A HINT has its number in the instruction.
     const PUSH: [fn(); 16] = [
         push::<0>, push::<1>, push::<2>, push::<3>, push::<4>, push::<5>, push::<6>, push::<7>,
         push::<8>, push::<9>, push::<10>, push::<11>, push::<12>, push::<13>, push::<14>,

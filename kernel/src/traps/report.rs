@@ -116,7 +116,7 @@ pub(super) fn who(out: &mut LastWords) -> fmt::Result {
 }
 
 fn readable(record: u64) -> bool {
-    record.is_multiple_of(8) && probe::read_u64(Va::new(record)).is_ok()
+    record != 0 && record.is_multiple_of(8) && probe::read_u64(Va::new(record)).is_ok()
 }
 
 /// The last events of this core, oldest first; nothing if it has no record, or recording was off.

@@ -35,7 +35,7 @@ enum Controller {
 }
 
 static CONTROLLER: Once<Controller, Yield> = Once::new();
-/// As what the controller knows each core: a GICv2 by its bit of a target list, a GICv3 by its affinity.
+/// What each core is to the controller: its bit of a target list for a GICv2, its affinity for a GICv3.
 static TARGETS: [AtomicU64; MAX_CORES] = [const { AtomicU64::new(0) }; MAX_CORES];
 
 /// IDs from here on are no interrupts: nothing is pending.
