@@ -2,8 +2,8 @@
 
 use core::arch::asm;
 
-use aarch64_cpu::registers::{MPIDR_EL1, SCTLR_EL1};
-use tock_registers::interfaces::{ReadWriteable, Readable};
+use aarch64_cpu::registers::{MPIDR_EL1, SCTLR_EL1, TPIDR_EL1};
+use tock_registers::interfaces::{ReadWriteable, Readable, Writeable};
 
 /// The current task's address: SP_EL0, which nothing at EL1 uses as a stack.
 ///
@@ -37,10 +37,7 @@ pub(crate) unsafe fn set_current_task(task: u64) {
 /// Not `pure`: a task that moves reads another core's.
 #[inline(always)]
 pub fn core_record() -> u64 {
-    let record;
-    // SAFETY: reads a register.
-    unsafe { asm!("mrs {}, tpidr_el1", out(reg) record, options(nomem, nostack, preserves_flags)) };
-    record
+    TPIDR_EL1.get()
 }
 
 /// Sets this core's record.
@@ -50,8 +47,7 @@ pub fn core_record() -> u64 {
 /// core's.
 #[inline(always)]
 pub(crate) unsafe fn set_core_record(record: u64) {
-    // SAFETY: the caller's promise; the register has no effect on the machine.
-    unsafe { asm!("msr tpidr_el1, {}", in(reg) record, options(nostack, preserves_flags)) };
+    TPIDR_EL1.set(record);
 }
 
 /// Affinity of this core: MPIDR_EL1 without its flag bits.
