@@ -38,8 +38,8 @@ fn main(boot: &Boot) -> Verdict {
     }
     ensure!(
         {
-            let (tcr, mair) = stage1_hw::read_walks();
-            stage1_hw::check_walks(tcr, mair).is_ok()
+            let core = stage1_hw::CoreRegisters::read();
+            stage1_hw::check_walks(core.tcr, core.mair).is_ok()
         },
         "walks are not what `ishst` reaches"
     );

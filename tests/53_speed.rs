@@ -91,7 +91,7 @@ fn main(_: &Boot) -> Verdict {
         "instructions for {PAGES} pages: bare stores {bare}, map a run {run}, map a list {map}, protect {protect} and back {back}, move {shift}, unmap {unmap}"
     );
     // Without range operations every page has its TLBI.
-    let range = stage1_hw::IdRegisters::read().tlb().range;
+    let range = stage1_hw::CoreRegisters::read().tlb().range;
     let tlbis = if range { 0 } else { 4 * PAGES };
     // Held where they are, a page: 10.4 with the load and the end of the list; 11, 13, 16 and 8 with the call and what it owes.
     let held = [

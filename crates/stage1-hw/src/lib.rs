@@ -48,7 +48,7 @@
 //! | `plain` | `Plain`: the assembly. For `target_os = "none"` only: an AArch64 host must not execute it |
 //! | `sequences` | [`publish`], [`invalidate`], [`publish_root`]: which instructions, in which order |
 //! | `mmu` | [`Hardware`]: [`Mmu`](stage1_paging::Mmu) for a kernel that implements [`Services`] |
-//! | `registers` | [`TCR`], [`MAIR`], [`ttbr`], [`IdRegisters`]; [`CoreRegisters`]: whether another core fits |
+//! | `registers` | [`TCR`], [`MAIR`], [`ttbr`], [`check_walks`]; [`CoreRegisters`]: what this core can do, whether another one fits |
 //!
 //! # In a kernel
 //!
@@ -97,7 +97,7 @@
 //!     fn may_break(&self, pages: Pages) -> bool { Half::Lower(Asid(1)).holds(pages) }
 //! }
 //!
-//! check_walks(tcr, mair)?; // read_walks(): what boot code has set
+//! check_walks(tcr, mair)?; // CoreRegisters::read(): what boot code has set
 //! // SAFETY: frames are the kernel's own, the linear map has them, `Plain` is the machine.
 //! let mmu = unsafe { Hardware::new(kernel, upkeep) };
 //! let space = Space::new(&mmu, mmu.new_root()?, Half::Lower(Asid(1)));
@@ -110,7 +110,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `upkeep` is [`Upkeep`] with [`IdRegisters::tlb`] of every core; [`CoreRegisters::fit`] refuses a core
+//! `upkeep` is [`Upkeep`] with [`CoreRegisters::tlb`] of every core; [`CoreRegisters::fit`] refuses a core
 //! that can do less. The pair that `owe` pays and
 //! [`publish_root`] are both `dsb ishst`: the second is for a root without entries.
 //!
@@ -131,6 +131,6 @@ mod sequences;
 pub use instructions::{Barrier, Instructions, Op, Page, Slot, Slots, Why};
 pub use mmu::{Hardware, Services, Table};
 #[cfg(target_os = "none")]
-pub use plain::{Plain, read_ttbr0, read_walks};
-pub use registers::{BadWalks, CoreRegisters, IdRegisters, MAIR, TCR, Unfit, check_walks, ttbr};
+pub use plain::{Plain, read_ttbr0};
+pub use registers::{BadWalks, CoreRegisters, MAIR, TCR, Unfit, check_walks, ttbr};
 pub use sequences::{Upkeep, drop_all_local, invalidate, publish, publish_root};

@@ -3,7 +3,7 @@
 use core::arch::asm;
 use core::sync::atomic::Ordering::Relaxed;
 
-use aarch64_cpu::registers::{MAIR_EL1, TCR_EL1, TTBR0_EL1};
+use aarch64_cpu::registers::TTBR0_EL1;
 use stage1_paging::{Batch, Desc, PAGE_SIZE, Pa, Tlbi};
 use tock_registers::interfaces::{Readable, Writeable};
 
@@ -91,7 +91,7 @@ pub(crate) fn dczid() -> u64 {
 }
 
 /// Bytes that `DC ZVA` zeroes, or 0 where it is prohibited. The same on every core
-/// ([`IdRegisters::at_least`](crate::IdRegisters::at_least)): the task may move before it zeroes.
+/// ([`CoreRegisters::fit`](crate::CoreRegisters::fit)): the task may move before it zeroes.
 fn zva_bytes() -> u64 {
     let dczid = dczid();
     if dczid & 0x10 == 0 {
@@ -140,9 +140,4 @@ fn tlbi(batch: Batch) {
 /// What TTBR0_EL1 holds.
 pub fn read_ttbr0() -> u64 {
     TTBR0_EL1.get()
-}
-
-/// What TCR_EL1 and MAIR_EL1 hold, for [`check_walks`](crate::check_walks).
-pub fn read_walks() -> (u64, u64) {
-    (TCR_EL1.get(), MAIR_EL1.get())
 }

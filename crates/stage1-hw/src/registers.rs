@@ -33,42 +33,18 @@ const TABLES: u64 = 0xC0BF_C0BF_u64 | 1 << 22 | 0b11 << 39 | 1 << 59;
 
 /// What TCR_EL1 or MAIR_EL1 lack for these tables.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BadWalks {
-    /// Walks of one half are not write-back and inner shareable: `dsb ishst` would not be enough to
-    /// publish a descriptor, each store would need a clean to the point of coherency as well.
-    Walks {
-        /// TCR_EL1.
-        tcr: u64,
-    },
-    /// The walker would read other tables than these: another granule or size, a half that is not
-    /// walked, hardware update of AF or the dirty state, 52-bit descriptors, or the ASID of TTBR1.
-    Tables {
-        /// TCR_EL1.
-        tcr: u64,
-    },
-    /// The memory attributes are not [`MAIR`].
-    Attributes {
-        /// MAIR_EL1.
-        mair: u64,
-    },
+pub struct BadWalks {
+    /// Which of the two.
+    pub register: &'static str,
+    /// What it holds.
+    pub value: u64,
+    /// What is wrong about it, and what to do.
+    pub why: &'static str,
 }
 
 impl fmt::Display for BadWalks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BadWalks::Walks { tcr } => write!(
-                f,
-                "TCR_EL1 is {tcr:#x}: table walks are not write-back, inner shareable; set it from TCR"
-            ),
-            BadWalks::Tables { tcr } => write!(
-                f,
-                "TCR_EL1 is {tcr:#x}: not 48 bits in 4 KiB pages in both halves, or A1, HA, HD or DS is set; set it from TCR"
-            ),
-            BadWalks::Attributes { mair } => write!(
-                f,
-                "MAIR_EL1 is {mair:#x}: index 0 is not Device-nGnRE or index 1 not Normal write-back; set it from MAIR"
-            ),
-        }
+        write!(f, "{} is {:#x}: {}", self.register, self.value, self.why)
     }
 }
 
@@ -82,22 +58,35 @@ impl core::error::Error for BadWalks {}
 /// [`BadWalks`] says what is not so; the walks' cacheability comes first.
 pub const fn check_walks(tcr: u64, mair: u64) -> Result<(), BadWalks> {
     let both = WALKS << 8 | WALKS << 24;
-    if tcr & (0x3F << 8 | 0x3F << 24) != both {
-        return Err(BadWalks::Walks { tcr });
-    }
-    if tcr & TABLES != TCR & TABLES {
-        return Err(BadWalks::Tables { tcr });
-    }
-    if mair & 0xFFFF != MAIR {
-        return Err(BadWalks::Attributes { mair });
-    }
-    Ok(())
+    let (register, value, why) = if tcr & (0x3F << 8 | 0x3F << 24) != both {
+        // `dsb ishst` would not be enough to publish a descriptor: each store would need a clean to the
+        // point of coherency as well.
+        let why = "table walks are not write-back, inner shareable; set it from TCR";
+        ("TCR_EL1", tcr, why)
+    } else if tcr & TABLES != TCR & TABLES {
+        // The walker would read other tables than these: another granule or size, a half that is not walked,
+        // hardware update of AF or the dirty state, 52-bit descriptors, or the ASID of TTBR1.
+        let why = "not 48 bits in 4 KiB pages in both halves, or A1, HA, HD or DS is set; set it from TCR";
+        ("TCR_EL1", tcr, why)
+    } else if mair & 0xFFFF != MAIR {
+        let why = "index 0 is not Device-nGnRE or index 1 not Normal write-back; set it from MAIR";
+        ("MAIR_EL1", mair, why)
+    } else {
+        return Ok(());
+    };
+    Err(BadWalks {
+        register,
+        value,
+        why,
+    })
 }
 
-/// The ID registers that say what translation can do. Fields are compared with `>=`: a greater value
-/// promises all that a smaller one does (Arm ARM D24.1.3, "Principles of the ID scheme").
+/// What translation depends on besides the tables: registers of one core.
+///
+/// Fields of ID registers are compared with `>=`: a greater value promises all that a smaller one does
+/// (Arm ARM D24.1.3, "Principles of the ID scheme").
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct IdRegisters {
+pub struct CoreRegisters {
     /// ID_AA64ISAR0_EL1.
     pub isar0: u64,
     /// ID_AA64MMFR0_EL1.
@@ -106,19 +95,28 @@ pub struct IdRegisters {
     pub mmfr2: u64,
     /// DCZID_EL0.
     pub dczid: u64,
+    /// SCTLR_EL1: WXN among it.
+    pub sctlr: u64,
+    /// TCR_EL1.
+    pub tcr: u64,
+    /// MAIR_EL1.
+    pub mair: u64,
 }
 
-impl IdRegisters {
+impl CoreRegisters {
     /// This core's.
     #[cfg(target_os = "none")]
     pub fn read() -> Self {
-        use aarch64_cpu::registers::{ID_AA64ISAR0_EL1, ID_AA64MMFR0_EL1, ID_AA64MMFR2_EL1};
+        use aarch64_cpu::registers::*;
         use tock_registers::interfaces::Readable;
         Self {
             isar0: ID_AA64ISAR0_EL1.get(),
             mmfr0: ID_AA64MMFR0_EL1.get(),
             mmfr2: ID_AA64MMFR2_EL1.get(),
             dczid: crate::plain::dczid(),
+            sctlr: SCTLR_EL1.get(),
+            tcr: TCR_EL1.get(),
+            mair: MAIR_EL1.get(),
         }
     }
 
@@ -151,90 +149,41 @@ impl IdRegisters {
         if self.mmfr0 >> 4 & 0xF >= 2 { 16 } else { 8 }
     }
 
-    /// Whether a core with these registers can do all that this crate does because of `first`, the
-    /// registers of the core that made the tables. It may be able to do more; what `DC ZVA` zeroes must
-    /// be the same, since a task that has read it may go on elsewhere before it zeroes.
+    /// Whether a core with these registers can work on the tables of `first`, the core that made them.
     ///
-    /// # Errors
-    /// [`Unfit`] names the first register that promises less.
-    pub fn at_least(self, first: Self) -> Result<(), Unfit> {
-        let (tlb, needed) = (self.tlb(), first.tlb());
-        let unfit = |register, here, first| {
-            Err(Unfit {
-                register,
-                here,
-                first,
-            })
-        };
-        if needed.range && !tlb.range {
-            return unfit("ID_AA64ISAR0_EL1 (TLB)", self.isar0, first.isar0);
-        }
-        if self.pa_bits() < first.pa_bits() {
-            return unfit("ID_AA64MMFR0_EL1 (PARange)", self.mmfr0, first.mmfr0);
-        }
-        if self.asid_bits() < first.asid_bits() {
-            return unfit("ID_AA64MMFR0_EL1 (ASIDBits)", self.mmfr0, first.mmfr0);
-        }
-        if needed.ttl && !tlb.ttl {
-            return unfit("ID_AA64MMFR2_EL1 (TTL)", self.mmfr2, first.mmfr2);
-        }
-        // DZP and BS.
-        if self.dczid & 0x1F != first.dczid & 0x1F {
-            return unfit("DCZID_EL0", self.dczid, first.dczid);
-        }
-        Ok(())
-    }
-}
-
-/// All that the translation of one core depends on, besides its tables.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct CoreRegisters {
-    /// What it can do.
-    pub id: IdRegisters,
-    /// SCTLR_EL1: WXN among it.
-    pub sctlr: u64,
-    /// TCR_EL1.
-    pub tcr: u64,
-    /// MAIR_EL1.
-    pub mair: u64,
-}
-
-impl CoreRegisters {
-    /// This core's.
-    #[cfg(target_os = "none")]
-    pub fn read() -> Self {
-        use aarch64_cpu::registers::SCTLR_EL1;
-        use tock_registers::interfaces::Readable;
-        let (tcr, mair) = crate::read_walks();
-        Self {
-            id: IdRegisters::read(),
-            sctlr: SCTLR_EL1.get(),
-            tcr,
-            mair,
-        }
-    }
-
-    /// Whether this core can work on the tables of `first`: it can do as much
-    /// ([`IdRegisters::at_least`]), and its control registers are the same.
+    /// It can do all that this crate does because of `first`, and may be able to do more; what `DC ZVA`
+    /// zeroes must be the same, since a task that has read it may go on elsewhere before it zeroes. The
+    /// control registers are the same.
     ///
     /// # Errors
     /// [`Unfit`] names the first register by which it cannot.
     pub fn fit(self, first: Self) -> Result<(), Unfit> {
-        self.id.at_least(first.id)?;
-        for (register, here, first) in [
-            ("SCTLR_EL1", self.sctlr, first.sctlr),
-            ("TCR_EL1", self.tcr, first.tcr),
-            ("MAIR_EL1", self.mair, first.mair),
-        ] {
-            if here != first {
-                return Err(Unfit {
-                    register,
-                    here,
-                    first,
-                });
-            }
-        }
-        Ok(())
+        let (tlb, needed) = (self.tlb(), first.tlb());
+        let (register, here, first) = if needed.range && !tlb.range {
+            ("ID_AA64ISAR0_EL1 (TLB)", self.isar0, first.isar0)
+        } else if self.pa_bits() < first.pa_bits() {
+            ("ID_AA64MMFR0_EL1 (PARange)", self.mmfr0, first.mmfr0)
+        } else if self.asid_bits() < first.asid_bits() {
+            ("ID_AA64MMFR0_EL1 (ASIDBits)", self.mmfr0, first.mmfr0)
+        } else if needed.ttl && !tlb.ttl {
+            ("ID_AA64MMFR2_EL1 (TTL)", self.mmfr2, first.mmfr2)
+        } else if self.dczid & 0x1F != first.dczid & 0x1F {
+            // DZP and BS.
+            ("DCZID_EL0", self.dczid, first.dczid)
+        } else if self.sctlr != first.sctlr {
+            ("SCTLR_EL1", self.sctlr, first.sctlr)
+        } else if self.tcr != first.tcr {
+            ("TCR_EL1", self.tcr, first.tcr)
+        } else if self.mair != first.mair {
+            ("MAIR_EL1", self.mair, first.mair)
+        } else {
+            return Ok(());
+        };
+        Err(Unfit {
+            register,
+            here,
+            first,
+        })
     }
 }
 
@@ -251,14 +200,10 @@ pub struct Unfit {
 
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Unfit {
-            register,
-            here,
-            first,
-        } = self;
         write!(
             f,
-            "its {register} is {here:#x} where the first core has {first:#x}: it cannot work on the same tables"
+            "its {} is {:#x} where the first core has {:#x}: it cannot work on the same tables",
+            self.register, self.here, self.first
         )
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use aarch64_cpu::registers::{MAIR_EL1, TCR_EL1, TTBR0_EL1};
-use stage1_hw::{BadWalks, CoreRegisters, IdRegisters, MAIR, TCR, Unfit, check_walks, ttbr};
+use stage1_hw::{CoreRegisters, MAIR, TCR, Unfit, check_walks, ttbr};
 use stage1_paging::{Asid, Features, Memory, Pa};
 
 #[test]
@@ -99,13 +99,10 @@ fn every_wrong_value_of_a_field_is_refused() {
                 continue;
             }
             let walks = ["IRGNn", "ORGNn", "SHn"].contains(&name);
-            let expected = if walks {
-                BadWalks::Walks { tcr }
-            } else {
-                BadWalks::Tables { tcr }
-            };
-            let checked = check_walks(tcr, MAIR);
-            assert_eq!(checked, Err(expected), "{name} = {value:#b} at {shift}");
+            let bad = check_walks(tcr, MAIR).expect_err(name);
+            assert_eq!((bad.register, bad.value), ("TCR_EL1", tcr));
+            let said = bad.why.contains("write-back, inner shareable");
+            assert_eq!(said, walks, "{name} = {value:#b} at {shift}: {bad}");
         }
     }
 }
@@ -114,30 +111,28 @@ fn every_wrong_value_of_a_field_is_refused() {
 fn every_wrong_bit_of_the_two_attributes_is_refused() {
     for bit in 0..16 {
         let mair = MAIR ^ 1 << bit;
-        let expected = Err(BadWalks::Attributes { mair });
-        assert_eq!(check_walks(TCR, mair), expected, "bit {bit}");
+        let bad = check_walks(TCR, mair).expect_err("not these attributes");
+        assert_eq!((bad.register, bad.value), ("MAIR_EL1", mair), "bit {bit}");
     }
 }
 
 #[test]
 fn what_is_wrong_is_said_with_the_value_and_what_to_do() {
     let errors = [
+        (check_walks(!TCR, MAIR), format!("TCR_EL1 is {:#x}", !TCR)),
         (
-            BadWalks::Walks { tcr: 0xABC },
-            ["TCR_EL1 is 0xabc", "from TCR"],
+            check_walks(TCR | 1, MAIR),
+            format!("TCR_EL1 is {:#x}", TCR | 1),
         ),
-        (
-            BadWalks::Tables { tcr: 0xABC },
-            ["TCR_EL1 is 0xabc", "from TCR"],
-        ),
-        (
-            BadWalks::Attributes { mair: 0xABC },
-            ["MAIR_EL1 is 0xabc", "from MAIR"],
-        ),
+        (check_walks(TCR, 0xABC), "MAIR_EL1 is 0xabc".to_owned()),
     ];
-    for (error, parts) in errors {
-        let text = error.to_string();
-        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    for (checked, value) in errors {
+        let text = checked.expect_err(&value).to_string();
+        let remedy = format!("set it from {}", &value[..value.find('_').unwrap()]);
+        assert!(
+            text.starts_with(&value) && text.ends_with(&remedy),
+            "{text}"
+        );
     }
 }
 
@@ -152,12 +147,12 @@ fn a_ttbr_is_a_root_and_an_asid() {
     assert_eq!(value & 1, 0, "CnP");
 }
 
-fn registers(isar0_tlb: u64, mmfr2_ttl: u64) -> IdRegisters {
-    IdRegisters {
+fn registers(isar0_tlb: u64, mmfr2_ttl: u64) -> CoreRegisters {
+    CoreRegisters {
         // Ones around the field: no other bit may count.
         isar0: !(0xF << 56) | isar0_tlb << 56,
         mmfr2: !(0xF << 48) | mmfr2_ttl << 48,
-        ..IdRegisters::default()
+        ..CoreRegisters::default()
     }
 }
 
@@ -171,7 +166,7 @@ fn a_greater_value_of_a_field_promises_what_a_smaller_one_does() {
         assert_eq!(features.ttl, value >= 1, "MMFR2.TTL = {value}");
         assert!(!features.range);
     }
-    assert_eq!(IdRegisters::default().tlb(), Features::default());
+    assert_eq!(CoreRegisters::default().tlb(), Features::default());
 }
 
 #[test]
@@ -179,9 +174,9 @@ fn physical_addresses_have_at_most_48_bits() {
     // 6 is 52 bits, 7 is 56 bits, the rest is reserved and promises no less.
     let bits = [32, 36, 40, 42, 44, 48, 48, 48];
     for value in 0..16_u8 {
-        let registers = IdRegisters {
+        let registers = CoreRegisters {
             mmfr0: !0xF | u64::from(value),
-            ..IdRegisters::default()
+            ..CoreRegisters::default()
         };
         let expected = bits.get(usize::from(value)).copied().unwrap_or(48);
         assert_eq!(registers.pa_bits(), expected, "PARange = {value}");
@@ -191,9 +186,9 @@ fn physical_addresses_have_at_most_48_bits() {
 #[test]
 fn asids_have_8_bits_or_16() {
     for value in 0..16 {
-        let registers = IdRegisters {
+        let registers = CoreRegisters {
             mmfr0: !0xF0 | value << 4,
-            ..IdRegisters::default()
+            ..CoreRegisters::default()
         };
         let expected = if value >= 2 { 16 } else { 8 };
         assert_eq!(registers.asid_bits(), expected, "ASIDBits = {value}");
@@ -202,12 +197,10 @@ fn asids_have_8_bits_or_16() {
 
 /// A core with FEAT_TLBIRANGE, FEAT_TTL, 40 bits, ASIDs of 16, and `DC ZVA` of 64 bytes.
 const FIRST: CoreRegisters = CoreRegisters {
-    id: IdRegisters {
-        isar0: 2 << 56,
-        mmfr0: 2 << 4 | 2,
-        mmfr2: 1 << 48,
-        dczid: 4,
-    },
+    isar0: 2 << 56,
+    mmfr0: 2 << 4 | 2,
+    mmfr2: 1 << 48,
+    dczid: 4,
     sctlr: 0x30D0_198D,
     tcr: TCR,
     mair: MAIR,
@@ -223,27 +216,24 @@ fn changed(change: impl FnOnce(&mut CoreRegisters)) -> CoreRegisters {
 fn a_core_that_can_do_as_much_or_more_fits() {
     assert_eq!(FIRST.fit(FIRST), Ok(()));
     let more = changed(|core| {
-        core.id.isar0 = 3 << 56 | 0xFFFF;
-        core.id.mmfr0 = 0xF00 | 2 << 4 | 6;
-        core.id.mmfr2 = 2 << 48 | 0xFFFF;
+        core.isar0 = 3 << 56 | 0xFFFF;
+        core.mmfr0 = 0xF00 | 2 << 4 | 6;
+        core.mmfr2 = 2 << 48 | 0xFFFF;
         // Reserved bits say nothing.
-        core.id.dczid = 1 << 8 | 4;
+        core.dczid = 1 << 8 | 4;
     });
     assert_eq!(more.fit(FIRST), Ok(()));
     // What the first core does not have, nobody relies on.
     let first = changed(|core| {
-        core.id = IdRegisters {
-            dczid: 4,
-            ..IdRegisters::default()
-        }
+        (core.isar0, core.mmfr0, core.mmfr2) = (0, 0, 0);
     });
     assert_eq!(FIRST.fit(first), Ok(()));
     // Outer shareable TLBIs alone (ISAR0.TLB = 1) are not used.
-    let first = changed(|core| core.id.isar0 = 1 << 56);
-    assert_eq!(changed(|core| core.id.isar0 = 0).fit(first), Ok(()));
+    let first = changed(|core| core.isar0 = 1 << 56);
+    assert_eq!(changed(|core| core.isar0 = 0).fit(first), Ok(()));
     // Nor are more than 48 bits.
-    let first = changed(|core| core.id.mmfr0 = 2 << 4 | 6);
-    let here = changed(|core| core.id.mmfr0 = 2 << 4 | 5);
+    let first = changed(|core| core.mmfr0 = 2 << 4 | 6);
+    let here = changed(|core| core.mmfr0 = 2 << 4 | 5);
     assert_eq!(here.fit(first), Ok(()));
 }
 
@@ -251,19 +241,19 @@ fn a_core_that_can_do_as_much_or_more_fits() {
 fn a_core_whose_features_are_less_is_refused_and_the_register_named() {
     type Less = (&'static str, fn(&mut CoreRegisters) -> &mut u64, u64);
     let less: [Less; 10] = [
-        ("ID_AA64ISAR0_EL1 (TLB)", |core| &mut core.id.isar0, 1 << 56),
-        ("ID_AA64ISAR0_EL1 (TLB)", |core| &mut core.id.isar0, 0),
+        ("ID_AA64ISAR0_EL1 (TLB)", |core| &mut core.isar0, 1 << 56),
+        ("ID_AA64ISAR0_EL1 (TLB)", |core| &mut core.isar0, 0),
         (
             "ID_AA64MMFR0_EL1 (PARange)",
-            |core| &mut core.id.mmfr0,
+            |core| &mut core.mmfr0,
             2 << 4 | 1,
         ),
-        ("ID_AA64MMFR0_EL1 (ASIDBits)", |core| &mut core.id.mmfr0, 2),
-        ("ID_AA64MMFR2_EL1 (TTL)", |core| &mut core.id.mmfr2, 0),
+        ("ID_AA64MMFR0_EL1 (ASIDBits)", |core| &mut core.mmfr0, 2),
+        ("ID_AA64MMFR2_EL1 (TTL)", |core| &mut core.mmfr2, 0),
         // A smaller block, a greater one, and none allowed.
-        ("DCZID_EL0", |core| &mut core.id.dczid, 3),
-        ("DCZID_EL0", |core| &mut core.id.dczid, 5),
-        ("DCZID_EL0", |core| &mut core.id.dczid, 0x14),
+        ("DCZID_EL0", |core| &mut core.dczid, 3),
+        ("DCZID_EL0", |core| &mut core.dczid, 5),
+        ("DCZID_EL0", |core| &mut core.dczid, 0x14),
         // Whatever differs: a set bit or a clear one.
         ("SCTLR_EL1", |core| &mut core.sctlr, FIRST.sctlr ^ 1 << 19),
         ("MAIR_EL1", |core| &mut core.mair, MAIR | 1 << 40),

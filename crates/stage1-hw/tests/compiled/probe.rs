@@ -174,11 +174,6 @@ pub fn read_ttbr0() -> u64 {
 }
 
 #[unsafe(no_mangle)]
-pub fn read_walks() -> (u64, u64) {
-    crate::read_walks()
-}
-
-#[unsafe(no_mangle)]
-pub fn id_registers() -> crate::IdRegisters {
-    crate::IdRegisters::read()
+pub fn core_registers() -> crate::CoreRegisters {
+    crate::CoreRegisters::read()
 }
