@@ -315,6 +315,12 @@ impl Pages {
             && (self.contains(other.start) || other.contains(self.start))
     }
 
+    /// Whether all of `other` lies in the run; of an empty one, where it begins.
+    pub const fn covers(self, other: Pages) -> bool {
+        let offset = other.start.0.wrapping_sub(self.start.0) >> PAGE_SHIFT;
+        offset <= self.count && other.count <= self.count - offset
+    }
+
     /// The run without its first `n` pages; empty when it has no more.
     pub const fn skip(self, n: u64) -> Self {
         let n = if n < self.count { n } else { self.count };

@@ -16,6 +16,8 @@ pub enum What {
     TooLong,
     /// The address belongs to the half that these tables do not translate.
     OtherHalf,
+    /// The pages are not all in the [`Part`](crate::Part) that was asked.
+    Outside,
     /// The gather was opened by another space: of another machine, root, half or ASID, for which it
     /// would invalidate and free.
     OtherGather,
@@ -50,6 +52,10 @@ impl What {
             What::OtherHalf => (
                 "address is in the other half",
                 "use the space that translates it",
+            ),
+            What::Outside => (
+                "not in this part of the space",
+                "ask the part that has these pages",
             ),
             What::OtherGather => (
                 "gather belongs to another space",

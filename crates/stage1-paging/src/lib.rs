@@ -50,6 +50,7 @@
 //!   [`Pages`] is checked when it is made, so operations need not.
 //! - [`Desc`]: a descriptor. [`Prot`]: what a mapping shall be. [`needs_break`]: the rule.
 //! - [`Space`]: the operations. Its table says who may call what, holding which lock or right.
+//!   [`Part`]: the right to some of its pages, as a type.
 //! - [`Gather`], [`Sink`], [`Done`]: what waits for an invalidation, and the proof that it is over.
 //! - [`Debt`], [`Tlbi`], [`Features`]: which invalidations, with operands ready for the register.
 //! - [`Mmu`]: what you implement. About 60 lines on hardware; they hold all the `unsafe`.
@@ -99,6 +100,7 @@ mod mmu;
 #[cfg(feature = "model")]
 pub mod model;
 mod own;
+mod part;
 mod shift;
 mod space;
 mod tlbi;
@@ -112,5 +114,6 @@ pub use error::{Error, What};
 pub use gather::{Gather, Sink};
 pub use map::Fit;
 pub use mmu::{Edited, Mmu, NoFrame, Slots, Step};
+pub use part::Part;
 pub use space::{Mappings, Space, Walk};
 pub use tlbi::{Batch, Features, Tlbi};

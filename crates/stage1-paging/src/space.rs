@@ -20,6 +20,8 @@ use crate::mmu::{Mmu, Slots};
 /// | split a block, free tables, destroy (`&mut self`) | the *space*: nobody else works on it at all | an operation elsewhere may be on its way through the table |
 /// | read (`walk`, `lookup`, `mappings`) | the area for a firm answer; nothing for a snapshot | loads are atomic; tables are freed only by the owner of the space |
 ///
+/// [`Space::part`] lends out the right to an area as a type that has these operations and no others.
+///
 /// So a kernel's own half, used from all cores through `&self`, keeps its tables for ever, and a
 /// task's half belongs to that task alone or sits in a lock.
 ///
