@@ -137,7 +137,7 @@ fn nesting(debug: bool) -> Verdict {
         };
         // H1: the frame is usable, the debt from before it is paid with it, and the outer section still defers.
         ensure!(task.mmu.is_pending() != debug, "debug={debug}");
-        ensure!(mode::in_lazy_mmu_mode(), "the outer section goes on");
+        ensure!(task.mmu.in_lazy_mmu_mode(), "the outer section goes on");
         frame.words()[0].store(1, Relaxed);
         mode::owe();
         ensure!(

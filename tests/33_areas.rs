@@ -20,8 +20,8 @@ use lazy_mmu_kernel::base::layout;
 use lazy_mmu_kernel::mem::areas::Area;
 use lazy_mmu_kernel::mem::frames::{self, Owned};
 use lazy_mmu_kernel::mem::spaces::TaskSpace;
-use lazy_mmu_kernel::mem::{self, PageRange, RangeError};
-use stage1_paging::{Access, Fit, Half, Level, Pages, Prot, Va, What};
+use lazy_mmu_kernel::mem::{self, PageRange};
+use stage1_paging::{Access, Error, Fit, Half, Level, Pages, Prot, Va, What};
 
 lazy_mmu_kernel::entry!(main);
 
@@ -87,15 +87,16 @@ fn check(good: bool, what: &'static str) -> Checked {
 
 /// Tries every operation on `pages`, which is not all inside `range`; each must name the first of them, and change nothing.
 fn refuses(range: PageRange<'_>, pages: Pages, frame: &Owned) -> Checked {
-    let refused = Err(RangeError::Outside {
+    let refused = Err(Error {
+        what: What::Outside,
         at: pages.start(),
-        range: range.pages(),
+        done: 0,
     });
     let (start, frame) = (pages.start(), frame.frame());
     let list: Vec<_> = (0..pages.count()).map(|_| frame).collect();
     let mut gather = range.gather(());
-    let count = |result: Result<u64, RangeError>| result.map(drop);
-    let none = |result: Result<_, RangeError>| result.map(|_: stage1_paging::Walk| ());
+    let count = |result: Result<u64, Error>| result.map(drop);
+    let none = |result: Result<_, Error>| result.map(|_: stage1_paging::Walk| ());
     check(
         range.map(pages, frame, Prot::RO, Fit::Largest) == refused,
         "map",
@@ -195,8 +196,7 @@ fn other_spaces_are_refused() -> Checked {
         let moved = one
             .range()
             .move_pages(page, &two.range(), page.start(), &mut gather);
-        let refused =
-            |error| matches!(error, RangeError::Tables(error) if error.what == What::OtherHalf);
+        let refused = |error: Error| error.what == What::OtherGather;
         check(
             moved.is_err_and(refused),
             "from one task's half to another's",
@@ -215,7 +215,7 @@ fn other_spaces_are_refused() -> Checked {
             Fit::Pages,
         );
         check(
-            mapped.is_err_and(|error| matches!(error, RangeError::Outside { .. })),
+            mapped.is_err_and(|error| error.what == What::Outside),
             "a page of the kernel's half in a task's",
         )?;
     }

@@ -55,7 +55,7 @@ fn main(_: &Boot) -> Verdict {
             "{policy}: {paid} pairs, expected {expected}"
         );
         ensure!(
-            !task.mmu.is_pending() && !mode::in_lazy_mmu_mode(),
+            !task.mmu.is_pending() && !task.mmu.in_lazy_mmu_mode(),
             "{policy} left something"
         );
     }

@@ -20,7 +20,10 @@ fn main(_: &Boot) -> Verdict {
     mode::lazy_mmu_mode_resume(); // outside: the mode is on at depth 0 now, as `v3` has it
     mode::lazy_mmu_mode_enable();
     mode::lazy_mmu_mode_disable();
-    ensure!(!mode::in_lazy_mmu_mode(), "the disable has put that right");
+    ensure!(
+        !task.mmu.in_lazy_mmu_mode(),
+        "the disable has put that right"
+    );
 
     // H2: the allocator's section inside a paused stretch. The exclusive contract reports it, and loses no barrier.
     mode::lazy_mmu_mode_enable();

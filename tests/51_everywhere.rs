@@ -23,7 +23,7 @@ use lazy_mmu::Policy;
 use lazy_mmu_kernel::arch::{probe, time};
 use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::mem::areas::Area;
-use lazy_mmu_kernel::mem::{PageRange, RangeError, frames};
+use lazy_mmu_kernel::mem::{PageRange, frames};
 use lazy_mmu_kernel::{Boot, mode, sched};
 use stage1_paging::{Access, Frame, Pages, Prot, Va};
 
@@ -91,7 +91,7 @@ fn steps(
     meeting: &mut Meeting,
     from: Pages,
     to: Pages,
-    mut lead: impl FnMut(usize) -> Result<(), RangeError>,
+    mut lead: impl FnMut(usize) -> Result<(), stage1_paging::Error>,
 ) -> Result<(), String> {
     let half = |index: u64| index < PAGES / 2;
     let mut step =
@@ -135,7 +135,7 @@ fn operate<'s>(
     number: usize,
     [source, target]: [PageRange<'s>; 2],
     frames: &[Frame],
-) -> Result<(), RangeError> {
+) -> Result<(), stage1_paging::Error> {
     let (from, to) = (source.pages(), target.pages());
     let (old, new) = frames.split_at(PAGES as usize);
     let mut gather = source.gather(());

@@ -22,7 +22,7 @@ use lazy_mmu_kernel::arch::{probe, time};
 use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::base::layout;
 use lazy_mmu_kernel::mem::areas::Area;
-use lazy_mmu_kernel::mem::{self, RangeError, frames};
+use lazy_mmu_kernel::mem::{self, frames};
 use lazy_mmu_kernel::{Boot, mode, println, sched, task};
 use stage1_paging::{Frame, Level, Mapping, Pages, Prot, Sink, Va, What};
 
@@ -181,7 +181,7 @@ fn main(boot: &Boot) -> Verdict {
         };
         let refused = all.replace(page, &new[..1], mapping.prot(), &mut gather);
         ensure!(
-            matches!(refused, Err(RangeError::Tables(error)) if error.what == What::InUse),
+            refused.is_err_and(|error| error.what == What::InUse),
             "{what}: {refused:?}"
         );
         ensure!(gather.debt().is_empty(), "{what} was broken");

@@ -1,10 +1,10 @@
 //! The other cores: started through PSCI, idle until there is a task for them, parked at the end.
 
-use core::fmt;
 use core::sync::atomic::Ordering::{Relaxed, Release};
 
 use mmu_check::What;
 use stage1_hw::{Barrier, CoreRegisters, Instructions, Op, Unfit, Why};
+use thiserror::Error;
 
 use crate::arch::{registers, time};
 use crate::base::{Lock, MAX_CORES, MAX_TASKS};
@@ -26,29 +26,22 @@ static FIRST: Lock<Option<CoreRegisters>> = Lock::new(None);
 static ANSWERS: Lock<[Option<Result<(), CoreError>>; MAX_CORES]> = Lock::new([None; MAX_CORES]);
 
 /// Why a core does not take part.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 enum CoreError {
+    #[error("the device tree names no PSCI to start it with")]
     NoPsci,
+    #[error("PSCI does not start it: {0}")]
     Psci(PsciError),
-    Stack(StackError),
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    #[error("PSCI has started it, and it does not report")]
     Silent,
+    #[error("this kernel has room for {MAX_CORES}")]
     TooMany,
-    Unfit(Unfit),
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    #[error("it has no interrupts: {0}")]
     Irq(IrqError),
-}
-
-impl fmt::Display for CoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CoreError::NoPsci => f.write_str("the device tree names no PSCI to start it with"),
-            CoreError::Psci(error) => write!(f, "PSCI does not start it: {error}"),
-            CoreError::Stack(error) => write!(f, "{error}"),
-            CoreError::Silent => f.write_str("PSCI has started it, and it does not report"),
-            CoreError::TooMany => write!(f, "this kernel has room for {MAX_CORES}"),
-            CoreError::Unfit(error) => error.fmt(f),
-            CoreError::Irq(error) => write!(f, "it has no interrupts: {error}"),
-        }
-    }
 }
 
 /// Starts all other cores, and lets interrupts in on this one. Says how many cores take part; why
@@ -78,7 +71,7 @@ fn start_one(machine: &Machine, index: usize, affinity: u64) -> Result<(), CoreE
         return Err(CoreError::TooMany);
     }
     let conduit = machine.psci.ok_or(CoreError::NoPsci)?;
-    let stack = Stack::map(MAX_TASKS + index).map_err(CoreError::Stack)?;
+    let stack = Stack::map(MAX_TASKS + index)?;
     // SAFETY: mapped by the kernel's tables, and this core's for ever.
     unsafe { lazy_mmu_boot::set_secondary_stack(index, stack.top()) };
     // That store, and the tables, for a core that does not take part in anything yet: PSCI hands nothing over but the
@@ -106,16 +99,10 @@ fn start_one(machine: &Machine, index: usize, affinity: u64) -> Result<(), CoreE
 
 /// Gives the first core a task to idle in: it boots in another.
 fn prepare_idle_task() {
-    match Stack::map(MAX_TASKS) {
-        // SAFETY: 1. Nobody has switched to it yet. 2. The stack is its own for ever.
-        Ok(stack) => unsafe {
-            task::core()
-                .idle_task()
-                .context
-                .begin(sched::begin_idle, stack.top())
-        },
-        Err(error) => panic!("the first core cannot idle: {error}"),
-    }
+    let stack = Stack::map(MAX_TASKS).expect("the first core cannot idle");
+    let context = &task::core().idle_task().context;
+    // SAFETY: 1. Nobody has switched to it yet. 2. The stack is its own for ever.
+    unsafe { context.begin(sched::begin_idle, stack.top()) };
 }
 
 /// From the boot code, on a core that was started: on the kernel's tables and its own stack, with
@@ -143,7 +130,7 @@ unsafe extern "C" fn secondary_entry(index: usize) -> ! {
 /// Whether this core, which was started, can work with the first one.
 fn take_part() -> Result<(), CoreError> {
     if let Some(first) = *FIRST.lock() {
-        CoreRegisters::read().fit(first).map_err(CoreError::Unfit)?;
+        CoreRegisters::read().fit(first)?;
     }
     irq::init_core().map_err(CoreError::Irq)
 }

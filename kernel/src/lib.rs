@@ -46,9 +46,11 @@ pub mod traps;
 pub mod workloads;
 
 use alloc::string::String;
+use core::fmt::Display;
 
 use dtoolkit::fdt::Fdt;
-use lazy_mmu_boot::RAM_BASE;
+use lazy_mmu_boot::{EARLY_WINDOW, RAM_BASE};
+use stage1_hw::CoreRegisters;
 use stage1_paging::Pa;
 
 use arguments::Arguments;
@@ -60,12 +62,9 @@ use machine::{Machine, TreeError, console, exit};
 /// ([`Arguments::own`]).
 #[macro_export]
 macro_rules! entry {
-    ($main:path) => {
-        $crate::entry!($main, keys = []);
-    };
-    ($main:path, keys = [$($key:literal),*]) => {
+    ($main:path $(, keys = [$($key:literal),*])?) => {
         #[unsafe(no_mangle)]
-        static KERNEL_OWN_KEYS: &[&str] = &[$($key),*];
+        static KERNEL_OWN_KEYS: &[&str] = &[$($($key),*)?];
 
         #[unsafe(no_mangle)]
         fn kernel_main(boot: &$crate::Boot) -> $crate::base::Verdict {
@@ -109,20 +108,10 @@ unsafe extern "C" fn kernel_entry(tree: u64) -> ! {
         Err(verdict) => verdict,
     };
     // Nobody writes to the console, or to what is reported, from here on.
-    let verdict = if cores::stop() {
-        verdict
-    } else {
-        verdict.and(Verdict::Failed)
-    };
+    let verdict = verdict.and(Verdict::of(cores::stop()));
     let verdict = verdict.and(observe::rules::finish());
-    let verdict = match report::write_windows() {
-        Ok(()) => verdict,
-        Err(error) => {
-            println!("{error}");
-            verdict.and(Verdict::Failed)
-        }
-    };
-    exit::exit(verdict)
+    let written = report::write_windows().inspect_err(|error| println!("{error}"));
+    exit::exit(verdict.and(Verdict::of(written.is_ok())))
 }
 
 /// # Safety
@@ -130,7 +119,7 @@ unsafe extern "C" fn kernel_entry(tree: u64) -> ! {
 unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
     // SAFETY: the early tables are in use, which map the device tree's place; nothing writes to RAM
     // before it has been read.
-    let tree = unsafe { find_tree(tree) }.map_err(|error| cannot_run(format_args!("{error}")))?;
+    let tree = unsafe { find_tree(tree) }.map_err(cannot_run)?;
     if let Some(chosen) = tree.chosen()
         && let Ok(Some(line)) = chosen.bootargs()
     {
@@ -147,12 +136,12 @@ unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
         println!("bad argument: {error}");
         Verdict::BadArguments
     })?;
-    let machine = Machine::from_tree(tree).map_err(|error| cannot_run(format_args!("{error}")))?;
-    let (tcr, mair) = stage1_hw::read_walks();
-    stage1_hw::check_walks(tcr, mair).map_err(|error| cannot_run(format_args!("{error}")))?;
+    let machine = Machine::from_tree(tree).map_err(cannot_run)?;
+    let core = CoreRegisters::read();
+    stage1_hw::check_walks(core.tcr, core.mair).map_err(cannot_run)?;
     // SAFETY: once, on the early tables, first of all users of RAM.
-    let plan = unsafe { mem::Plan::carry_out(&machine, Arguments::ask_for_check(line)) }
-        .map_err(|error| cannot_run(format_args!("{error}")))?;
+    let heap =
+        unsafe { mem::start_heap(&machine, Arguments::ask_for_check(line)) }.map_err(cannot_run)?;
     // There is a heap from here on. The line lies in the tree, whose frames are given away below.
     let line = String::from(line);
     // SAFETY: `entry!` defined it, and nobody changes it.
@@ -174,11 +163,11 @@ unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
             );
         }
     }
+    let (debug, poison) = (arguments.debug, arguments.poison);
     // SAFETY: 1. Once, first core, early tables; the boot code masked interrupts. 2. `machine` is a
-    // copy.
-    unsafe { mem::enter_kernel_tables(&plan, &machine, arguments.debug, arguments.poison) }
-        .map_err(|error| cannot_run(format_args!("{error}")))?;
-    let cores = cores::start(&machine).map_err(|error| cannot_run(format_args!("{error}")))?;
+    // copy. 3. It is.
+    unsafe { mem::enter_kernel_tables(&machine, heap, debug, poison) }.map_err(cannot_run)?;
+    let cores = cores::start(&machine).map_err(cannot_run)?;
     Ok(Boot {
         machine,
         arguments,
@@ -186,7 +175,7 @@ unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
     })
 }
 
-fn cannot_run(why: core::fmt::Arguments<'_>) -> Verdict {
+fn cannot_run(why: impl Display) -> Verdict {
     println!("this machine cannot run the kernel: {why}");
     Verdict::CannotRun
 }
@@ -196,8 +185,7 @@ fn cannot_run(why: core::fmt::Arguments<'_>) -> Verdict {
 unsafe fn find_tree(passed: u64) -> Result<Fdt<'static>, TreeError> {
     // QEMU passes no address to an ELF image; it puts the tree at the start of RAM.
     let at = Pa::new(if passed == 0 { RAM_BASE } else { passed }).ok_or(TreeError::Malformed)?;
-    let reachable = RAM_BASE..RAM_BASE + lazy_mmu_boot::EARLY_WINDOW;
-    if !reachable.contains(&at.raw()) {
+    if !(RAM_BASE..RAM_BASE + EARLY_WINDOW).contains(&at.raw()) {
         return Err(TreeError::Malformed);
     }
     let data = layout::linear(at).raw() as *const u8;

@@ -102,11 +102,6 @@ pub fn lazy_mmu_mode_resume() {
     task::current().mmu.lazy_mmu_mode_resume(&CPU);
 }
 
-/// Whether this task defers barriers now.
-pub fn in_lazy_mmu_mode() -> bool {
-    task::current().mmu.in_lazy_mmu_mode()
-}
-
 /// Changes the policy of the current task.
 ///
 /// # Errors

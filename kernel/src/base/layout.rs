@@ -72,16 +72,10 @@ pub struct Image {
     pub rodata_end: Va,
     /// First byte of the stacks: blocks of a guard and a stack, `1 << STACK_SHIFT` bytes each. The first is the boot stack's.
     pub stacks: Va,
+    /// Where the first of them, the boot stack, ends.
+    pub boot_stack_top: Va,
     /// End of everything.
     pub end: Va,
-}
-
-/// Where the boot stack ends, as the linker script has it.
-pub fn boot_stack_top() -> Va {
-    unsafe extern "C" {
-        static __boot_stack_top: u8;
-    }
-    Va::new(&raw const __boot_stack_top as u64)
 }
 
 /// The image this kernel runs from.
@@ -91,6 +85,7 @@ pub fn image() -> Image {
         static __text_end: u8;
         static __rodata_end: u8;
         static __stacks_start: u8;
+        static __boot_stack_top: u8;
         static __image_end: u8;
     }
     Image {
@@ -98,6 +93,7 @@ pub fn image() -> Image {
         text_end: Va::new(&raw const __text_end as u64),
         rodata_end: Va::new(&raw const __rodata_end as u64),
         stacks: Va::new(&raw const __stacks_start as u64),
+        boot_stack_top: Va::new(&raw const __boot_stack_top as u64),
         end: Va::new(&raw const __image_end as u64),
     }
 }
@@ -105,8 +101,5 @@ pub fn image() -> Image {
 /// # Panics
 /// If the address is beyond 48 bits: it was not one of these maps'.
 const fn physical(address: u64) -> Pa {
-    match Pa::new(address) {
-        Some(pa) => pa,
-        None => panic!("not an address of the linear map or the image"),
-    }
+    Pa::new(address).expect("not an address of the linear map or the image")
 }

@@ -32,10 +32,10 @@ impl<T> Lock<T> {
     /// Masks interrupts, then takes the lock. In this order: the other way round an interrupt in
     /// between would find it taken by the code it interrupted, for ever.
     pub fn lock(&self) -> Guard<'_, T> {
-        let daif = registers::mask_interrupts();
+        let mask = Masked(registers::mask_interrupts());
         Guard {
-            inner: Some(self.0.lock()),
-            daif,
+            value: self.0.lock(),
+            _mask: mask,
         }
     }
 
@@ -48,47 +48,44 @@ impl<T> Lock<T> {
     /// # Safety
     /// Nothing that held the lock runs again.
     pub(crate) unsafe fn seize(&self) -> Guard<'_, T> {
-        let daif = registers::mask_interrupts();
+        let mask = Masked(registers::mask_interrupts());
         if self.0.is_locked() {
             // SAFETY: the caller's promise.
             unsafe { self.0.force_unlock() };
         }
         Guard {
-            inner: Some(self.0.lock()),
-            daif,
+            value: self.0.lock(),
+            _mask: mask,
         }
     }
 }
 
 /// Access to the value; dropping it gives the lock back and then the interrupt mask.
 pub struct Guard<'a, T> {
-    inner: Option<spin::mutex::SpinMutexGuard<'a, T, Yield>>,
-    daif: u64,
+    // Fields drop in this order.
+    value: spin::mutex::SpinMutexGuard<'a, T, Yield>,
+    _mask: Masked,
 }
 
 impl<T> Deref for Guard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        match &self.inner {
-            Some(guard) => guard,
-            None => unreachable!("a guard is empty only while it is dropped"),
-        }
+        &self.value
     }
 }
 
 impl<T> DerefMut for Guard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        match &mut self.inner {
-            Some(guard) => guard,
-            None => unreachable!("a guard is empty only while it is dropped"),
-        }
+        &mut self.value
     }
 }
 
-impl<T> Drop for Guard<'_, T> {
+/// The interrupt mask as it was, which it gives back.
+struct Masked(u64);
+
+impl Drop for Masked {
     fn drop(&mut self) {
-        self.inner = None;
-        registers::restore_interrupts(self.daif);
+        registers::restore_interrupts(self.0);
     }
 }

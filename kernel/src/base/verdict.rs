@@ -19,6 +19,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Of one check: whether it is good.
+    pub fn of(good: bool) -> Self {
+        if good { Verdict::Good } else { Verdict::Failed }
+    }
+
     /// The worse of two, for a run of several parts.
     pub fn and(self, other: Verdict) -> Verdict {
         if self == Verdict::Good { other } else { self }

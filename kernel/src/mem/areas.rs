@@ -6,16 +6,15 @@
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::ops::Range;
 
 use stage1_paging::{Pages, Va};
 
 use super::{PageRange, kernel_space};
 use crate::base::{Lock, layout};
 
-/// Free ranges, in ascending order, no two adjacent.
-static FREE: Lock<Vec<Pages>> = Lock::new(Vec::new());
-static READY: AtomicBool = AtomicBool::new(false);
+/// The addresses of all areas, each with the guard behind it, in ascending order.
+static TAKEN: Lock<Vec<Range<u64>>> = Lock::new(Vec::new());
 
 /// Pages of the vmap area that belong to the holder.
 ///
@@ -32,23 +31,22 @@ impl Area {
     ///
     /// The order of ranges is not part of the promise. `None` when the area is full.
     pub fn take(pages: u64) -> Option<Self> {
-        let mut free = FREE.lock();
-        if !READY.swap(true, Relaxed) {
-            let all = Pages::new(
-                Va::new(layout::VMAP_BASE),
-                layout::VMAP_SIZE / layout::PAGE_SIZE,
-            );
-            free.extend(all);
+        let bytes = pages.checked_add(1)?.checked_mul(layout::PAGE_SIZE)?;
+        let mut taken = TAKEN.lock();
+        let (mut start, mut index) = (layout::VMAP_BASE, 0);
+        while let Some(next) = taken.get(index)
+            && next.start - start < bytes
+        {
+            start = next.end;
+            index += 1;
         }
-        let with_guard = pages.checked_add(1)?;
-        let index = free.iter().position(|range| range.count() >= with_guard)?;
-        let range = free[index];
-        if range.count() == with_guard {
-            free.remove(index);
-        } else {
-            free[index] = range.skip(with_guard);
+        let end = start.checked_add(bytes)?;
+        if end > layout::VMAP_BASE + layout::VMAP_SIZE {
+            return None;
         }
-        Some(Self(range.take(pages), PhantomData))
+        taken.insert(index, start..end);
+        let pages = Pages::new(Va::new(start), pages).ok()?;
+        Some(Self(pages, PhantomData))
     }
 
     /// The pages.
@@ -64,7 +62,7 @@ impl Area {
     /// Before the kernel's tables are there.
     #[inline]
     pub fn range(&self) -> PageRange<'_> {
-        PageRange::new(kernel_space(), self.0)
+        kernel_space().part(self.0)
     }
 }
 
@@ -77,30 +75,7 @@ impl Drop for Area {
             // A block that is not wholly inside, which no operation of a range makes. Then nobody gets these pages.
             return;
         }
-        let count = self.0.count() + 1;
-        let Ok(mut range) = Pages::new(self.0.start(), count) else {
-            return;
-        };
-        let mut free = FREE.lock();
-        let index = free.partition_point(|other| other.start() < range.start());
-        if let Some(&next) = free.get(index)
-            && range.skip(range.count()).start() == next.start()
-        {
-            range = joined(range, next);
-            free.remove(index);
-        }
-        match index.checked_sub(1).map(|before| (before, free[before])) {
-            Some((before, previous))
-                if previous.skip(previous.count()).start() == range.start() =>
-            {
-                free[before] = joined(previous, range);
-            }
-            _ => free.insert(index, range),
-        }
+        let start = self.0.start().raw();
+        TAKEN.lock().retain(|other| other.start != start);
     }
-}
-
-fn joined(low: Pages, high: Pages) -> Pages {
-    // Both lie in the vmap area, so their union does.
-    Pages::new(low.start(), low.count() + high.count()).unwrap_or(low)
 }

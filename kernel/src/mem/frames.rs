@@ -10,21 +10,21 @@
 //! With `poison=on` a freed frame is filled with a pattern first, and the pattern is checked when
 //! it is allocated: what is caught is a store through another mapping than the linear one.
 
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use alloc::vec::Vec;
 use buddy_system_allocator::FrameAllocator;
-use stage1_hw::{Instructions, Page, Why};
+use stage1_hw::Page;
 use stage1_paging::{Done, ENTRIES, Error, Frame, Mapping, Pa, Pages, Prot, Sink};
 
 use mmu_check::What;
 use mmu_check::event::AccessKind;
 
 use super::kernel_space;
-use crate::base::{Lock, layout};
-use crate::machine::Region;
+use crate::base::Lock;
+use crate::base::layout::{self, PAGE_SIZE};
 use crate::observe::rules;
-use crate::observe::seam::HW;
 use crate::{mode, observe};
 
 /// A set per order, up to 2^20 frames at once.
@@ -36,7 +36,7 @@ static DEBUG: AtomicBool = AtomicBool::new(false);
 static POISON: AtomicBool = AtomicBool::new(false);
 
 /// What a free frame holds under `poison=on`: Linux's PAGE_POISON.
-pub const POISON_WORD: u64 = 0xAAAA_AAAA_AAAA_AAAA;
+const POISON_WORD: u64 = 0xAAAA_AAAA_AAAA_AAAA;
 
 /// A frame that is allocated, mapped read-write in the linear map, and the holder's alone.
 #[derive(PartialEq, Eq, Debug)]
@@ -66,47 +66,27 @@ impl Owned {
 
     /// The frame's words, through the linear map.
     pub fn words(&self) -> &[AtomicU64; ENTRIES] {
-        &self.page().0
-    }
-
-    fn page(&self) -> &Page {
         let page = layout::linear(self.0.pa()).raw() as *const Page;
         // SAFETY: 1. The frame is mapped, page aligned, and allocated for as long as `self` lives.
         // 2. It may be mapped elsewhere too, by its holder: every access is atomic, so the
         // two do not race in the language's sense.
-        unsafe { &*page }
+        unsafe { &(*page).0 }
     }
 
-    /// Fills it with zeroes.
-    pub fn zero(&self) {
-        HW.zero(self.page(), self.0.pa(), Why::Data);
+    /// Fills it with the poison.
+    fn poison(&self) {
+        let words = self.words().iter();
+        words.for_each(|word| word.store(POISON_WORD, Relaxed));
     }
-
-    fn linear_page(&self) -> Pages {
-        linear_page(self.0)
-    }
-}
-
-fn linear_page(frame: Frame) -> Pages {
-    match Pages::one(layout::linear(frame.pa())) {
-        Ok(page) => page,
-        Err(error) => {
-            unreachable!("a frame's linear address is an aligned kernel address: {error}")
-        }
-    }
-}
-
-fn number(frame: Frame) -> usize {
-    (frame.pa().raw() / layout::PAGE_SIZE) as usize
 }
 
 /// Adds the whole frames of a region to the lists. They are mapped in the linear map.
 ///
 /// # Safety
 /// The region is RAM that nothing uses.
-pub(super) unsafe fn add(region: Region) {
-    let first = region.start.raw().div_ceil(layout::PAGE_SIZE) as usize;
-    let end = (region.end().raw() / layout::PAGE_SIZE) as usize;
+pub(super) unsafe fn add(ram: Range<Pa>) {
+    let first = ram.start.raw().div_ceil(PAGE_SIZE) as usize;
+    let end = (ram.end.raw() / PAGE_SIZE) as usize;
     if first < end {
         LISTS.lock().add_frame(first, end);
         FREE.fetch_add((end - first) as u64, Relaxed);
@@ -140,15 +120,14 @@ pub(super) fn start_debugging(debug: bool, poison: bool) {
 ///
 /// # Safety
 /// As [`add`].
-pub(super) unsafe fn add_fresh(region: Region) {
-    let pages = Pages::new(
-        layout::linear(region.start),
-        region.bytes / layout::PAGE_SIZE,
-    );
+pub(super) unsafe fn add_fresh(ram: Range<Pa>) {
+    let count = (ram.end.raw() - ram.start.raw()) / PAGE_SIZE;
+    let frames = (0..count).filter_map(|n| Frame::containing(ram.start).checked_add(n));
     if POISON.load(Relaxed) {
-        poison(region);
+        frames.for_each(|frame| Owned(frame).poison());
     }
     if DEBUG.load(Relaxed) {
+        let pages = Pages::new(layout::linear(ram.start), count);
         // The rules remember every descriptor until its invalidation: then a table's worth at a time.
         let at_once = if rules::is_on() { 512 } else { u64::MAX };
         for part in pages.into_iter().flat_map(|pages| pages.chunks(at_once)) {
@@ -162,18 +141,7 @@ pub(super) unsafe fn add_fresh(region: Region) {
         }
     }
     // SAFETY: the caller's promise. Mapped it is only when allocated, which maps it.
-    unsafe { add(region) };
-}
-
-fn poison(region: Region) {
-    let words = layout::linear(region.start).raw() as *const AtomicU64;
-    // SAFETY: the callers' own frames, mapped in the linear map, and atomics: see `Owned::words`.
-    let words = unsafe {
-        core::slice::from_raw_parts(words, region.bytes as usize / size_of::<AtomicU64>())
-    };
-    words
-        .iter()
-        .for_each(|word| word.store(POISON_WORD, Relaxed));
+    unsafe { add(ram) };
 }
 
 /// Allocates a frame; its content is unspecified.
@@ -181,7 +149,14 @@ fn poison(region: Region) {
 /// With `debug=on` its linear mapping is published when this returns, whatever section the caller
 /// is in.
 pub fn alloc() -> Option<Owned> {
-    let mut frame = Owned(take()?);
+    // The guard masks interrupts; the lists may take nodes from the heap under it, which takes no
+    // frames.
+    let number = LISTS.lock().alloc(1)?;
+    FREE.fetch_sub(1, Relaxed);
+    let mut frame = Owned(Frame::new(Pa::new(number as u64 * PAGE_SIZE)?)?);
+    observe::report(|| What::Alloc {
+        frame: frame.0.pa().raw(),
+    });
     if DEBUG.load(Relaxed) {
         frame = mode::reenter(|| mode::published(|| map_linear(frame))).unwrap_or_else(|error| {
             panic!("debug page allocator: a frame is allocated twice: {error}")
@@ -212,38 +187,18 @@ pub fn free_all(frames: impl IntoIterator<Item = Owned>) {
     if POISON.load(Relaxed) {
         for frame in &frames {
             observe::fill(frame.0);
-            poison(Region {
-                start: frame.0.pa(),
-                bytes: layout::PAGE_SIZE,
-            });
+            frame.poison();
         }
     }
     if DEBUG.load(Relaxed) {
         mode::reenter(|| mode::section(|| unmap_linear(&frames)));
     }
-    for frame in frames {
-        give_back(frame.0);
+    for Owned(frame) in frames {
+        let pa = frame.pa().raw();
+        observe::report(|| What::Free { frame: pa });
+        LISTS.lock().dealloc((pa / PAGE_SIZE) as usize, 1);
+        FREE.fetch_add(1, Relaxed);
     }
-}
-
-fn take() -> Option<Frame> {
-    // The guard masks interrupts; the lists may take nodes from the heap under it, which takes no
-    // frames.
-    let number = LISTS.lock().alloc(1)?;
-    FREE.fetch_sub(1, Relaxed);
-    let frame = Pa::new(number as u64 * layout::PAGE_SIZE).and_then(Frame::new)?;
-    observe::report(|| What::Alloc {
-        frame: frame.pa().raw(),
-    });
-    Some(frame)
-}
-
-fn give_back(frame: Frame) {
-    observe::report(|| What::Free {
-        frame: frame.pa().raw(),
-    });
-    LISTS.lock().dealloc(number(frame), 1);
-    FREE.fetch_add(1, Relaxed);
 }
 
 /// One valid last-level descriptor stored where an invalid one was: owes a pair, and no
@@ -259,13 +214,13 @@ fn unmap_linear(frames: &[Owned]) {
     let space = kernel_space();
     let mut gather = space.gather(());
     for frame in frames {
-        match space.unmap(frame.linear_page(), &mut gather) {
-            Ok(1) => {}
-            other => panic!(
-                "debug page allocator: {:?} is freed twice ({other:?})",
-                frame.0
-            ),
-        }
+        let va = layout::linear(frame.0.pa());
+        let unmapped = Pages::one(va).and_then(|page| space.unmap(page, &mut gather));
+        assert!(
+            unmapped == Ok(1),
+            "debug page allocator: {:?} is freed twice ({unmapped:?})",
+            frame.0
+        );
     }
     let _ = gather.finish();
 }

@@ -6,10 +6,9 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
 
-use linked_list_allocator::Heap;
-use stage1_paging::Pa;
-
 use crate::base::{Lock, layout};
+use crate::machine::Region;
+use linked_list_allocator::Heap;
 
 struct KernelHeap(Lock<Heap>);
 
@@ -23,29 +22,25 @@ static HEAP: KernelHeap = KernelHeap(Lock::new(Heap::empty()));
 /// code.
 ///
 /// With `checking` the rules need memory too: a copy of every table, and an entry for whatever is owed.
-pub(super) const fn size_for(ram_bytes: u64, checking: bool) -> u64 {
+pub(super) fn size_for(ram_bytes: u64, checking: bool) -> u64 {
     let for_rules = if checking {
         ram_bytes / 64 + (12 << 20)
     } else {
         0
     };
     let size = ram_bytes / 128 + (2 << 20) + for_rules;
-    (if size < 32 << 20 { size } else { 32 << 20 }) & !(layout::PAGE_SIZE - 1)
+    size.min(32 << 20) & !(layout::PAGE_SIZE - 1)
 }
 
 /// Gives the heap its memory.
 ///
 /// # Safety
-/// 1. `[start, start + bytes)` is RAM that the linear map reaches now and for ever, and is nobody
-///    else's.
+/// 1. `memory` is RAM that the linear map reaches now and for ever, and is nobody else's.
 /// 2. Called once.
-pub(super) unsafe fn init(start: Pa, bytes: u64) {
+pub(super) unsafe fn init(memory: Region) {
+    let start = layout::linear(memory.start).raw() as *mut u8;
     // SAFETY: the caller's two points; `usize` is 64 bits here.
-    unsafe {
-        HEAP.0
-            .lock()
-            .init(layout::linear(start).raw() as *mut u8, bytes as usize)
-    };
+    unsafe { HEAP.0.lock().init(start, memory.bytes as usize) };
 }
 
 // SAFETY: the heap hands out disjoint blocks of its own memory that fit the layout, and the lock

@@ -4,25 +4,41 @@ pub mod areas;
 mod bring_up;
 pub mod frames;
 mod heap;
-mod range;
 pub mod services;
 pub mod spaces;
 pub(crate) mod stacks;
 pub(crate) mod ttbr0;
 
 pub use bring_up::{MemoryError, RAM_MIN};
-pub(crate) use bring_up::{Plan, enter_kernel_tables, leave_identity_map};
-pub use range::{Gather, PageRange, RangeError};
+pub(crate) use bring_up::{enter_kernel_tables, leave_identity_map, start_heap};
 pub use stage1_hw::Table;
 
 use spin::once::Once;
-use stage1_paging::{Desc, Error, Half, Mapping, Pa, Pages, Space, Va, Walk};
+use stage1_paging::{Desc, Error, Half, Mapping, Pa, Pages, Part, Space, Va, Walk};
 
 use crate::base::Yield;
 use crate::observe::seam;
 
 /// The MMU of this machine.
 pub type Hardware = stage1_hw::Hardware<seam::Services<services::KernelServices>>;
+
+/// The right to change page tables: pages of one space, and every operation on them.
+///
+/// It is lent out by who has the right: an [`Area`](areas::Area) of the kernel's half, a
+/// [`TaskSpace`](spaces::TaskSpace) of a lower half. No safe function changes a descriptor outside of the range, so
+/// none takes away, moves or exchanges the memory that a live Rust object occupies: none lies in the vmap area or in a
+/// lower half.
+///
+/// What may be mapped is *any* frame, also one that is somebody else's. A mapping reads and writes nothing: who stores
+/// through one does so in `unsafe` code ([`probe::write_u64`](crate::arch::probe::write_u64)), and answers there for whose
+/// memory it is.
+pub type PageRange<'s> = Part<'s, Hardware>;
+
+/// What operations on a range owe to the TLBs.
+///
+/// It borrows what the range is lent from. So the pages go back, and can be somebody else's, only after the gather has paid or
+/// was dropped, which pays too.
+pub type Gather<'s, S> = stage1_paging::Gather<'s, Hardware, S>;
 
 static HARDWARE: Once<Hardware, Yield> = Once::new();
 static KERNEL: Once<Space<'static, Hardware>, Yield> = Once::new();
@@ -34,10 +50,7 @@ static KERNEL: Once<Space<'static, Hardware>, Yield> = Once::new();
 /// Before [`enter_kernel_tables`].
 #[inline]
 fn kernel_space() -> &'static Space<'static, Hardware> {
-    match KERNEL.get() {
-        Some(space) => space,
-        None => panic!("the kernel's tables are not there yet"),
-    }
+    KERNEL.get().expect("the kernel's tables are not there yet")
 }
 
 /// The MMU behind all spaces. Who has it can make a space of any tables: it stays in this folder.
@@ -45,10 +58,9 @@ fn kernel_space() -> &'static Space<'static, Hardware> {
 /// # Panics
 /// Before [`enter_kernel_tables`].
 fn hardware() -> &'static Hardware {
-    match HARDWARE.get() {
-        Some(hardware) => hardware,
-        None => panic!("the kernel's tables are not there yet"),
-    }
+    HARDWARE
+        .get()
+        .expect("the kernel's tables are not there yet")
 }
 
 /// Where the root of the kernel's tables lies, for the TTBR1_EL1 of another core.
@@ -65,23 +77,22 @@ pub(crate) fn root_address() -> Pa {
 /// A snapshot, for fault handlers and checks: another core may store one of these descriptors before this returns. It
 /// gives no right to anything. ([`PageRange::walk`] gives a firm answer to who has one.)
 pub fn walk(va: Va) -> Option<Walk> {
-    let (hardware, kernel) = (HARDWARE.get()?, KERNEL.get()?);
-    if va.in_upper_half()? {
-        kernel.walk(va).ok()
-    } else {
-        ttbr0::space(hardware)?.walk(va).ok()
-    }
+    look(va, |space| space.walk(va))
 }
 
-/// The last of the descriptors that [`walk`] gives, without the way there: what a fault handler asks for.
+/// The last of the descriptors that [`walk`] gives, without the way there, for a fault handler.
 pub(crate) fn lookup(va: Va) -> Option<Desc> {
-    let (hardware, kernel) = (HARDWARE.get()?, KERNEL.get()?);
-    let found = if va.in_upper_half()? {
-        kernel.lookup(va)
+    look(va, |space| space.lookup(va)).map(|(_, descriptor)| descriptor)
+}
+
+/// Looks at the tables that this core's walker reads for `va`.
+fn look<T>(va: Va, f: impl FnOnce(&Space<Hardware>) -> Result<T, Error>) -> Option<T> {
+    let kernel = KERNEL.get()?;
+    if va.in_upper_half()? {
+        f(kernel).ok()
     } else {
-        ttbr0::space(hardware)?.lookup(va)
-    };
-    found.ok().map(|(_, descriptor)| descriptor)
+        f(&ttbr0::space()?).ok()
+    }
 }
 
 /// Every mapping that has a page in `pages`, of the kernel's half: [`Space::mappings`]. A snapshot of each, as [`walk`].
@@ -102,5 +113,5 @@ pub fn mappings(pages: Pages) -> Result<impl Iterator<Item = Mapping>, Error> {
 ///    [`Area`](areas::Area).
 /// 2. No other task works on these pages.
 pub unsafe fn upper_half() -> PageRange<'static> {
-    PageRange::new(kernel_space(), Pages::whole(Half::Upper))
+    kernel_space().part(Pages::whole(Half::Upper))
 }

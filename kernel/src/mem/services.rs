@@ -68,10 +68,11 @@ impl stage1_hw::Services for KernelServices {
     /// that a fault touches. An access or a fetch there waits for the make (`traps/broken.rs`), but for an
     /// interrupt handler's.
     fn may_break(&self, pages: Pages) -> bool {
-        let first = pages.start().raw().wrapping_sub(layout::VMAP_BASE);
-        let in_vmap_area = first < layout::VMAP_SIZE
-            && pages.count() <= (layout::VMAP_SIZE - first) / layout::PAGE_SIZE;
-        in_vmap_area || !Half::Upper.holds(pages)
+        let vmap = Pages::new(
+            Va::new(layout::VMAP_BASE),
+            layout::VMAP_SIZE / layout::PAGE_SIZE,
+        );
+        vmap.is_ok_and(|vmap| vmap.covers(pages)) || !Half::Upper.holds(pages)
     }
 
     fn done(&self, debt: &Debt) {

@@ -1,4 +1,4 @@
-//! Lower-half address spaces: one for each task that asks for it.
+//! Lower-half address spaces: one for each task that makes one.
 
 use core::marker::PhantomData;
 
@@ -9,8 +9,8 @@ use crate::base::Lock;
 use crate::base::layout::PAGE_SIZE;
 use crate::observe::seam::HW;
 
-/// ASIDs in use, a bit each. 0 belongs to nobody: it is what TTBR0 holds with the empty table.
-static ASIDS: Lock<[u64; 4]> = Lock::new([1, 0, 0, 0]);
+/// Which ASIDs are in use, from 1 on. 0 belongs to nobody: it is what TTBR0 holds with the empty table.
+static ASIDS: Lock<[bool; 255]> = Lock::new([false; 255]);
 
 /// Why a space could not be made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,22 +39,20 @@ impl TaskSpace {
     pub fn new() -> Result<Self, SpaceError> {
         let hardware = super::hardware();
         let asid = take_asid().ok_or(SpaceError::NoAsid)?;
-        match hardware.new_root() {
-            Ok(root) => Ok(Self {
-                space: Space::new(hardware, root, Half::Lower(asid)),
-                asid,
-                of_task: PhantomData,
-            }),
-            Err(NoFrame) => {
-                give_asid(asid);
-                Err(SpaceError::NoFrame)
-            }
-        }
+        let root = hardware.new_root().map_err(|NoFrame| {
+            give_asid(asid);
+            SpaceError::NoFrame
+        })?;
+        Ok(Self {
+            space: Space::new(hardware, root, Half::Lower(asid)),
+            asid,
+            of_task: PhantomData,
+        })
     }
 
     /// The right to all of it: no Rust object lies in a lower half.
     pub fn range(&self) -> PageRange<'_> {
-        PageRange::new(&self.space, Pages::whole(self.space.half()))
+        self.space.part(Pages::whole(self.space.half()))
     }
 
     /// Splits blocks until a mapping begins at `at`: [`Space::split`].
@@ -92,7 +90,7 @@ impl TaskSpace {
         let range = |start| {
             let pages = Pages::new(Va::new(start), pages).ok()?;
             let lower = self.space.half().holds(pages);
-            lower.then(|| PageRange::new(&self.space, pages))
+            lower.then(|| self.space.part(pages))
         };
         Some((range(FIRST)?, range(second)?))
     }
@@ -109,17 +107,13 @@ impl TaskSpace {
 }
 
 fn take_asid() -> Option<Asid> {
-    let mut words = ASIDS.lock();
-    let (index, word) = words
-        .iter_mut()
-        .enumerate()
-        .find(|(_, word)| **word != u64::MAX)?;
-    let bit = word.trailing_ones();
-    *word |= 1 << bit;
-    // Below 256.
-    Some(Asid(index as u16 * 64 + bit as u16))
+    let mut in_use = ASIDS.lock();
+    let free = in_use.iter().position(|in_use| !in_use)?;
+    in_use[free] = true;
+    // At most 255.
+    Some(Asid(free as u16 + 1))
 }
 
 fn give_asid(asid: Asid) {
-    ASIDS.lock()[usize::from(asid.0 / 64)] &= !(1 << (asid.0 % 64));
+    ASIDS.lock()[usize::from(asid.0) - 1] = false;
 }

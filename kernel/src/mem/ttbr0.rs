@@ -67,14 +67,10 @@ pub(crate) fn install(task: &Task) {
 }
 
 /// The space that this core's TTBR0 has, to look at; it stays as it is while the current task is in this call.
-pub(super) fn space(hardware: &'static Hardware) -> Option<Space<'static, Hardware>> {
+pub(super) fn space() -> Option<Space<'static, Hardware>> {
     let value = read_ttbr0();
-    let (root, asid) = (value & ((1 << 48) - 1), (value >> 48) as u16);
-    let root = Frame::new(Pa::new(root)?)?;
+    let root = Frame::new(Pa::new(value & ((1 << 48) - 1))?)?;
     // The empty table has ASID 0. It lies in the image, which the linear map has too.
-    Some(Space::new(
-        hardware,
-        hardware.child(root),
-        Half::Lower(Asid(asid)),
-    ))
+    let half = Half::Lower(Asid((value >> 48) as u16));
+    Some(Space::new(hardware(), hardware().child(root), half))
 }
