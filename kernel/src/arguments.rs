@@ -151,8 +151,8 @@ impl Arguments {
     fn set(&mut self, key: &str, value: &str, pages_max: usize) -> Result<(), Wrong> {
         match key {
             "run" => {
-                self.runs = list(value, &Run::ALL, &Run::OF_TASKS)
-                    .ok_or_else(|| Wrong("no such run", names(&Run::ALL, &Run::OF_TASKS)))?;
+                self.runs = list(value, &Run::ALL, &Run::STRESS)
+                    .ok_or_else(|| Wrong("no such run", names(&Run::ALL, &Run::STRESS)))?;
             }
             "policy" => {
                 self.policies = list(value, &Policy::ALL, &[])

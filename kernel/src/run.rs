@@ -9,7 +9,7 @@ use crate::base::Verdict;
 use crate::mem::frames;
 use crate::observe::{ring, rules};
 use crate::report::{Row, Run, Size};
-use crate::workloads::{self, Crowd, Failure, progress};
+use crate::workloads::{self, Failure, Stress, progress};
 use crate::{Boot, println, report};
 
 /// The product's `main`: see the module.
@@ -46,10 +46,10 @@ pub fn main(boot: &Boot) -> Verdict {
 fn expected(boot: &Boot) -> Expected {
     let arguments = &boot.arguments;
     let pages = arguments.runs.iter().any(|run| *run != Run::Nesting);
-    let crowd = crowd(boot);
+    let stress = stress(boot);
     let tasks = arguments.runs.iter().any(|&run| {
         let mut policies = arguments.policies.iter();
-        policies.any(|&policy| workloads::carries_for_sure(run, policy, crowd))
+        policies.any(|&policy| workloads::carries_for_sure(run, policy, stress))
     });
     Expected {
         pages,
@@ -72,8 +72,8 @@ fn describe(boot: &Boot) {
     );
 }
 
-fn crowd(boot: &Boot) -> Crowd {
-    Crowd {
+fn stress(boot: &Boot) -> Stress {
+    Stress {
         tasks: boot.arguments.tasks,
         seconds: boot.arguments.seconds,
     }
@@ -95,8 +95,8 @@ fn make_rows(boot: &Boot, rows: &mut Vec<Row>) -> Result<(), Failure> {
         .collect();
     for (number, &(run, policy)) in (1..).zip(&parts) {
         progress::begin(run, policy, number, parts.len());
-        let row = if run.is_of_tasks() {
-            workloads::run_tasks(run, policy, size, crowd(boot)).map(Some)
+        let row = if run.is_stress() {
+            workloads::run_stress(run, policy, size, stress(boot)).map(Some)
         } else {
             workloads::run(run, policy, size)
         };

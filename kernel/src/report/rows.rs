@@ -1,5 +1,7 @@
-//! What a run reports, as data: which run, under which policy, of which size, and what was counted.
+//! The rows of a report, as data: which run, under which policy, of which size, and what was counted.
 
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
 use core::fmt;
 
 use lazy_mmu::Policy;
@@ -11,28 +13,28 @@ use crate::task::Tally;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Run {
-    /// The patch's own trace: no pages.
+    /// The patch's own trace of the four calls: no pages.
     Nesting = 0,
-    /// Scattered frames into a kernel range, entry by entry.
+    /// Scattered frames are mapped in a kernel range, entry by entry.
     Vmap = 1,
-    /// A mapped kernel range to another place.
+    /// A mapped kernel range is moved to another place.
     RemapKernel = 2,
-    /// The same in a task's half.
+    /// The same in a task's half of the address space.
     RemapTask = 3,
-    /// A range unmapped and its frames freed.
+    /// A range is unmapped and its frames are freed.
     Zap = 4,
-    /// A range made read-only, and writable again.
+    /// A range is made read-only, and writable again.
     Protect = 5,
-    /// All of them but the first on many tasks at once.
+    /// All workloads above but the first, at the same time on many tasks.
     Mixed = 6,
-    /// One shape of nested sections on many tasks, preempted at short intervals.
+    /// The scenario of nested sections on many tasks, preempted at short intervals.
     Preempt = 7,
-    /// The same shape, preempted at every instruction of the mode.
+    /// The same scenario, preempted at every instruction of the mode.
     Forced = 8,
 }
 
 impl Run {
-    /// Those of one task, in the order of `run=all`.
+    /// Those of one task, in the order in which `run=all` runs them.
     pub const ALL: [Run; 6] = [
         Run::Nesting,
         Run::Vmap,
@@ -42,12 +44,12 @@ impl Run {
         Run::Protect,
     ];
 
-    /// Those of many tasks, each of which is run by its name only.
-    pub const OF_TASKS: [Run; 3] = [Run::Mixed, Run::Preempt, Run::Forced];
+    /// Those that stress the kernel with many tasks. `all` has none of them; each is named.
+    pub const STRESS: [Run; 3] = [Run::Mixed, Run::Preempt, Run::Forced];
 
-    /// It is one of many tasks.
-    pub fn is_of_tasks(self) -> bool {
-        Self::OF_TASKS.contains(&self)
+    /// Whether it is one of [`Run::STRESS`].
+    pub fn is_stress(self) -> bool {
+        Self::STRESS.contains(&self)
     }
 
     /// The name on the command line.
@@ -94,13 +96,25 @@ pub struct Row {
     pub size: Size,
     /// What was counted inside its windows.
     pub tally: Tally,
-    /// What its calls owe under every policy.
+    /// What its calls owe under every policy; a stress run has none.
     pub replay: Option<Replay>,
-    /// The deepest nesting, where no replay says it.
+    /// The deepest nesting, where there is no replay.
     pub deepest: u32,
 }
 
 impl Row {
+    /// A row of which nothing is counted yet.
+    pub fn new(run: Run, policy: Policy, size: Size) -> Self {
+        Self {
+            run,
+            policy,
+            size,
+            tally: Tally::default(),
+            replay: None,
+            deepest: 0,
+        }
+    }
+
     /// The deepest nesting of sections.
     pub fn depth(&self) -> u32 {
         self.replay
@@ -108,16 +122,13 @@ impl Row {
             .map_or(self.deepest, |replay| replay.shape().depth)
     }
 
-    /// How many translations the invalidations dropped at most; `None` when one dropped everything.
-    pub fn reach(&self) -> Option<u64> {
-        (self.tally.full == 0).then_some(self.tally.reach)
+    /// How many translations the invalidations dropped at most, as text; `everything` when one dropped a whole ASID or
+    /// all.
+    pub fn reach_or(&self, everything: &str) -> String {
+        if self.tally.full == 0 {
+            self.tally.reach.to_string()
+        } else {
+            everything.to_owned()
+        }
     }
-}
-
-/// Sums of rows, for the closing line. Runs of many tasks go on for a time, not for a number of
-/// calls: they are not to be compared.
-pub fn sum(rows: &[Row], policy: Policy) -> Tally {
-    rows.iter()
-        .filter(|row| row.policy == policy && !row.run.is_of_tasks())
-        .fold(Tally::default(), |sum, row| sum + row.tally)
 }

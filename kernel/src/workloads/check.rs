@@ -1,4 +1,4 @@
-//! What is asked of a page, three ways: the tables, the MMU, and a real access.
+//! Checks of one page, in three ways: by walking the tables, by an address translation of the MMU, and by a real access.
 
 use mmu_check::event::AccessKind;
 use stage1_paging::{Access, Frame, Va, Walk};
@@ -9,10 +9,9 @@ use crate::arch::{probe, translate};
 use crate::mem;
 use crate::observe::{self, seam::HW};
 
-/// The page is mapped to `frame` with `access`, says the walk and says the MMU; loading gives
-/// `word`; storing does what the access says.
+/// Checks that the page is mapped to `frame` with `access`, and that its first word is `word`.
 ///
-/// A store that works leaves `word` as it is: it stores the same.
+/// The store that is tried stores `word`, so it changes nothing. It must fault where `access` is read-only.
 pub(super) fn mapped(va: Va, frame: Frame, access: Access, word: u64) -> Result<(), Failure> {
     progress::page_checked();
     let walk = mem::walk(va);
@@ -61,7 +60,7 @@ pub(super) fn mapped(va: Va, frame: Frame, access: Access, word: u64) -> Result<
     }
 }
 
-/// The page is not mapped: the tables have no leaf for it, the MMU faults, and so does a load.
+/// Checks that the page is not mapped: the tables have no leaf for it, its translation faults, and so does a load.
 pub(super) fn unmapped(va: Va) -> Result<(), Failure> {
     progress::page_checked();
     let Some(walk) = mem::walk(va) else {
@@ -84,7 +83,7 @@ pub(super) fn unmapped(va: Va) -> Result<(), Failure> {
     unreachable(va)
 }
 
-/// A load faults: no translation of the page is left in the TLB.
+/// Checks that a load faults: no translation of the page is left in the TLB.
 pub(super) fn unreachable(va: Va) -> Result<(), Failure> {
     observe::probe(va, AccessKind::Read);
     match probe::read_u64(va) {
@@ -95,7 +94,7 @@ pub(super) fn unreachable(va: Va) -> Result<(), Failure> {
     }
 }
 
-/// Loads the page's first word, so that its translation is in the TLB, and checks it.
+/// Loads the page's first word and checks it. From then on its translation is in the TLB.
 pub(super) fn touch(va: Va, word: u64) -> Result<(), Failure> {
     observe::access(va, AccessKind::Read);
     match probe::read_u64(va) {
@@ -106,11 +105,12 @@ pub(super) fn touch(va: Va, word: u64) -> Result<(), Failure> {
     }
 }
 
-/// Stores to the page's first word, which must work.
+/// Stores to the page's first word, where that must work. Returns the fault if it does not.
 pub(super) fn store(va: Va, word: u64) -> Result<(), Fault> {
     try_store(va, word, true)
 }
 
+/// Stores to the page's first word. `works` is what is reported to the rules as expected.
 fn try_store(va: Va, word: u64, works: bool) -> Result<(), Fault> {
     if works {
         observe::access(va, AccessKind::Write);

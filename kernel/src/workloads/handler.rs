@@ -1,9 +1,8 @@
-//! H4: an interrupt handler that maps, uses and unmaps a page at once, inside whatever the task
-//! beneath it is doing.
+//! An interrupt handler that maps a page, uses it and unmaps it, on top of whatever the task is doing (H4).
 //!
-//! Each core has a page of the vmap area for it, whose tables are there: the handler may be on top
-//! of code that links one. It opens a section of its own, as a handler in Linux may without knowing,
-//! and what the contract says of that is checked on the task's state before and after.
+//! Each core has a page of the vmap area for it. Its tables are linked beforehand, because the handler may interrupt code
+//! that links one. The handler opens a section of its own, as code called from a handler in Linux may. Afterwards the task's
+//! state must be what it was before, as the contract says.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -11,18 +10,17 @@ use lazy_mmu::{Policy, State};
 use stage1_paging::Prot;
 
 use super::{Failure, check, failure};
-use crate::base::Lock;
-use crate::base::MAX_CORES;
+use crate::base::{Lock, MAX_CORES};
 use crate::mem::areas::Area;
 use crate::mem::{PageRange, frames};
 use crate::task;
 use crate::{irq, mode, observe};
 
 static AREAS: [Lock<Option<Area>>; MAX_CORES] = [const { Lock::new(None) }; MAX_CORES];
-/// How often it was done, and how often it closed a section that `enable` was about to count.
+/// Pages used so far, and handlers' sections that fell into the task's first `enable`: see [`Done`].
 static DONE: AtomicU64 = AtomicU64::new(0);
 static IN_ENABLE: AtomicU64 = AtomicU64::new(0);
-/// Ticks so far.
+/// Timer ticks so far.
 static TICKS: AtomicU64 = AtomicU64::new(0);
 /// The first check that failed in a handler.
 static FAILED: Lock<Option<Failure>> = Lock::new(None);
@@ -32,12 +30,12 @@ static FAILED: Lock<Option<Failure>> = Lock::new(None);
 pub(super) struct Done {
     /// Pages mapped, used and unmapped.
     pub pages: u64,
-    /// Handlers' sections that ended between `enabled = true` and the count of the task's own: the
-    /// window that the contract `v3` has ([`lazy_mmu`]'s page on it).
+    /// Handlers' sections that fell into a task's first `enable`, between its stores to `enabled` and to `count`. Under
+    /// `v3` the end of such a section leaves the task's section not enabled: see [`lazy_mmu`], "Two contracts".
     pub in_enable: u64,
 }
 
-/// Prepares the pages of all cores.
+/// Takes the pages of all cores, if that has not been done, and sets the counts to zero.
 pub(super) fn prepare() -> Result<(), Failure> {
     for slot in &AREAS {
         if slot.lock().is_some() {
@@ -55,10 +53,10 @@ pub(super) fn prepare() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Lets every other tick of the timer do it, or none.
+/// Has every other tick of the timer do the work, or none.
 ///
-/// Not every tick: a handler's barriers are barriers of its core, and would hide that the switch
-/// after it had none.
+/// It is not every tick, because a handler's barriers are its core's, and could stand in for missing ones of the
+/// switch that follows.
 pub(super) fn at_ticks(on: bool) {
     irq::set_tick_work(on.then_some(|| {
         if TICKS.fetch_add(1, Relaxed) % 2 == 1 {
@@ -81,11 +79,11 @@ pub(super) fn done() -> Result<Done, Failure> {
     }
 }
 
-/// Does it once, in a handler: the mode knows that it is in one, and interrupts are masked.
+/// Does the work once. To be called in a handler: interrupts are masked, and the mode knows that it is in one.
 pub(super) fn work() {
     let core = task::core().index;
     let slot = &AREAS[usize::from(core)];
-    // Taken out, so that no lock is held meanwhile: nobody else on this core looks for it, and no other core does.
+    // The area is taken out of its slot, so that no lock is held meanwhile. Only this core uses the slot, in one handler at a time.
     let Some(area) = slot.lock().take() else {
         return;
     };
@@ -93,7 +91,7 @@ pub(super) fn work() {
     let result = use_page(area.range(), DONE.load(Relaxed));
     let after = task::current().mmu.state();
     *slot.lock() = Some(area);
-    match result.and_then(|()| unchanged(before, after)) {
+    match result.and_then(|()| check_unchanged(before, after)) {
         Ok(()) => {
             DONE.fetch_add(1, Relaxed);
         }
@@ -103,6 +101,7 @@ pub(super) fn work() {
     }
 }
 
+/// Maps the page to a new frame, stores through the mapping, unmaps it, and checks each step.
 fn use_page(range: PageRange<'_>, number: u64) -> Result<(), Failure> {
     let page = range.pages();
     let frame = frames::alloc().ok_or_else(|| failure!("no frame left in a handler"))?;
@@ -130,9 +129,9 @@ fn use_page(range: PageRange<'_>, number: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The task's state is what it was, its debt first of all. The one exception is under `v3`: there a
-/// handler's section may end the section that the task is just opening.
-fn unchanged(before: State, after: State) -> Result<(), Failure> {
+/// Checks that the task's state is what it was, its pending flag too. There is one exception, under `v3`: a handler's section may
+/// disable the section that the task is just opening.
+fn check_unchanged(before: State, after: State) -> Result<(), Failure> {
     if before == after {
         return Ok(());
     }

@@ -1,78 +1,79 @@
-//! Workloads: page-table work inside sections, checked by everything that can be asked.
+//! Workloads: page-table work inside sections, and the checks of what it did.
 //!
-//! A workload maps, moves, changes or unmaps pages in the order that a kernel would, calls the
-//! frame allocator after every `k` entries inside its section, and uses the frame at once. It opens
-//! no section but its own: the nesting comes from the allocator. With `debug=off` the allocator
-//! does no page-table work, and the same row shows no re-entry.
+//! # What a workload does
+//! It maps, moves, protects or unmaps pages in the order that a kernel would. After every `k` entries it
+//! allocates a frame inside its section, and uses the frame at once. It opens no section but its own. The
+//! nesting comes from the allocator: with `debug=on` it maps the frame in the linear map, in a section
+//! inside the workload's. With `debug=off` it does no page-table work, and the same row shows no
+//! nesting.
 //!
-//! Every page is loaded from or stored to *before* a change, so that a translation of it is in the
-//! TLB, and probed *after* it, with no change of TTBR0 between (which would empty QEMU's whole
-//! TLB): a missing invalidation shows. What was mapped is checked three times: by walking the
-//! tables, by `AT S1E1`, and by real loads and stores.
+//! Every page is loaded from or stored to *before* a change, so that its translation is in the TLB, and
+//! probed *after* the change: a missing invalidation shows as an access that still works. TTBR0 is not
+//! written in between, because QEMU drops its whole TLB then. Whether a page is mapped is checked three
+//! times: by walking the tables, by `AT S1E1`, and by real loads and stores.
+//!
+//! # Words
+//! | word | what it is |
+//! |---|---|
+//! | section | what lies between `lazy_mmu_mode_enable` and its `lazy_mmu_mode_disable` |
+//! | debt | what a store to a page table obliges the kernel to execute before the change may be relied on |
+//! | pair | `dsb ishst; isb`, which pays the debt of all valid descriptors stored before it |
+//! | pending | the task's flag that it owes a pair and has deferred it to the end of a section |
+//! | policy | the rules by which calls of the mode defer or pay: two contracts of Linux, and three to compare with |
+//! | window | a measured region, marked by HINTs; the counts of a row are those of its windows |
+//! | witness | the QEMU plugin, which counts executed instructions in windows without the kernel's help |
+//! | reach | how many translations the invalidations dropped at most, in pages |
+//! | scenario | a short fixed sequence of nested sections, which a task can repeat ([`scenario`]) |
+//! | stress | a run of many tasks on all cores, with preemption and interrupt handlers ([`stress`]) |
+//!
+//! H1, H2, … are the hazards of nesting, as the project numbers them.
+//!
+//! # Files
+//! | files | what |
+//! |---|---|
+//! | `vmap`, `remap`, `zap`, `protect` | workloads of one task: a row of the table each |
+//! | `nesting` | the patch's own trace of the four calls |
+//! | `stress/` with `mixed`, `preempt` | the stress runs, their stop, their sums and their printed table |
+//! | `forced/` | a preemption at every instruction of the mode and of the switch |
+//! | `scenario`, `trace` | what `preempt` and `forced` repeat, and how they compare it |
+//! | `pages`, `check`, `reentry`, `handler` | what workloads have in common: pages, checks of a page, allocations inside a section, page-table work in an interrupt |
+//! | `measure`, `counts` | a row in the making, and the checks of its counts |
+//! | `failure`, `progress` | what they report on the way |
 
 mod check;
-mod crowd;
-mod demand;
+mod counts;
+mod failure;
 mod forced;
 mod handler;
 mod measure;
-mod mixed;
 mod nesting;
-mod preempt;
+mod pages;
 pub mod progress;
 mod protect;
+mod reentry;
 mod remap;
 mod scenario;
-mod staging;
-mod sum;
+mod stress;
+mod trace;
 mod vmap;
 mod zap;
 
-use core::fmt;
-
-use alloc::string::String;
-use alloc::vec::Vec;
 use lazy_mmu::Policy;
-use stage1_paging::{Frame, Prot};
 
-use crate::mem::{PageRange, frames};
+use crate::mem::frames;
+use crate::mode;
 use crate::report::{Row, Run, Size};
-use crate::{mode, task};
+use crate::task;
 
-pub use crowd::Crowd;
+pub use counts::check_same_work;
+pub use failure::Failure;
+pub(crate) use failure::failure;
 use measure::Measured;
-pub use measure::check_same_work;
-
-/// A check that failed: what, where, what was found.
-#[derive(Clone, Debug)]
-pub struct Failure(String);
-
-impl Failure {
-    /// With the text as it is.
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// Says where it happened.
-    pub fn within(self, run: Run, policy: Policy) -> Self {
-        failure!("{run} under {policy}: {}", self.0)
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A [`Failure`] from a format string.
-macro_rules! failure {
-    ($($argument:tt)*) => { $crate::workloads::Failure(alloc::format!($($argument)*)) };
-}
-pub(crate) use failure;
+pub use stress::Stress;
+use stress::demand::Demands;
 
 /// Runs one workload under one policy, on the current task, and returns its row once all checks
-/// have passed.
+/// have passed. `nesting` has no row.
 ///
 /// # Errors
 /// The first check that failed.
@@ -85,14 +86,7 @@ pub fn run(run: Run, policy: Policy, size: Size) -> Result<Option<Row>, Failure>
     let mut row = Measured::new(run, policy, size);
     run_workload(&mut row)?;
     row.finish()?;
-    let lost = free_before.saturating_sub(frames::free_count());
-    // Tables of the kernel's half stay for ever: the first run of a size links them.
-    let tables = row.tables_linked();
-    if lost != tables {
-        return Err(failure!(
-            "{lost} frames were taken and not given back, {tables} tables account for them"
-        ));
-    }
+    pages::check_frames(free_before, row.tables_linked() as i64)?;
     Ok(Some(row.into_row()))
 }
 
@@ -108,87 +102,26 @@ fn run_workload(row: &mut Measured) -> Result<(), Failure> {
     }
 }
 
-/// Runs one of [`Run::OF_TASKS`] under one policy, on many tasks and all cores, and returns the row
+/// Runs one of [`Run::STRESS`] under one policy, on many tasks and all cores, and returns the row
 /// of the machine once all checks have passed.
 ///
 /// # Errors
-/// The first check that failed; or that something which is to be shown has not happened.
-pub fn run_tasks(run: Run, policy: Policy, size: Size, crowd: Crowd) -> Result<Row, Failure> {
+/// The first check that failed, or that something did not happen which the run has to show.
+pub fn run_stress(run: Run, policy: Policy, size: Size, stress: Stress) -> Result<Row, Failure> {
     match run {
-        Run::Mixed => mixed::run(policy, size, crowd),
-        Run::Preempt => preempt::run(policy, size, crowd),
+        Run::Mixed => stress::mixed::run(policy, size, stress),
+        Run::Preempt => stress::preempt::run(policy, size, stress),
         Run::Forced => forced::run(policy, size),
         other => Err(failure!("{other} is not a run of many tasks")),
     }
 }
 
-/// Whether a run of many tasks has them carry debts across switches for sure: only then may somebody ask for having seen it.
-pub fn carries_for_sure(run: Run, policy: Policy, crowd: Crowd) -> bool {
+/// Whether a run of many tasks carries a debt across a switch for sure. Only then may the checker demand to have seen one.
+pub fn carries_for_sure(run: Run, policy: Policy, stress: Stress) -> bool {
     let tasks = match run {
-        Run::Mixed | Run::Preempt => crowd.tasks,
+        Run::Mixed | Run::Preempt => stress.tasks,
         Run::Forced => forced::tasks(),
         _ => return false,
     };
-    demand::Demands::of(policy, tasks, task::online_count()).carries()
-}
-
-/// Maps a range, writable, to frames that its mappings own from here on, and stores every page's first
-/// signature through it: so each has been used, and its translation is in the TLB.
-fn mapped_range(range: PageRange<'_>, size: Size) -> Result<Vec<Frame>, Failure> {
-    let frames = scattered_frames(size.pages, size.seed)?;
-    let pages = range.pages();
-    range
-        .map_frames(pages, frames.iter().copied(), Prot::RW)
-        .map_err(|error| failure!("{error}"))?;
-    for (index, page) in pages.chunks(1).enumerate() {
-        check::store(page.start(), signature(index, 1)).map_err(|fault| failure!("{fault}"))?;
-    }
-    Ok(frames)
-}
-
-/// Unmaps a range whose mappings own their frames, checks that every page is gone, and frees them.
-///
-/// # Safety
-/// What is mapped in `range` came from [`scattered_frames`] or [`mapped_range`], and is mapped nowhere else.
-unsafe fn release(range: PageRange<'_>) -> Result<(), Failure> {
-    let pages = range.pages();
-    // SAFETY: the caller's promise.
-    let parked = unsafe { frames::Zapped::with_capacity(pages.count() as usize) };
-    let mut gather = range.gather(parked);
-    range
-        .unmap(pages, &mut gather)
-        .map_err(|error| failure!("{error}"))?;
-    let (parked, invalidated) = gather.finish();
-    for page in pages.chunks(1) {
-        check::unmapped(page.start())?;
-    }
-    parked.free(&invalidated);
-    Ok(())
-}
-
-/// Frames in an order that the seed decides: what a range of a machine that has run for a while
-/// would get. They belong to the mappings that the caller makes, and come back by [`release`].
-fn scattered_frames(count: usize, seed: u64) -> Result<Vec<Frame>, Failure> {
-    let mut taken = Vec::with_capacity(count);
-    for _ in 0..count {
-        let frame = frames::alloc()
-            .ok_or_else(|| failure!("no frame left for the workload's {count} pages"))?;
-        taken.push(frame.into_frame());
-    }
-    // Fisher-Yates, fed by xorshift64* (Vigna 2016): no order that matters can depend on its
-    // quality.
-    let mut state = seed.max(1);
-    for index in (1..count).rev() {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        let random = state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
-        taken.swap(index, random as usize % (index + 1));
-    }
-    Ok(taken)
-}
-
-/// What a page of a workload holds: different for every page, and for every use of it.
-fn signature(page: usize, generation: u64) -> u64 {
-    (page as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ generation.rotate_left(48)
+    Demands::of(policy, tasks, task::online_count()).carries()
 }

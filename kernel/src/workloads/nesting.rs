@@ -1,8 +1,7 @@
-//! `nesting`: the patch's six-line trace, made by six calls on the current task.
+//! `nesting`: the patch's trace of six calls, made live on the current task.
 //!
-//! Each line shows what the call *did*: which hook ran, seen where the hook is called, and the
-//! task's state afterwards. Nothing of it is written down here but what the patch expects, to
-//! compare with.
+//! Each printed line shows what the call *did*: which hook ran, as reported from where the hook is called, and the
+//! task's state afterwards. The table below is only what the patch expects, and is compared with it.
 
 use lazy_mmu::{Call, Policy};
 use mmu_check::What;
@@ -12,7 +11,7 @@ use super::{Failure, failure};
 use crate::observe::ring;
 use crate::{mode, println, task};
 
-/// The patch's table: call, hook, count and enabled after it.
+/// The patch's trace: the call, the hook that it runs, and `count` and `enabled` after it.
 const TRACE: [(Call, Option<Hook>, u8, bool); 6] = [
     (Call::Enable, Some(Hook::Enter), 1, true),
     (Call::Enable, None, 2, true),
@@ -22,7 +21,7 @@ const TRACE: [(Call, Option<Hook>, u8, bool); 6] = [
     (Call::Disable, Some(Hook::Leave), 0, false),
 ];
 
-/// Makes the calls under `v3`, prints what they did, and compares.
+/// Makes the calls under `v3`, prints what each did, and checks it.
 pub(super) fn run() -> Result<(), Failure> {
     let task = task::current();
     let before = task.mmu.policy();
@@ -35,7 +34,7 @@ pub(super) fn run() -> Result<(), Failure> {
         if call == Call::Disable {
             indent -= 4;
         }
-        let hook = observe(call);
+        let hook = hook_of(call);
         let state = task.mmu.state();
         let shown = hook.map_or("\u{f8}", |hook| match hook {
             Hook::Enter => "arch_enter()",
@@ -65,7 +64,7 @@ pub(super) fn run() -> Result<(), Failure> {
 }
 
 /// Makes the call, and returns the hook that was reported meanwhile.
-fn observe(call: Call) -> Option<Hook> {
+fn hook_of(call: Call) -> Option<Hook> {
     let core = task::core().index;
     let recording = ring::set_recording(true);
     let before = ring::len(core);

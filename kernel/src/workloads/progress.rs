@@ -1,19 +1,19 @@
-//! How far a run has come, for whoever waits for it: lines that begin with `progress: `.
+//! Progress lines: how far a run has come.
 //!
-//! One after every row, and one inside a row, but none before five seconds have passed since the last: a run that is over soon prints
-//! none. The boot runner quotes the last one of a boot that it had to end.
+//! Each begins with `progress: `. A line may come after every row and at many places inside a row, but at most one in five seconds: a
+//! short run prints none. The boot runner quotes the last line of a boot that it had to end.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use lazy_mmu::Policy;
 
-use super::Run;
 use crate::arch::time;
 use crate::base::Lock;
 use crate::println;
+use crate::report::Run;
 
-/// Microseconds between two lines.
+/// Microseconds between two lines, at least.
 const EVERY: u64 = 5_000_000;
 
 /// The row that is being made.
@@ -28,13 +28,13 @@ struct Part {
 }
 
 static PART: Lock<Option<Part>> = Lock::new(None);
-/// Pages checked in this row by a workload that is alone; [`NOT_COUNTED`] while it is not.
+/// Pages checked in this row so far, by a workload of one task; [`NOT_COUNTED`] in a stress run.
 static PAGES: AtomicU64 = AtomicU64::new(NOT_COUNTED);
 const NOT_COUNTED: u64 = u64::MAX;
-/// The clock is looked at after so many pages.
+/// The clock is read after so many pages.
 const PAGES_PER_LOOK: u64 = 256;
 
-/// A row begins: number `number`, from 1, of `of`.
+/// Begins a row: row number `number`, from 1, of `of`.
 pub fn begin(run: Run, policy: Policy, number: usize, of: usize) {
     let mut part = PART.lock();
     let last = part.map_or_else(time::now, |part| part.last);
@@ -45,18 +45,18 @@ pub fn begin(run: Run, policy: Policy, number: usize, of: usize) {
         of,
         last,
     });
-    let alone = !run.is_of_tasks();
-    PAGES.store(if alone { 0 } else { NOT_COUNTED }, Relaxed);
+    let pages = if run.is_stress() { NOT_COUNTED } else { 0 };
+    PAGES.store(pages, Relaxed);
 }
 
-/// The row that was begun has ended well.
+/// Reports that the row has ended well.
 pub fn finished() {
     PAGES.store(NOT_COUNTED, Relaxed);
-    say(format_args!("done"));
+    report(format_args!("done"));
 }
 
-/// Says how far the row has come, if it is time to.
-pub(super) fn say(how_far: fmt::Arguments<'_>) {
+/// Prints how far the row has come, if a line is due.
+pub(super) fn report(how_far: fmt::Arguments<'_>) {
     let due = {
         let mut part = PART.lock();
         let now = time::now();
@@ -78,15 +78,15 @@ pub(super) fn say(how_far: fmt::Arguments<'_>) {
     }
 }
 
-/// A page was checked: in a run of one task those are its steps.
+/// Counts a page that was checked. In a workload of one task, these are the steps.
 pub(super) fn page_checked() {
     let pages = PAGES.load(Relaxed);
     if pages == NOT_COUNTED {
         return;
     }
-    // Nobody else counts: the workload is alone.
+    // No other task counts: the workload is alone.
     PAGES.store(pages + 1, Relaxed);
     if pages.is_multiple_of(PAGES_PER_LOOK) {
-        say(format_args!("{pages} pages checked"));
+        report(format_args!("{pages} pages checked"));
     }
 }

@@ -1,12 +1,14 @@
 //! `protect`: a writable range made read-only, and writable again.
 //!
-//! Two windows, one row. Either way the old permission is in the TLB: read-only must not be relied
-//! on, nor writable be used, before the invalidation.
+//! It has two windows and one row. Both times the old permission is in the TLB: until the invalidation, nobody may rely
+//! on the page being read-only, or store to it once it is writable again.
 
 use stage1_paging::Access;
 
-use super::staging::Staging;
-use super::{Failure, Measured, check, failure, mapped_range, release, signature};
+use super::measure::Measured;
+use super::pages::{mapped_range, release, signature};
+use super::reentry::Reentry;
+use super::{Failure, check, failure};
 use crate::mem::PageRange;
 use crate::mem::areas::Area;
 use crate::mode;
@@ -32,7 +34,7 @@ pub(super) fn run(row: &mut Measured) -> Result<(), Failure> {
 
 fn change(row: &mut Measured, range: PageRange<'_>, access: Access) -> Result<(), Failure> {
     let size = row.size;
-    let mut staging = Staging::new(size.pages, size.k);
+    let mut reentry = Reentry::new(size.pages, size.k);
     let mut gather = range.gather(());
     row.measured(|| {
         mode::section(|| -> Result<(), Failure> {
@@ -40,11 +42,11 @@ fn change(row: &mut Measured, range: PageRange<'_>, access: Access) -> Result<()
                 range
                     .protect(page, access, &mut gather)
                     .map_err(|error| failure!("{error}"))?;
-                staging.after(index + 1)?;
+                reentry.after_entry(index + 1)?;
             }
             let _ = gather.finish();
             Ok(())
         })
     })?;
-    staging.finish()
+    reentry.finish()
 }

@@ -1,13 +1,15 @@
 //! `remap-kernel` and `remap-task`: a mapped range moved to another place, entry by entry.
 //!
-//! What `mremap` does: clear here, store there, and invalidate the old addresses before anybody
-//! relies on them being gone.
+//! This is what `mremap` does. For each entry: clear the old descriptor, store the new one. At the end: invalidate the old
+//! addresses, before anybody may rely on them being unmapped.
 
 use alloc::vec::Vec;
 use stage1_paging::Access;
 
-use super::staging::Staging;
-use super::{Failure, Measured, check, failure, mapped_range, release, signature};
+use super::measure::Measured;
+use super::pages::{mapped_range, release, signature};
+use super::reentry::Reentry;
+use super::{Failure, check, failure};
 use crate::mem::PageRange;
 use crate::mem::areas::Area;
 use crate::mem::spaces::TaskSpace;
@@ -26,11 +28,11 @@ pub(super) fn run_kernel(row: &mut Measured) -> Result<(), Failure> {
     run(row, from.range(), to.range())
 }
 
-/// In the lower half: descriptors are not global, and belong to the task's ASID.
+/// In the lower half, where descriptors are not global: their translations belong to the task's ASID.
 ///
-/// The space is new, so the tables of the new place are linked on the way, as `mremap` does it: the
-/// only row with DMBs. TTBR0 changes before the first page is touched and after the last was
-/// probed.
+/// The address space is new, so the tables of the new place are linked on the way, as `mremap` does it. This is the
+/// only row with DMBs. TTBR0 is written before the first page is used and after the last was probed, and not in
+/// between.
 pub(super) fn run_task(row: &mut Measured) -> Result<(), Failure> {
     let task = TaskSpace::new().map_err(|error| failure!("no task space: {error:?}"))?;
     let count = row.size.pages as u64;
@@ -60,21 +62,21 @@ fn run<'s>(row: &mut Measured, from: PageRange<'s>, to: PageRange<'s>) -> Result
         check::unmapped(target.start())?;
     }
 
-    let mut staging = Staging::new(size.pages, size.k);
+    let mut reentry = Reentry::new(size.pages, size.k);
     let mut gather = from.gather(());
-    // The new places come out of the section that moves the pages there, published.
+    // `published` returns the new places once the section has ended, with their pair paid.
     let targets = row.measured(|| {
         mode::published(|| {
             for (index, (source, target)) in sources.iter().zip(&targets).enumerate() {
                 from.move_pages(*source, &to, target.start(), &mut gather)
                     .map_err(|error| failure!("{error}"))?;
-                staging.after(index + 1)?;
+                reentry.after_entry(index + 1)?;
             }
             let _ = gather.finish();
             Ok(targets)
         })
     })?;
-    staging.finish()?;
+    reentry.finish()?;
 
     for (index, (source, target)) in sources.iter().zip(&targets).enumerate() {
         check::unmapped(source.start())?;

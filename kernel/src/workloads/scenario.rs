@@ -1,37 +1,30 @@
-//! One shape of sections, small enough to be stopped at each of its instructions: two nested
-//! sections, a pause, the page allocator's re-entry, and every mapping used as soon as it may be.
+//! The scenario: a short sequence of nested sections, small enough to be stopped at each of its instructions.
 //!
-//! What it did is a [`Trace`]: made once undisturbed, it is what every disturbed one must equal.
+//! It has two nested sections, a pause, the page allocator's re-entry, and uses every mapping as soon as it may be used. What it did is
+//! recorded in a [`Trace`].
 
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 
-use lazy_mmu::State;
 use stage1_paging::{Pages, Prot};
 
-use super::{Failure, check, failure};
+use super::trace::Trace;
+use super::{Failure, check, failure, pages};
 use crate::mem::areas::Area;
 use crate::mem::frames;
 use crate::{mode, observe, sched, task};
 
-/// The pages and frames that a task uses.
-pub(super) struct Stage {
+/// The pages and frames with which a task can run the scenario, again and again.
+pub(super) struct Scenario {
     area: Area,
     frames: Vec<frames::Owned>,
-}
-
-/// What a run of the scenario left to see, step by step, and what it paid.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Trace {
-    pub states: Vec<State>,
-    pub pairs: u64,
 }
 
 /// Pages that it maps.
 const PAGES: u64 = 4;
 
-impl Stage {
-    /// With tables linked, so that a run is about last-level stores alone.
+impl Scenario {
+    /// Takes the pages and the frames, and links the tables, so that a run is about last-level stores alone.
     pub(super) fn new() -> Result<Self, Failure> {
         let area = Area::take(PAGES).ok_or_else(|| failure!("the vmap area is full"))?;
         area.range()
@@ -39,56 +32,52 @@ impl Stage {
             .map_err(|error| failure!("{error}"))?;
         let frames: Vec<_> = (0..PAGES).map_while(|_| frames::alloc()).collect();
         if frames.len() as u64 != PAGES {
-            return Err(failure!("no frames for a task's stage"));
+            return Err(failure!("no frames for a task's scenario"));
         }
         Ok(Self { area, frames })
     }
 
     /// Gives the frames back.
-    pub(super) fn leave(self) {
+    pub(super) fn finish(self) {
         frames::free_all(self.frames);
     }
 
-    /// Runs it once; every mapping holds a word with `salt` in it. With `yields` the task leaves its
+    /// Runs it once. Every page holds a word with `salt` in it. With `yields` the task leaves its
     /// core twice, once with a debt and once without.
-    pub(super) fn play(&self, salt: u64, yields: bool) -> Result<Trace, Failure> {
+    pub(super) fn run(&self, salt: u64, yields: bool) -> Result<Trace, Failure> {
         let task = task::current();
-        let mut trace = Trace {
-            // All of the memory now: no allocation between the calls.
-            states: Vec::with_capacity(16),
-            pairs: 0,
-        };
+        let mut trace = Trace::new();
         let before = task.counts.tally().pairs;
         mode::lazy_mmu_mode_enable();
-        trace.look();
+        trace.record();
         self.map(0, salt)?;
-        trace.look();
+        trace.record();
         if yields {
             sched::yield_now();
         }
         mode::lazy_mmu_mode_enable();
-        trace.look();
+        trace.record();
         self.map(1, salt)?;
         mode::lazy_mmu_mode_disable();
-        trace.look();
+        trace.record();
         if yields {
-            // The pair was this core's; the use may be another's, which has had no ISB but the switch's.
+            // This core has executed the pair. The task may go on elsewhere, where the switch's ISB is the only one.
             sched::yield_now();
         }
         self.use_if_paid(0..2, salt)?;
         mode::lazy_mmu_mode_pause();
-        trace.look();
+        trace.record();
         self.map(2, salt)?;
         self.use_if_paid(0..3, salt)?;
         mode::lazy_mmu_mode_resume();
-        trace.look();
+        trace.record();
         self.map(3, salt)?;
         let frame = frames::alloc().ok_or_else(|| failure!("no frame left inside the section"))?;
-        trace.look();
+        trace.record();
         observe::fill(frame.frame());
         frame.words()[0].store(salt, Relaxed);
         mode::lazy_mmu_mode_disable();
-        trace.look();
+        trace.record();
         if task.mmu.is_pending() {
             return Err(failure!(
                 "the section has ended, and its debt is still pending"
@@ -97,7 +86,7 @@ impl Stage {
         self.use_if_paid(0..4, salt)?;
         self.unmap()?;
         frames::free(frame);
-        trace.look();
+        trace.record();
         trace.pairs = task.counts.tally().pairs - before;
         Ok(trace)
     }
@@ -115,7 +104,7 @@ impl Stage {
             .map_err(|error| failure!("{error}"))
     }
 
-    /// Uses the mappings, unless their barrier is pending: then nobody may (H12).
+    /// Uses the mappings, unless their pair is pending: then nobody may use them (H12).
     fn use_if_paid(&self, pages: core::ops::Range<usize>, salt: u64) -> Result<(), Failure> {
         if task::current().mmu.is_pending() {
             return Ok(());
@@ -142,12 +131,7 @@ impl Stage {
     }
 }
 
+/// The word that a page holds.
 fn word(index: usize, salt: u64) -> u64 {
-    super::signature(index, 0) ^ salt
-}
-
-impl Trace {
-    fn look(&mut self) {
-        self.states.push(task::current().mmu.state());
-    }
+    pages::signature(index, 0) ^ salt
 }

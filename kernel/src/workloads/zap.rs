@@ -1,11 +1,13 @@
 //! `zap`: a range unmapped, and its frames freed.
 //!
-//! The order is Linux's: clear the descriptors, remembering the frames; invalidate; only then free.
-//! The frames allocated on the way stand for the pages in which Linux's gather remembers them:
-//! there as here, this is where a zap meets the page allocator.
+//! The order is Linux's: clear the descriptors and remember the frames, invalidate, and only then free.
+//! Linux remembers them in pages that it allocates on the way (`struct mmu_gather_batch`). The frames that are
+//! allocated here stand for those.
 
-use super::staging::Staging;
-use super::{Failure, Measured, check, failure, mapped_range, signature};
+use super::measure::Measured;
+use super::pages::{mapped_range, signature};
+use super::reentry::Reentry;
+use super::{Failure, check, failure};
 use crate::base::layout;
 use crate::mem::areas::Area;
 use crate::mem::frames;
@@ -24,7 +26,7 @@ pub(super) fn run(row: &mut Measured) -> Result<(), Failure> {
         check::touch(layout::linear(frames[index].pa()), signature(index, 1))?;
     }
 
-    let mut staging = Staging::new(size.pages, size.k);
+    let mut reentry = Reentry::new(size.pages, size.k);
     // SAFETY: the frames are `mapped_range`'s, and nothing but this range maps them.
     let parked = unsafe { frames::Zapped::with_capacity(size.pages) };
     let mut gather = range.gather(parked);
@@ -35,7 +37,7 @@ pub(super) fn run(row: &mut Measured) -> Result<(), Failure> {
                 done += range
                     .unmap(group, &mut gather)
                     .map_err(|error| failure!("{error}"))? as usize;
-                staging.after(done)?;
+                reentry.after_entry(done)?;
             }
             let (parked, invalidated) = gather.finish();
             Ok(parked.free(&invalidated))
@@ -48,9 +50,9 @@ pub(super) fn run(row: &mut Measured) -> Result<(), Failure> {
     for (index, page) in area.pages().chunks(1).enumerate() {
         check::unmapped(page.start())?;
         if frames::is_debug() && row.is_alone() {
-            // Nothing was allocated since: the staging had its frames before these were freed.
+            // Nothing has been allocated since these were freed, so none of them is mapped in the linear map.
             check::unmapped(layout::linear(frames[index].pa()))?;
         }
     }
-    staging.finish()
+    reentry.finish()
 }

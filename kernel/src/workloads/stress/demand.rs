@@ -1,10 +1,10 @@
-//! What a run of many tasks must have shown: what its number of tasks, the cores and the policy let happen.
+//! What a stress run must have shown, by its number of tasks, the cores and the policy.
 //!
 //! A run in which no task was ever stopped inside a section shows nothing, and must not end well. What may be demanded follows from
-//! who can be stopped by whom. Every task's slice ends in a timer interrupt, whoever else there is. The task it stops leaves its
-//! core only if another is ready: with more tasks than cores one always is, and the one that was stopped goes on wherever a core
-//! is free first. With as many tasks as cores, or fewer, the only other one is the task that conducts the run, which sleeps for
-//! 2 ms at a time: whom it stops, where that task stands then, and whether it comes back to its core, is chance.
+//! which task can be stopped by which. Every task's slice ends in a timer interrupt, whatever other tasks there are. The task that it
+//! stops leaves its core only if another is ready. With more tasks than cores one always is, and the stopped task goes on wherever a
+//! core is free first. With as many tasks as cores, or fewer, the only other one is the controlling task, which sleeps for 2 ms at a
+//! time. Which task it stops, where that task stands then, and whether it comes back to its core, is chance.
 //!
 //! | inside a section | one core | cores ≥ tasks | 2 ≤ cores < tasks |
 //! |---|---|---|---|
@@ -13,8 +13,8 @@
 //! | a debt carried across a switch, but under `eager`, which has none | as a preemption | chance | sure |
 //! | a migration | never | chance | sure |
 //!
-//! What is sure and was not seen once is a failure. What was seen less often than [`WANTED`] is said, and is none: how often a slice
-//! ends inside a section is a matter of luck, and of how busy the host is.
+//! What is sure and was not seen once is a failure. What was seen less often than [`WANTED`] is reported, and is no failure: how often
+//! a slice ends inside a section is a matter of luck, and of how busy the host is.
 
 use alloc::format;
 use alloc::string::String;
@@ -24,24 +24,25 @@ use lazy_mmu::Policy;
 use super::{Failure, failure};
 use crate::task::Figures;
 
-/// How often each thing is to have happened for a run to end before its chances are used up.
+/// A run may end as soon as each thing has happened this often.
 const WANTED: u64 = 20;
 
-/// Chances after which a run waits no longer for what is left to chance: an interrupt of a task is one.
+/// After so many chances a run waits no longer for what is left to chance. An interrupt of a task is one chance.
 const CHANCES: u64 = 2_000;
 /// The same for what is sure.
 const LAST_CHANCE: u64 = 10 * CHANCES;
-/// For so many chances a nap of the conducting task counts at least, each of which ends in an interrupt. A task's own may be far
-/// fewer: one that yields has a new slice each time.
+/// A nap of the controlling task counts for at least so many chances: each ends in an interrupt. The tasks' own interrupts may be far
+/// fewer, because a task that yields begins a new slice each time.
 const CHANCES_OF_NAP: u64 = 4;
 
-/// The conducting task's sleep so far.
+/// The controlling task's sleep so far.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Naps {
-    /// How often it has slept: what is sure is waited for by this alone. Neither a clock that counts instructions nor a host that is
-    /// busy makes it more or less than was done.
+    /// How often it has slept. Only this counts for what is sure: it grows with the work that was done, whether the clock counts
+    /// instructions or the host is busy.
     pub slept: u64,
-    /// How often it could have: more, on a busy host, and what is left to chance is not worth the time.
+    /// How often it could have slept in the time that has passed. On a busy host this is more, and ends the wait for what is left to
+    /// chance sooner.
     pub passed: u64,
 }
 
@@ -53,15 +54,15 @@ enum Odds {
     Sure,
 }
 
-/// The odds of everything that a run is to show.
+/// The odds of everything that a run has to show.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Demands {
+pub(in crate::workloads) struct Demands {
     preempted: Odds,
     migrated: Odds,
     carried: Odds,
 }
 
-/// One thing that a run is to show: what, whether it can, and how often it did.
+/// One thing that a run has to show: what it is, its odds, and how often it was seen.
 struct Item {
     what: &'static str,
     odds: Odds,
@@ -69,8 +70,8 @@ struct Item {
 }
 
 impl Demands {
-    /// Of `tasks` tasks, the one that conducts them not among them, on `cores` cores: the table above.
-    pub(super) fn of(policy: Policy, tasks: usize, cores: usize) -> Self {
+    /// By the table above, for `tasks` tasks besides the controlling one, on `cores` cores.
+    pub(in crate::workloads) fn of(policy: Policy, tasks: usize, cores: usize) -> Self {
         let preempted = if tasks > cores {
             Odds::Sure
         } else {
@@ -87,12 +88,12 @@ impl Demands {
         }
     }
 
-    /// A debt is carried across a switch for sure.
-    pub(super) fn carries(&self) -> bool {
+    /// Whether a debt is carried across a switch for sure.
+    pub(in crate::workloads) fn carries(&self) -> bool {
         self.carried == Odds::Sure
     }
 
-    /// What can happen, and how often it did: to the tasks, and `handled` pages in handlers.
+    /// What can happen, and how often it did: `figures` are the tasks', `handled` are pages that interrupt handlers used.
     fn seen(self, figures: Figures, handled: u64) -> impl Iterator<Item = Item> {
         let item = |what, odds, seen| Item { what, odds, seen };
         [
@@ -126,7 +127,7 @@ impl Demands {
         .filter(|item| item.odds != Odds::Never)
     }
 
-    /// Whether a run need not wait for more: all of it was seen often enough, or the chances are used up.
+    /// Whether a run need not wait for more: everything has happened [`WANTED`] times, or its chances are used up.
     pub(super) fn are_met(self, figures: Figures, handled: u64, naps: Naps) -> bool {
         let met = |item: Item| {
             let (naps, chances) = match item.odds {
@@ -138,7 +139,7 @@ impl Demands {
         self.seen(figures, handled).all(met)
     }
 
-    /// What was seen too seldom, in words; `None` if nothing was.
+    /// Returns a note of what was seen too seldom; `None` if nothing was.
     ///
     /// # Errors
     /// Something that is sure was not seen at all.

@@ -1,0 +1,73 @@
+//! Measured regions: their marks, and the kernel's own counts of them for the witness.
+//!
+//! The witness is a QEMU plugin that counts executed instructions between the marks. The kernel writes down what
+//! it has counted in the same window, and the boot runner fails the boot if the two differ.
+
+use alloc::string::String;
+use core::fmt::Write;
+use core::ops::Sub;
+
+use mmu_check::What;
+
+use crate::arch::window::{self, Window};
+use crate::base::Lock;
+use crate::observe;
+use crate::task::Tally;
+
+/// This kernel's counts of every closed window, a line each.
+static WINDOWS: Lock<String> = Lock::new(String::new());
+
+/// Runs `work` between the marks of a [`Window::Work`]. Returns what it returns, and what `counts` gives at the
+/// end of the window less what it gives at the start.
+pub fn in_window<R, C: Sub<Output = C>>(
+    tag: &[u8],
+    counts: impl Fn() -> C,
+    work: impl FnOnce() -> R,
+) -> (R, C) {
+    let report = |open| {
+        observe::report(|| What::Window {
+            tag: window::tag_value(tag),
+            open,
+        });
+    };
+    report(true);
+    window::start(Window::Work, tag);
+    let before = counts();
+    let result = work();
+    let after = counts();
+    window::end(Window::Work);
+    report(false);
+    (result, after - before)
+}
+
+/// Notes the counts of a window that has just been closed.
+pub fn note_window(tag: &[u8], window: Window, tally: Tally) {
+    let Tally {
+        dsb,
+        isb,
+        dmb,
+        tlbi,
+        ..
+    } = tally;
+    // Writing to a String does not fail.
+    let _ = writeln!(
+        WINDOWS.lock(),
+        "{:x} {} {dsb} {isb} {dmb} {tlbi}",
+        window::tag_value(tag),
+        window as u8
+    );
+}
+
+/// Writes what was noted to `windows.txt`, if anything was. To be called when the run ends, whatever
+/// its verdict.
+///
+/// # Errors
+/// The file could not be written.
+pub fn write_windows() -> Result<(), &'static str> {
+    let lines = core::mem::take(&mut *WINDOWS.lock());
+    if lines.is_empty() {
+        Ok(())
+    } else {
+        super::write_file(c"windows.txt", &lines)
+    }
+}

@@ -1,0 +1,143 @@
+//! `forced`: a preemption at every instruction of the four calls, of the flush and of the switch.
+//!
+//! One task, the visitor, runs the [scenario](super::scenario) with a hardware breakpoint at one instruction, and again for the next
+//! instruction ([`points`]). What the breakpoint's handler does is in [`breakpoint`]. Afterwards the trace must be that of a run that
+//! nobody disturbed.
+//!
+//! The helpers are other tasks, more than there are cores, which run the same scenario on pages of their own and yield. So there is
+//! always a task to switch to, and the visitor goes on wherever a core takes it first.
+
+mod breakpoint;
+mod points;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use lazy_mmu::Policy;
+
+use super::counts::check_pairs;
+use super::scenario::Scenario;
+use super::{Failure, failure, handler, progress, trace};
+use crate::report::{Row, Run, Size};
+use crate::sched::{self, Ended, Join};
+use crate::task;
+use crate::{mode, println};
+use breakpoint::Visitor;
+
+/// The fewest instructions of a part that a run must come by. Under `eager`, which executes the fewest, there are twice as many.
+const FEWEST: u64 = 60;
+
+/// Helpers: more than there are cores, so that a stopped task is preempted for sure, and goes on elsewhere.
+fn helper_count() -> usize {
+    2 * task::online_count() + 1
+}
+
+/// Tasks besides the one that boots, which waits for their end: the helpers, and the visitor.
+pub(super) fn tasks() -> usize {
+    helper_count() + 1
+}
+
+/// Visits every instruction, under one policy.
+pub(super) fn run(policy: Policy, size: Size) -> Result<Row, Failure> {
+    breakpoint::prepare();
+    handler::prepare()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut helpers = Vec::new();
+    for number in 0..helper_count() {
+        let stop = Arc::clone(&stop);
+        let helper = sched::spawn(policy, move || help(policy, number as u64, &stop));
+        helpers.push(helper.map_err(|error| failure!("helper {number}: {error}"))?);
+    }
+    mode::expect_warnings(policy == Policy::V3);
+    let visitor = sched::spawn(policy, move || visit_all(policy));
+    let visited = visitor
+        .map(Join::join)
+        .map_err(|error| failure!("the visitor: {error}"));
+    stop.store(true, Relaxed);
+    let helped: Vec<_> = helpers.into_iter().map(Join::join).collect();
+    mode::expect_warnings(false);
+    let Ended {
+        value,
+        figures,
+        tally,
+        ..
+    } = visited?;
+    value?;
+    for helper in helped {
+        helper.value?;
+    }
+    let handler::Done { pages, in_enable } = handler::done()?;
+    let (preemptions, migrations) = (figures.preemptions_inside, figures.migrations_inside);
+    println!(
+        "forced under {policy}: {preemptions} preemptions and {migrations} migrations inside sections, \
+         {} times with a debt; {pages} pages mapped, used and unmapped on top of it, {in_enable} of them inside the first `enable`",
+        figures.carried
+    );
+    if policy == Policy::V3 && in_enable == 0 {
+        return Err(failure!(
+            "no handler worked inside the first `enable`: its window was not met"
+        ));
+    }
+    if preemptions == 0 || migrations == 0 && task::online_count() > 1 {
+        return Err(failure!(
+            "no preemption or no migration inside a section: nothing is shown"
+        ));
+    }
+    check_pairs("the task that visits", tally)?;
+    Ok(Row {
+        tally,
+        deepest: figures.deepest as u32,
+        ..Row::new(Run::Forced, policy, size)
+    })
+}
+
+/// A helper: runs the scenario until the stop flag is set. The other tasks' calls must not touch its state either.
+fn help(policy: Policy, number: u64, stop: &AtomicBool) -> Result<(), Failure> {
+    let scenario = Scenario::new()?;
+    let first = scenario.run(number, true)?;
+    while !stop.load(Relaxed) {
+        trace::compare(policy, &scenario.run(number, true)?, &first)?;
+        sched::yield_now();
+    }
+    scenario.finish();
+    Ok(())
+}
+
+/// The visitor: visits every instruction of every part, twice if it is reached. The handler works on page tables the second time.
+fn visit_all(policy: Policy) -> Result<(), Failure> {
+    let visitor = Visitor::new(policy)?;
+    for part in points::parts() {
+        let (mut reached, count) = (0, part.points.len());
+        let preempted = breakpoint::preempted();
+        for (number, &point) in part.points.iter().enumerate() {
+            progress::report(format_args!(
+                "{}, instruction {number} of {count}",
+                part.name
+            ));
+            if !visitor.visit(point, false, part.yields)? {
+                continue;
+            }
+            reached += 1;
+            points::note(point);
+            if !visitor.visit(point, true, part.yields)? && !part.yields {
+                return Err(failure!("{point:#x} was reached once and not again"));
+            }
+        }
+        let preempted = breakpoint::preempted() - preempted;
+        println!(
+            "forced under {policy}: {}: {reached} of {count} instructions are on the way, {} under some policy so far; {preempted} preemptions there",
+            part.name,
+            points::noted(&part),
+        );
+        // Each visit preempts the visitor, unless for a while there was no task to switch to: of two visits one must have.
+        if reached < FEWEST || !part.yields && preempted < reached {
+            return Err(failure!(
+                "too few instructions of {} were visited",
+                part.name
+            ));
+        }
+    }
+    visitor.finish();
+    Ok(())
+}
