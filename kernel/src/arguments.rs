@@ -1,5 +1,4 @@
-//! The command line of a run: what is allowed, what was asked for, and what to say when the two
-//! differ.
+//! The kernel's command line: its keys and their defaults, its parser, and the errors, which say what is allowed.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -12,23 +11,23 @@ use crate::base::MAX_TASKS;
 use crate::machine::exit;
 use crate::report::Run;
 
-/// What a run is to do. The defaults show the nesting: every workload under every policy, with the
-/// debug page allocator on.
+/// The values of all keys. The defaults show the nesting: every workload of one task under every policy, with the debug page
+/// allocator on.
 #[derive(Clone, Debug)]
 pub struct Arguments {
     /// `run=`: what to run, in this order.
     pub runs: Vec<Run>,
-    /// `policy=`: under which policies, in this order.
+    /// `policy=`: the policies to run under, in this order.
     pub policies: Vec<Policy>,
     /// `pages=`: how many pages a workload works on.
     pub pages: usize,
     /// `k=`: the frame allocator is called after this many entries.
     pub k: usize,
-    /// `tasks=`: how many tasks the runs of many tasks have.
+    /// `tasks=`: how many tasks `mixed` and `preempt` have.
     pub tasks: usize,
-    /// `seconds=`: how long `mixed` and `preempt` go on at least, under each policy.
+    /// `seconds=`: how long `mixed` and `preempt` run at least, under each policy.
     pub seconds: u64,
-    /// `seed=`: of the pseudo-random order of frames.
+    /// `seed=`: the seed of the pseudo-random order of frames.
     pub seed: u64,
     /// `debug=`: freed frames are unmapped from the linear map.
     pub debug: bool,
@@ -37,10 +36,10 @@ pub struct Arguments {
     pub poison: bool,
     /// `check=`: the rules of page-table maintenance are checked at every event.
     pub check: bool,
-    /// `trace=`: the last events of each core are kept, and printed when something fails; with `check` all
-    /// that the rules are given is written to `events.trace`.
+    /// `trace=`: the last events of each core are kept, and printed when something fails. With `check=on` all events
+    /// that the rules are given are written to `events.trace` besides.
     pub trace: bool,
-    /// Keys of the image's own, and their values: see [`entry!`](crate::entry).
+    /// The keys that only this image has, and their values: see [`entry!`](crate::entry).
     own: Vec<(String, String)>,
 }
 
@@ -50,7 +49,7 @@ pub const DEFAULT_PAGES: usize = 512;
 pub const DEFAULT_K: usize = 16;
 /// The default of `tasks=`.
 pub const DEFAULT_TASKS: usize = 16;
-/// The most of `tasks=`: one runs already, and `forced` has one of its own.
+/// The most of `tasks=`: of all tasks that there can be, one boots, and one is left free.
 pub const TASKS_MAX: usize = MAX_TASKS - 2;
 /// The most of `seconds=`: a day.
 pub const SECONDS_MAX: usize = 86_400;
@@ -74,7 +73,7 @@ impl Default for Arguments {
     }
 }
 
-/// What is wrong with a command line.
+/// The first word of a command line that is wrong, why, and what is allowed instead.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ArgumentError {
     word: String,
@@ -95,21 +94,23 @@ impl fmt::Display for ArgumentError {
 const KEYS: &str = "run= policy= pages= k= tasks= seconds= seed= debug= poison= check= trace=";
 
 impl Arguments {
-    /// Whether a command line asks for `check=on`: the size of the heap depends on it, and parsing needs a heap.
-    pub fn ask_for_check(line: &str) -> bool {
+    /// Whether a command line has `check=on`. The size of the heap depends on it, so it is known before the line is parsed, which needs
+    /// the heap.
+    pub fn has_check(line: &str) -> bool {
         line.split_ascii_whitespace().any(|word| word == "check=on")
     }
 
-    /// The value of a key that is the image's own, if it was given.
+    /// The value of a key that only this image has, if it was given.
     pub fn own(&self, key: &str) -> Option<&str> {
         let found = self.own.iter().find(|(name, _)| name == key);
         found.map(|(_, value)| value.as_str())
     }
 
-    /// Parses a command line. `pages_max` is what this machine's memory allows, `own_keys` are the image's.
+    /// Parses a command line. `pages_max` is the most of `pages=` that this machine's memory allows; `own_keys` are the keys that only
+    /// this image has.
     ///
     /// # Errors
-    /// The first word that is wrong, why, and what is allowed instead.
+    /// [`ArgumentError`].
     pub fn parse(line: &str, pages_max: usize, own_keys: &[&str]) -> Result<Self, ArgumentError> {
         let mut arguments = Self {
             pages: DEFAULT_PAGES.min(pages_max),
@@ -158,7 +159,7 @@ impl Arguments {
                 self.policies = list(value, &Policy::ALL, &[])
                     .ok_or_else(|| Wrong("no such policy", names(&Policy::ALL, &[])))?;
             }
-            // At most a quarter of RAM's frames: a workload takes up to two for a page, and tables.
+            // `pages_max` is a quarter of RAM's frames: a workload takes up to two for each page, and tables.
             "pages" => self.pages = number(value, 1, pages_max)?,
             "k" => self.k = number(value, 1, self.pages.max(pages_max))?,
             "tasks" => self.tasks = number(value, 1, TASKS_MAX)?,
@@ -171,7 +172,8 @@ impl Arguments {
             "poison" => self.poison = switch(value)?,
             "check" => self.check = switch(value)?,
             "trace" => self.trace = switch(value)?,
-            // The boot runner's own, read before there was a heap. Not among the keys that are listed: nobody types it.
+            // The boot runner adds this key, and `exit` has read it before there was a heap. It is not among the listed keys,
+            // because nobody types it.
             exit::MARK_KEY => {
                 exit::parse_mark(value).ok_or_else(|| {
                     let allowed = "16 hexadecimal digits, from the boot runner";
@@ -206,7 +208,8 @@ fn switch(value: &str) -> Result<bool, Wrong> {
     }
 }
 
-/// Splits `a,b,c`; `all` is all of `all`, and none of `others`. A name given twice counts once.
+/// The items that `a,b,c` names. The name `all` stands for all items of `all`, and for none of `others`. A name given twice counts
+/// once.
 fn list<T: Copy + PartialEq + fmt::Display>(
     value: &str,
     all: &[T],
@@ -230,6 +233,7 @@ fn list<T: Copy + PartialEq + fmt::Display>(
     Some(chosen)
 }
 
+/// The names that [`list`] knows.
 fn names<T: fmt::Display>(all: &[T], others: &[T]) -> String {
     let mut text = String::from("all");
     for item in all.iter().chain(others) {

@@ -141,7 +141,7 @@ unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
     stage1_hw::check_walks(core.tcr, core.mair).map_err(cannot_run)?;
     // SAFETY: once, on the early tables, first of all users of RAM.
     let heap =
-        unsafe { mem::start_heap(&machine, Arguments::ask_for_check(line)) }.map_err(cannot_run)?;
+        unsafe { mem::start_heap(&machine, Arguments::has_check(line)) }.map_err(cannot_run)?;
     // There is a heap from here on. The line lies in the tree, whose frames are given away below.
     let line = String::from(line);
     // SAFETY: `entry!` defined it, and nobody changes it.

@@ -1,5 +1,5 @@
-//! The product: runs what the command line asks for, prints the table, and says in one number
-//! whether all of it was right.
+//! The product: runs what the command line names, prints the table, and returns the verdict.
+
 use alloc::vec::Vec;
 
 use lazy_mmu::Policy;
@@ -12,7 +12,7 @@ use crate::report::{Row, Run, Size};
 use crate::workloads::{self, Failure, Stress, progress};
 use crate::{Boot, println, report};
 
-/// The product's `main`: see the module.
+/// The product's `main`.
 pub fn main(boot: &Boot) -> Verdict {
     describe(boot);
     let mut rows = Vec::new();
@@ -42,7 +42,7 @@ pub fn main(boot: &Boot) -> Verdict {
     }
 }
 
-/// What the rules must have had to look at, for the runs that were asked for.
+/// What the rules must have been given to check, at least, by the runs of the command line.
 fn expected(boot: &Boot) -> Expected {
     let arguments = &boot.arguments;
     let pages = arguments.runs.iter().any(|run| *run != Run::Nesting);
@@ -58,6 +58,7 @@ fn expected(boot: &Boot) -> Expected {
     }
 }
 
+/// Prints the machine and the switches of the allocator.
 fn describe(boot: &Boot) {
     let (machine, arguments) = (&boot.machine, &boot.arguments);
     println!(
@@ -72,6 +73,7 @@ fn describe(boot: &Boot) {
     );
 }
 
+/// The size of the runs of many tasks.
 fn stress(boot: &Boot) -> Stress {
     Stress {
         tasks: boot.arguments.tasks,
@@ -79,8 +81,8 @@ fn stress(boot: &Boot) -> Stress {
     }
 }
 
-/// Makes the rows that were asked for, one after the other, and reports each as soon as it is there: whatever happens to a later
-/// one, or to the boot, those that are done are kept.
+/// Runs everything, each run under each of its policies, and writes the report after every row. So rows that are done are kept,
+/// whatever happens to a later one or to the boot.
 fn make_rows(boot: &Boot, rows: &mut Vec<Row>) -> Result<(), Failure> {
     let arguments = &boot.arguments;
     let size = Size {
@@ -107,7 +109,7 @@ fn make_rows(boot: &Boot, rows: &mut Vec<Row>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A run under each of the policies that were asked for; but `nesting` has a policy of its own.
+/// A run with each of the policies of the command line. `nesting` is run once: its policy is always `v3`.
 fn parts(boot: &Boot, run: Run) -> impl Iterator<Item = (Run, Policy)> {
     let policies = &boot.arguments.policies;
     let count = if run == Run::Nesting {

@@ -1,4 +1,4 @@
-//! An interrupt handler that maps a page, uses it and unmaps it, on top of whatever the task is doing (H4).
+//! An interrupt handler that maps a page, uses it and unmaps it, on top of whatever the task is doing.
 //!
 //! Each core has a page of the vmap area for it. Its tables are linked beforehand, because the handler may interrupt code
 //! that links one. The handler opens a section of its own, as code called from a handler in Linux may. Afterwards the task's
@@ -144,6 +144,6 @@ fn check_unchanged(before: State, after: State) -> Result<(), Failure> {
         return Ok(());
     }
     Err(failure!(
-        "H4: a handler found the task's state {before:?} and left {after:?}"
+        "a handler found the task's state {before:?} and left {after:?}"
     ))
 }

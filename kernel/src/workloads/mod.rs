@@ -26,8 +26,6 @@
 //! | scenario | a short fixed sequence of nested sections, which a task can repeat ([`scenario`]) |
 //! | stress | a run of many tasks on all cores, with preemption and interrupt handlers ([`stress`]) |
 //!
-//! H1, H2, … are the hazards of nesting, as the project numbers them.
-//!
 //! # Files
 //! | files | what |
 //! |---|---|

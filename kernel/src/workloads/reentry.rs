@@ -36,12 +36,12 @@ impl Reentry {
 
     fn allocate(&mut self) -> Result<(), Failure> {
         let frame = frames::alloc().ok_or_else(|| failure!("no frame left inside the section"))?;
-        // H3: with `debug=on` the allocator has just mapped this frame, and its section has ended.
+        // With `debug=on` the allocator has just mapped this frame, and its section has ended.
         // The pair must have been executed, or the stores below run ahead of it. QEMU would not show
         // that: it never delays a store to a table.
         if frames::is_debug() && task::current().mmu.is_pending() {
             return Err(failure!(
-                "H3: {:?} is used while its barrier is pending: the inner section ended without a flush",
+                "{:?} is used while its pair is pending: the inner section ended without a flush",
                 frame.frame()
             ));
         }
@@ -57,7 +57,7 @@ impl Reentry {
 
     /// What every word of a frame holds.
     fn mark(index: usize) -> u64 {
-        0x5354_4147_0000_0000 | index as u64
+        0x5245_454E_5452_0000 | index as u64
     }
 
     /// Checks that all frames still hold what was written, and frees them.

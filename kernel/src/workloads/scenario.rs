@@ -104,7 +104,7 @@ impl Scenario {
             .map_err(|error| failure!("{error}"))
     }
 
-    /// Uses the mappings, unless their pair is pending: then nobody may use them (H12).
+    /// Uses the mappings, unless their pair is pending: then nobody may use them.
     fn use_if_paid(&self, pages: core::ops::Range<usize>, salt: u64) -> Result<(), Failure> {
         if task::current().mmu.is_pending() {
             return Ok(());
