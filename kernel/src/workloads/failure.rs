@@ -3,8 +3,10 @@
 use core::fmt;
 
 use alloc::string::String;
-use lazy_mmu::Policy;
+use lazy_mmu::{Policy, PolicyInUse};
 
+use crate::arch::Fault;
+use crate::mem::RangeError;
 use crate::report::Run;
 
 /// A check that failed: where, what was expected, and what was found.
@@ -34,3 +36,15 @@ macro_rules! failure {
     ($($argument:tt)*) => { $crate::workloads::Failure::new(alloc::format!($($argument)*)) };
 }
 pub(crate) use failure;
+
+/// Errors that `?` makes a [`Failure`], with their own text.
+macro_rules! failure_from {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                failure!("{error}")
+            }
+        })*
+    };
+}
+failure_from!(RangeError, Fault, PolicyInUse);

@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use lazy_mmu::{Policy, State};
 use stage1_paging::Prot;
 
+use super::pages::take_area;
 use super::{Failure, check, failure};
 use crate::base::{Lock, MAX_CORES};
 use crate::mem::areas::Area;
@@ -41,10 +42,8 @@ pub(super) fn prepare() -> Result<(), Failure> {
         if slot.lock().is_some() {
             continue;
         }
-        let area = Area::take(1).ok_or_else(|| failure!("the vmap area is full"))?;
-        area.range()
-            .reserve(area.pages())
-            .map_err(|error| failure!("{error}"))?;
+        let area = take_area(1)?;
+        area.range().reserve(area.pages())?;
         *slot.lock() = Some(area);
     }
     DONE.store(0, Relaxed);
@@ -96,6 +95,7 @@ pub(super) fn work() {
             DONE.fetch_add(1, Relaxed);
         }
         Err(failure) => {
+            let failure = failure!("in a handler: {failure}");
             FAILED.lock().get_or_insert(failure);
         }
     }
@@ -104,25 +104,19 @@ pub(super) fn work() {
 /// Maps the page to a new frame, stores through the mapping, unmaps it, and checks each step.
 fn use_page(range: PageRange<'_>, number: u64) -> Result<(), Failure> {
     let page = range.pages();
-    let frame = frames::alloc().ok_or_else(|| failure!("no frame left in a handler"))?;
+    let frame = frames::alloc().ok_or_else(|| failure!("no frame left"))?;
     let word = number ^ 0x4841_4E44_4C45_5200;
     observe::fill(frame.frame());
     frame.words()[0].store(word, Relaxed);
     // The store pays at once, section or not: this is a handler.
-    mode::section(|| range.map_page(page.start(), frame.frame(), Prot::RW))
-        .map_err(|error| failure!("in a handler: {error}"))?;
+    mode::section(|| range.map_page(page.start(), frame.frame(), Prot::RW))?;
     check::touch(page.start(), word)?;
-    check::store(page.start(), !word).map_err(|fault| failure!("in a handler: {fault}"))?;
+    check::store(page.start(), !word)?;
     if frame.words()[0].load(Relaxed) != !word {
-        return Err(failure!(
-            "a handler's store did not reach {:?}",
-            frame.frame()
-        ));
+        return Err(failure!("the store did not reach {:?}", frame.frame()));
     }
     let mut gather = range.gather(());
-    range
-        .unmap(page, &mut gather)
-        .map_err(|error| failure!("in a handler: {error}"))?;
+    range.unmap(page, &mut gather)?;
     let _ = gather.finish();
     check::unreachable(page.start())?;
     frames::free(frame);
@@ -144,6 +138,6 @@ fn check_unchanged(before: State, after: State) -> Result<(), Failure> {
         return Ok(());
     }
     Err(failure!(
-        "a handler found the task's state {before:?} and left {after:?}"
+        "the task's state was {before:?}, and is {after:?}"
     ))
 }

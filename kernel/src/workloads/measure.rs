@@ -96,9 +96,7 @@ impl Measured {
     /// last-level stores alone.
     pub(super) fn link_tables(&mut self, range: PageRange<'_>) -> Result<(), Failure> {
         let free = frames::free_count();
-        range
-            .reserve(range.pages())
-            .map_err(|error| failure!("{error}"))?;
+        range.reserve(range.pages())?;
         self.tables += free - frames::free_count();
         Ok(())
     }

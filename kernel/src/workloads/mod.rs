@@ -76,7 +76,7 @@ use stress::demand::Demands;
 /// # Errors
 /// The first check that failed.
 pub fn run(run: Run, policy: Policy, size: Size) -> Result<Option<Row>, Failure> {
-    mode::set_policy(policy).map_err(|error| failure!("{error}"))?;
+    mode::set_policy(policy)?;
     if run == Run::Nesting {
         return nesting::run().map(|()| None);
     }

@@ -25,7 +25,7 @@ const TRACE: [(Call, Option<Hook>, u8, bool); 6] = [
 pub(super) fn run() -> Result<(), Failure> {
     let task = task::current();
     let before = task.mmu.policy();
-    mode::set_policy(Policy::V3).map_err(|error| failure!("{error}"))?;
+    mode::set_policy(Policy::V3)?;
     println!("nesting, live on task {} (policy v3):", task.id);
     let mut indent = 0;
     let mut differs = None;
@@ -54,7 +54,7 @@ pub(super) fn run() -> Result<(), Failure> {
             indent += 4;
         }
     }
-    mode::set_policy(before).map_err(|error| failure!("{error}"))?;
+    mode::set_policy(before)?;
     match differs {
         None => Ok(()),
         Some((call, hook, state)) => Err(failure!(

@@ -4,8 +4,14 @@ use alloc::vec::Vec;
 use stage1_paging::{Frame, Prot};
 
 use super::{Failure, check, failure};
+use crate::mem::areas::Area;
 use crate::mem::{PageRange, frames};
 use crate::report::Size;
+
+/// Takes `count` pages of the vmap area.
+pub(super) fn take_area(count: u64) -> Result<Area, Failure> {
+    Area::take(count).ok_or_else(|| failure!("the vmap area is full"))
+}
 
 /// Maps all pages of a range read-write, each to a frame of its own, and stores every page's first
 /// signature through the mapping.
@@ -15,11 +21,9 @@ use crate::report::Size;
 pub(super) fn mapped_range(range: PageRange<'_>, size: Size) -> Result<Vec<Frame>, Failure> {
     let frames = scattered_frames(size.pages, size.seed)?;
     let pages = range.pages();
-    range
-        .map_frames(pages, frames.iter().copied(), Prot::RW)
-        .map_err(|error| failure!("{error}"))?;
+    range.map_frames(pages, frames.iter().copied(), Prot::RW)?;
     for (index, page) in pages.chunks(1).enumerate() {
-        check::store(page.start(), signature(index, 1)).map_err(|fault| failure!("{fault}"))?;
+        check::store(page.start(), signature(index, 1))?;
     }
     Ok(frames)
 }
@@ -33,9 +37,7 @@ pub(super) unsafe fn release(range: PageRange<'_>) -> Result<(), Failure> {
     // SAFETY: the caller's promise.
     let parked = unsafe { frames::Zapped::with_capacity(pages.count() as usize) };
     let mut gather = range.gather(parked);
-    range
-        .unmap(pages, &mut gather)
-        .map_err(|error| failure!("{error}"))?;
+    range.unmap(pages, &mut gather)?;
     let (parked, invalidated) = gather.finish();
     for page in pages.chunks(1) {
         check::unmapped(page.start())?;

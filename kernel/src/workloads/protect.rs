@@ -6,17 +6,16 @@
 use stage1_paging::Access;
 
 use super::measure::Measured;
-use super::pages::{mapped_range, release, signature};
+use super::pages::{mapped_range, release, signature, take_area};
 use super::reentry::Reentry;
-use super::{Failure, check, failure};
+use super::{Failure, check};
 use crate::mem::PageRange;
-use crate::mem::areas::Area;
 use crate::mode;
 
 /// Maps, touches, protects, checks, unprotects, checks.
 pub(super) fn run(row: &mut Measured) -> Result<(), Failure> {
     let size = row.size;
-    let area = Area::take(size.pages as u64).ok_or_else(|| failure!("the vmap area is full"))?;
+    let area = take_area(size.pages as u64)?;
     let range = area.range();
     row.link_tables(range)?;
     let frames = mapped_range(range, size)?;
@@ -39,9 +38,7 @@ fn change(row: &mut Measured, range: PageRange<'_>, access: Access) -> Result<()
     row.measured(|| {
         mode::section(|| -> Result<(), Failure> {
             for (index, page) in range.pages().chunks(1).enumerate() {
-                range
-                    .protect(page, access, &mut gather)
-                    .map_err(|error| failure!("{error}"))?;
+                range.protect(page, access, &mut gather)?;
                 reentry.after_entry(index + 1)?;
             }
             let _ = gather.finish();

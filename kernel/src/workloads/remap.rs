@@ -7,22 +7,17 @@ use alloc::vec::Vec;
 use stage1_paging::Access;
 
 use super::measure::Measured;
-use super::pages::{mapped_range, release, signature};
+use super::pages::{mapped_range, release, signature, take_area};
 use super::reentry::Reentry;
 use super::{Failure, check, failure};
 use crate::mem::PageRange;
-use crate::mem::areas::Area;
 use crate::mem::spaces::TaskSpace;
 use crate::mode;
 
 /// In the vmap area.
 pub(super) fn run_kernel(row: &mut Measured) -> Result<(), Failure> {
     let count = row.size.pages as u64;
-    let full = || failure!("the vmap area is full");
-    let (from, to) = (
-        Area::take(count).ok_or_else(full)?,
-        Area::take(count).ok_or_else(full)?,
-    );
+    let (from, to) = (take_area(count)?, take_area(count)?);
     row.link_tables(from.range())?;
     row.link_tables(to.range())?;
     run(row, from.range(), to.range())
@@ -68,8 +63,7 @@ fn run<'s>(row: &mut Measured, from: PageRange<'s>, to: PageRange<'s>) -> Result
     let targets = row.measured(|| {
         mode::published(|| {
             for (index, (source, target)) in sources.iter().zip(&targets).enumerate() {
-                from.move_pages(*source, &to, target.start(), &mut gather)
-                    .map_err(|error| failure!("{error}"))?;
+                from.move_pages(*source, &to, target.start(), &mut gather)?;
                 reentry.after_entry(index + 1)?;
             }
             let _ = gather.finish();

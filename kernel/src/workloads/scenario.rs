@@ -8,8 +8,9 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use stage1_paging::{Pages, Prot};
 
+use super::pages::{signature, take_area};
 use super::trace::Trace;
-use super::{Failure, check, failure, pages};
+use super::{Failure, check, failure};
 use crate::mem::areas::Area;
 use crate::mem::frames;
 use crate::{mode, observe, sched, task};
@@ -26,10 +27,8 @@ const PAGES: u64 = 4;
 impl Scenario {
     /// Takes the pages and the frames, and links the tables, so that a run is about last-level stores alone.
     pub(super) fn new() -> Result<Self, Failure> {
-        let area = Area::take(PAGES).ok_or_else(|| failure!("the vmap area is full"))?;
-        area.range()
-            .reserve(area.pages())
-            .map_err(|error| failure!("{error}"))?;
+        let area = take_area(PAGES)?;
+        area.range().reserve(area.pages())?;
         let frames: Vec<_> = (0..PAGES).map_while(|_| frames::alloc()).collect();
         if frames.len() as u64 != PAGES {
             return Err(failure!("no frames for a task's scenario"));
@@ -98,10 +97,9 @@ impl Scenario {
     fn map(&self, index: usize, salt: u64) -> Result<(), Failure> {
         let frame = &self.frames[index];
         frame.words()[0].store(word(index, salt), Relaxed);
-        self.area
-            .range()
-            .map_page(self.page(index).start(), frame.frame(), Prot::RW)
-            .map_err(|error| failure!("{error}"))
+        let va = self.page(index).start();
+        self.area.range().map_page(va, frame.frame(), Prot::RW)?;
+        Ok(())
     }
 
     /// Uses the mappings, unless their pair is pending: then nobody may use them.
@@ -112,7 +110,7 @@ impl Scenario {
         for index in pages {
             let va = self.page(index).start();
             check::touch(va, word(index, salt))?;
-            check::store(va, word(index, salt)).map_err(|fault| failure!("{fault}"))?;
+            check::store(va, word(index, salt))?;
         }
         Ok(())
     }
@@ -120,9 +118,7 @@ impl Scenario {
     fn unmap(&self) -> Result<(), Failure> {
         let range = self.area.range();
         let mut gather = range.gather(());
-        range
-            .unmap(self.area.pages(), &mut gather)
-            .map_err(|error| failure!("{error}"))?;
+        range.unmap(self.area.pages(), &mut gather)?;
         let _ = gather.finish();
         for index in 0..PAGES as usize {
             check::unreachable(self.page(index).start())?;
@@ -133,5 +129,5 @@ impl Scenario {
 
 /// The word that a page holds.
 fn word(index: usize, salt: u64) -> u64 {
-    pages::signature(index, 0) ^ salt
+    signature(index, 0) ^ salt
 }

@@ -4,24 +4,22 @@ use alloc::vec::Vec;
 use stage1_paging::{Access, Prot};
 
 use super::measure::Measured;
-use super::pages::{release, scattered_frames, signature};
+use super::pages::{release, scattered_frames, signature, take_area};
 use super::reentry::Reentry;
-use super::{Failure, check, failure};
+use super::{Failure, check};
 use crate::base::layout;
-use crate::mem::areas::Area;
 use crate::mode;
 
 /// Maps, checks, unmaps, checks. Only the mapping is in the window.
 pub(super) fn run(row: &mut Measured) -> Result<(), Failure> {
     let size = row.size;
-    let area = Area::take(size.pages as u64).ok_or_else(|| failure!("the vmap area is full"))?;
+    let area = take_area(size.pages as u64)?;
     let range = area.range();
     let pages: Vec<_> = area.pages().chunks(1).collect();
     let frames = scattered_frames(size.pages, size.seed)?;
     row.link_tables(range)?;
     for (index, (page, frame)) in pages.iter().zip(&frames).enumerate() {
-        check::store(layout::linear(frame.pa()), signature(index, 1))
-            .map_err(|fault| failure!("{fault}"))?;
+        check::store(layout::linear(frame.pa()), signature(index, 1))?;
         check::unmapped(page.start())?;
     }
 
@@ -30,9 +28,7 @@ pub(super) fn run(row: &mut Measured) -> Result<(), Failure> {
     let pages = row.measured(|| {
         mode::published(|| {
             for (index, (page, frame)) in pages.iter().zip(&frames).enumerate() {
-                range
-                    .map_page(page.start(), *frame, Prot::RW)
-                    .map_err(|error| failure!("{error}"))?;
+                range.map_page(page.start(), *frame, Prot::RW)?;
                 reentry.after_entry(index + 1)?;
             }
             Ok(pages)
@@ -43,7 +39,7 @@ pub(super) fn run(row: &mut Measured) -> Result<(), Failure> {
     for (index, (page, frame)) in pages.iter().zip(&frames).enumerate() {
         check::mapped(page.start(), *frame, Access::ReadWrite, signature(index, 1))?;
         // Both mappings are of the same memory: a store through one is seen through the other.
-        check::store(page.start(), signature(index, 2)).map_err(|fault| failure!("{fault}"))?;
+        check::store(page.start(), signature(index, 2))?;
         check::touch(layout::linear(frame.pa()), signature(index, 2))?;
     }
 

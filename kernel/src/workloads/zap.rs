@@ -5,18 +5,17 @@
 //! allocated here stand for those.
 
 use super::measure::Measured;
-use super::pages::{mapped_range, signature};
+use super::pages::{mapped_range, signature, take_area};
 use super::reentry::Reentry;
 use super::{Failure, check, failure};
 use crate::base::layout;
-use crate::mem::areas::Area;
 use crate::mem::frames;
 use crate::mode;
 
 /// Maps, touches, zaps, checks.
 pub(super) fn run(row: &mut Measured) -> Result<(), Failure> {
     let size = row.size;
-    let area = Area::take(size.pages as u64).ok_or_else(|| failure!("the vmap area is full"))?;
+    let area = take_area(size.pages as u64)?;
     let range = area.range();
     row.link_tables(range)?;
     // From here on the mappings own their frames.
@@ -34,9 +33,7 @@ pub(super) fn run(row: &mut Measured) -> Result<(), Failure> {
         mode::section(|| -> Result<usize, Failure> {
             let mut done = 0;
             for group in area.pages().chunks(size.k as u64) {
-                done += range
-                    .unmap(group, &mut gather)
-                    .map_err(|error| failure!("{error}"))? as usize;
+                done += range.unmap(group, &mut gather)? as usize;
                 reentry.after_entry(done)?;
             }
             let (parked, invalidated) = gather.finish();

@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 
 use lazy_mmu::Policy;
 
-use super::{Done, Failure, StopFlag, Stress, failure};
+use super::{Done, Failure, StopFlag, Stress};
 use crate::mode;
 use crate::report::{Row, Run, Size};
 use crate::workloads::scenario::Scenario;
@@ -24,7 +24,7 @@ pub(in crate::workloads) fn run(
     size: Size,
     stress: Stress,
 ) -> Result<Row, Failure> {
-    mode::set_policy(policy).map_err(|error| failure!("{error}"))?;
+    mode::set_policy(policy)?;
     let scenario = Scenario::new()?;
     let undisturbed = Arc::new(scenario.run(0, false)?);
     scenario.finish();
