@@ -23,8 +23,8 @@
 //! | window | a measured region, marked by HINTs; the counts of a row are those of its windows |
 //! | witness | the QEMU plugin, which counts executed instructions in windows without the kernel's help |
 //! | reach | how many translations the invalidations dropped at most, in pages |
-//! | scenario | a short fixed sequence of nested sections, which a task can repeat ([`scenario`]) |
-//! | stress | a run of many tasks on all cores, with preemption and interrupt handlers ([`stress`]) |
+//! | scenario | a short fixed sequence of nested sections, which a task can repeat |
+//! | stress | a run of many tasks on all cores, with preemption and interrupt handlers |
 //!
 //! # Files
 //! | files | what |
