@@ -3,9 +3,9 @@
 use alloc::vec::Vec;
 
 use lazy_mmu::Policy;
+use mmu_check::replay::Replay;
 
 use super::{Failure, failure};
-use crate::observe::replay::Replay;
 use crate::report::Row;
 use crate::task::Tally;
 

@@ -4,9 +4,9 @@ use core::fmt;
 
 use alloc::string::String;
 use lazy_mmu::{Policy, PolicyInUse};
+use stage1_paging::Error;
 
 use crate::arch::Fault;
-use crate::mem::RangeError;
 use crate::report::Run;
 
 /// A check that failed: where, what was expected, and what was found.
@@ -47,4 +47,4 @@ macro_rules! failure_from {
         })*
     };
 }
-failure_from!(RangeError, Fault, PolicyInUse);
+failure_from!(Error, Fault, PolicyInUse);
