@@ -59,7 +59,7 @@ impl Stats {
         self.sections.add(1);
         let depth = self.depth.get() + 1;
         self.depth.set(depth);
-        // Seldom, so a branch and no store costs less.
+        // Seldom: a branch past the store costs less than a store each time.
         if depth > self.deepest.get() {
             self.deepest.set(depth);
         }
@@ -68,6 +68,9 @@ impl Stats {
     /// A section was closed. One that was never opened is the contract's to report.
     #[inline]
     pub fn closed(&self) {
-        self.depth.set(self.depth.get().saturating_sub(1));
+        let depth = self.depth.get();
+        if depth > 0 {
+            self.depth.set(depth - 1);
+        }
     }
 }
