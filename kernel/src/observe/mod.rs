@@ -115,15 +115,11 @@ fn report_access(va: Va, kind: AccessKind, expect: Expect) {
     });
 }
 
+/// Out of line, and all that is no store by one instance of [`Ears::hear_with`].
 #[cold]
 #[inline(never)]
 fn hear(what: impl FnOnce() -> What) {
-    hear_event(&what());
-}
-
-/// Out of line once, for all that is no store.
-fn hear_event(what: &What) {
-    Ears.hear(*what);
+    Ears.hear(what());
 }
 
 /// Those who listen, as `mmu-check`'s adapter sees them.
