@@ -1,11 +1,12 @@
 //! The outside witness: what the kernel counted against what the plugin saw executed.
 //!
 //! Both write a line per window, in the order in which the windows end. The kernel's `windows.txt` has
-//! `<tag hex> <w> <dsb> <isb> <dmb> <tlbi>`; the plugin's has the number of instructions as one more field, which the
-//! kernel cannot know. A line of the plugin's that begins with `!` is a complaint: a window that was started twice,
-//! ended without a start, or never ended.
+//! `<tag hex> <w>` and then `<kind>=<number>` for each kind of barrier and TLBI that was executed, such as `dsb-ishst=3`; the
+//! plugin's has the number of instructions, which the kernel cannot know, in front of the kinds. A line of the plugin's that
+//! begins with `!` is a complaint: a window that was started twice, ended without a start, or never ended.
 
-use std::fmt;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 
 use serde_json::{Value, json};
 
@@ -16,31 +17,12 @@ pub const PLUGIN_FILE: &str = "witness.txt";
 /// The file for those who want the instructions too, in the target directory.
 pub const JSON_FILE: &str = "witness.json";
 
-/// How many barriers and invalidations were executed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// DSB of any kind.
-    pub dsb: u64,
-    /// ISB.
-    pub isb: u64,
-    /// DMB of any kind.
-    pub dmb: u64,
-    /// TLBI of any kind.
-    pub tlbi: u64,
-}
-
-impl fmt::Display for Counts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "dsb {} isb {} dmb {} tlbi {}",
-            self.dsb, self.isb, self.dmb, self.tlbi
-        )
-    }
-}
+/// How many barriers and invalidations were executed, by kind: an instruction with its domain and type, or its operation. A
+/// kind that was not executed is not in it.
+pub type Counts = BTreeMap<String, u64>;
 
 /// One window, as one of the two saw it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
     /// What the kernel calls the region: a nibble per HINT.
     pub tag: u64,
@@ -78,7 +60,7 @@ impl fmt::Display for BadLine {
         };
         write!(
             f,
-            "{} line {}: `{}` is not `TAG-IN-HEX WINDOW DSB ISB DMB TLBI{fields}`",
+            "{} line {}: `{}` is not `TAG-IN-HEX WINDOW{fields} KIND=NUMBER ...`",
             self.file, self.number, self.line
         )
     }
@@ -128,19 +110,21 @@ fn parse_line(line: &str, with_instructions: bool) -> Option<Window> {
     let tag = fields.next()?;
     let tag = u64::from_str_radix(tag.strip_prefix("0x").unwrap_or(tag), 16).ok()?;
     let window = fields.next()?.parse().ok().filter(|w| *w < 8)?;
-    let mut count = || fields.next()?.parse::<u64>().ok();
-    let counts = Counts {
-        dsb: count()?,
-        isb: count()?,
-        dmb: count()?,
-        tlbi: count()?,
-    };
     let instructions = if with_instructions {
-        Some(count()?)
+        Some(fields.next()?.parse().ok()?)
     } else {
         None
     };
-    fields.next().is_none().then_some(Window {
+    let mut counts = Counts::new();
+    for field in fields {
+        let (kind, count) = field.split_once('=')?;
+        let again = counts.insert(kind.to_owned(), count.parse().ok()?);
+        if kind.is_empty() || again.is_some() {
+            return None;
+        }
+    }
+    counts.retain(|_, count| *count > 0);
+    Some(Window {
         tag,
         window,
         counts,
@@ -175,14 +159,27 @@ pub fn compare(kernel: &[Window], seen: &Seen) -> Vec<String> {
 fn difference(index: usize, ours: &Window, theirs: &Window) -> Option<String> {
     if (ours.tag, ours.window) != (theirs.tag, theirs.window) {
         return Some(format!(
-            "window {index}: the kernel ended window {} with tag {:#x} ({}), QEMU saw window {} with tag {:#x} ({})",
-            ours.window, ours.tag, ours.counts, theirs.window, theirs.tag, theirs.counts
+            "window {index}: the kernel ended window {} with tag {:#x}, QEMU saw window {} with tag {:#x}",
+            ours.window, ours.tag, theirs.window, theirs.tag
         ));
     }
-    (ours.counts != theirs.counts).then(|| {
+    let mut kinds: Vec<&String> = ours.counts.keys().chain(theirs.counts.keys()).collect();
+    kinds.sort();
+    kinds.dedup();
+    kinds.retain(|kind| ours.counts.get(*kind) != theirs.counts.get(*kind));
+    let of = |counts: &Counts| {
+        kinds.iter().fold(String::new(), |mut text, kind| {
+            // Writing to a String does not fail.
+            let _ = write!(text, " {kind} {}", counts.get(*kind).unwrap_or(&0));
+            text
+        })
+    };
+    (!kinds.is_empty()).then(|| {
         format!(
-            "window {index}, tag {:#x}: the kernel counted {}, QEMU executed {}",
-            ours.tag, ours.counts, theirs.counts
+            "window {index}, tag {:#x}: the kernel counted{}, QEMU executed{}",
+            ours.tag,
+            of(&ours.counts),
+            of(&theirs.counts)
         )
     })
 }
@@ -194,20 +191,20 @@ pub fn to_json(windows: &[Window]) -> Value {
         .iter()
         .map(|w| {
             json!({
-                "tag": format!("{:x}", w.tag), "window": w.window, "dsb": w.counts.dsb, "isb": w.counts.isb,
-                "dmb": w.counts.dmb, "tlbi": w.counts.tlbi, "instructions": w.instructions,
+                "tag": format!("{:x}", w.tag), "window": w.window, "instructions": w.instructions,
+                "executed": w.counts,
             })
         })
         .collect();
-    json!({ "schema": 1, "windows": rows })
+    json!({ "schema": 2, "windows": rows })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const KERNEL: &str = "1a 0 3 2 1 512\n2b 1 0 0 0 0\n";
-    const PLUGIN: &str = "1a 0 3 2 1 512 9000\n2b 1 0 0 0 0 4\n";
+    const KERNEL: &str = "1a 0 dsb-ishst=3 isb=2 tlbi-vale1is=512\n2b 1\n";
+    const PLUGIN: &str = "1a 0 9000 dsb-ishst=3 isb=2 tlbi-vale1is=512\n2b 1 4\n";
 
     fn compared(kernel: &str, plugin: &str) -> Vec<String> {
         compare(
@@ -221,19 +218,51 @@ mod tests {
         assert_eq!(compared(KERNEL, PLUGIN), Vec::<String>::new());
         assert_eq!(compared("", ""), Vec::<String>::new());
         assert_eq!(
-            compared("0x1A 0 3 2 1 512\r\n\n2b 1 0 0 0 0", PLUGIN),
+            compared(
+                "0x1A 0 tlbi-vale1is=512 dmb-ish=0 isb=2 dsb-ishst=3\r\n\n2b 1",
+                PLUGIN
+            ),
             Vec::<String>::new()
         );
     }
 
     #[test]
     fn a_difference_of_one_in_any_count_is_told() {
-        for plugin in ["4 2 1 512", "3 1 1 512", "3 2 2 512", "3 2 1 511"] {
-            let differences = compared(KERNEL, &PLUGIN.replace("3 2 1 512", plugin));
-            assert_eq!(differences.len(), 1, "{plugin}");
+        for (executed, difference) in [
+            (
+                "dsb-ishst=3 isb=2 tlbi-vale1is=511",
+                "the kernel counted tlbi-vale1is 512, QEMU executed tlbi-vale1is 511",
+            ),
+            (
+                "dsb-ishst=3 isb=2 tlbi-vale1is=512 dmb-ish=1",
+                "the kernel counted dmb-ish 0, QEMU executed dmb-ish 1",
+            ),
+            (
+                "dsb-ishst=3 tlbi-vale1is=512",
+                "the kernel counted isb 2, QEMU executed isb 0",
+            ),
+        ] {
+            let differences = compared(
+                KERNEL,
+                &PLUGIN.replace("dsb-ishst=3 isb=2 tlbi-vale1is=512", executed),
+            );
+            assert_eq!(differences, [format!("window 0, tag 0x1a: {difference}")]);
+        }
+    }
+
+    #[test]
+    fn another_kind_is_a_difference_though_the_total_is_equal() {
+        for (kind, other) in [
+            ("dsb-ishst", "dsb-nshst"),
+            ("dsb-ishst", "dsb-ish"),
+            ("tlbi-vale1is", "tlbi-vale1"),
+            ("tlbi-vale1is", "tlbi-vae1is"),
+        ] {
+            let differences = compared(KERNEL, &PLUGIN.replace(kind, other));
+            assert_eq!(differences.len(), 1, "{other}");
             assert!(
-                differences[0].contains("the kernel counted dsb 3 isb 2 dmb 1 tlbi 512"),
-                "{differences:?}"
+                differences[0].contains(&format!("{kind} 0"))
+                    && differences[0].contains(&format!("{other} 0"))
             );
         }
     }
@@ -241,7 +270,9 @@ mod tests {
     #[test]
     fn tags_windows_and_missing_lines_are_told() {
         assert!(compared(KERNEL, &PLUGIN.replace("2b", "2c"))[0].contains("tag 0x2b"));
-        assert!(compared(KERNEL, &PLUGIN.replace("2b 1", "2b 2"))[0].contains("QEMU saw window 2"));
+        assert!(
+            compared(KERNEL, &PLUGIN.replace("2b 1 ", "2b 2 "))[0].contains("QEMU saw window 2")
+        );
         assert_eq!(
             compared("", PLUGIN),
             ["the kernel counted 0 windows, QEMU saw 2"]
@@ -253,14 +284,14 @@ mod tests {
     }
 
     #[test]
-    fn complaints_are_differences() {
+    fn complaints_are_reported() {
         let differences = compared(KERNEL, &format!("{PLUGIN}! window 3 was never ended\n"));
         assert_eq!(differences, ["window 3 was never ended"]);
     }
 
     #[test]
     fn many_differences_are_cut_short() {
-        let differences = compared(&"1 0 0 0 0 0\n".repeat(100), &"1 0 1 0 0 0 5\n".repeat(100));
+        let differences = compared(&"1 0\n".repeat(100), &"1 0 5 isb=1\n".repeat(100));
         assert_eq!(differences.len(), PRINTED + 1);
         assert_eq!(differences[PRINTED], "and 92 more differences");
     }
@@ -269,19 +300,22 @@ mod tests {
     fn bad_lines_are_named() {
         for line in [
             "",
-            "1 0 0 0 0",
-            "1 0 0 0 0 0 0",
-            "x 0 0 0 0 0",
-            "1 8 0 0 0 0",
-            "1 0 -1 0 0 0",
+            "1",
+            "1 0 9000",
+            "1 0 isb",
+            "1 0 =1",
+            "1 0 isb=-1",
+            "1 0 isb=1 isb=1",
+            "x 0",
+            "1 8",
         ] {
-            let text = format!("1 0 0 0 0 0\n{line}\n");
+            let text = format!("1 0 isb=1\n{line}\n");
             match parse_kernel(&text) {
                 Err(bad) => assert!(bad.to_string().starts_with("windows.txt line 2: "), "{bad}"),
                 Ok(windows) => assert!(line.is_empty() && windows.len() == 1),
             }
         }
-        assert!(parse_plugin("1 0 0 0 0 0\n").is_err());
+        assert!(parse_plugin("1 0 isb=1\n").is_err());
     }
 
     #[test]
@@ -289,6 +323,7 @@ mod tests {
         let seen = parse_plugin(PLUGIN).unwrap();
         let json = to_json(&seen.windows);
         assert_eq!(json["windows"][0]["instructions"], 9000);
+        assert_eq!(json["windows"][0]["executed"]["dsb-ishst"], 3);
         assert_eq!(json["windows"][1]["tag"], "2b");
     }
 }

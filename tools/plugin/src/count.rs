@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::decode::Kind;
+use crate::decode::{KINDS, Kind, name};
 
 /// As many cores as QEMU's virt machine can have.
 const CORES: usize = 512;
@@ -34,13 +34,11 @@ impl Own {
     }
 }
 
-/// What one core has executed. A cache line of its own, so that cores do not slow each other.
+/// What one core has executed. Cache lines of its own, so that cores do not slow each other.
 #[repr(align(64))]
 struct Core {
-    dsb: Own,
-    isb: Own,
-    dmb: Own,
-    tlbi: Own,
+    /// Barriers and TLBIs, by their kind.
+    kinds: [Own; KINDS],
     instructions: Own,
     /// The nibbles pushed since the last start of a window.
     tag: Own,
@@ -49,18 +47,18 @@ struct Core {
 impl Core {
     const fn new() -> Self {
         Self {
-            dsb: Own::zero(),
-            isb: Own::zero(),
-            dmb: Own::zero(),
-            tlbi: Own::zero(),
+            kinds: [const { Own::zero() }; KINDS],
             instructions: Own::zero(),
             tag: Own::zero(),
         }
     }
 }
 
-/// Sums over all cores: dsb, isb, dmb, tlbi, instructions.
-type Sums = [u64; 5];
+/// Sums over all cores.
+struct Sums {
+    kinds: [u64; KINDS],
+    instructions: u64,
+}
 
 struct Open {
     tag: u64,
@@ -121,10 +119,7 @@ impl Witness {
         };
         match kind {
             Kind::Plain => {}
-            Kind::Dsb => own.dsb.add_one(),
-            Kind::Isb => own.isb.add_one(),
-            Kind::Dmb => own.dmb.add_one(),
-            Kind::Tlbi => own.tlbi.add_one(),
+            Kind::Counted(kind) => own.kinds[usize::from(kind)].add_one(),
             Kind::Nibble(n) => own.tag.set(own.tag.get() << 4 | u64::from(n)),
             Kind::End(w) => self.end(w),
             // Counted before the window starts, as the end is after it has ended: neither is in it.
@@ -167,26 +162,28 @@ impl Witness {
         let Some(open) = windows.open[usize::from(w)].take() else {
             return windows.write(&format!("! window {w} was ended without a start\n"));
         };
-        let mut line = format!("{:x} {w}", open.tag);
-        for (now, since) in now.iter().zip(open.since) {
-            // Writing to a String does not fail.
-            let _ = write!(line, " {}", now - since);
+        let instructions = now.instructions - open.since.instructions;
+        let mut line = format!("{:x} {w} {instructions}", open.tag);
+        for (kind, (now, since)) in (0..).zip(now.kinds.iter().zip(open.since.kinds)) {
+            if *now > since {
+                // Writing to a String does not fail.
+                let _ = write!(line, " {}={}", name(kind), now - since);
+            }
         }
         line.push('\n');
         windows.write(&line);
     }
 
     fn sums(&self) -> Sums {
-        let mut sums = [0; 5];
-        for core in &self.cores {
-            let own = [
-                &core.dsb,
-                &core.isb,
-                &core.dmb,
-                &core.tlbi,
-                &core.instructions,
-            ];
-            for (sum, count) in sums.iter_mut().zip(own) {
+        let mut sums = Sums {
+            kinds: [0; KINDS],
+            instructions: 0,
+        };
+        // Most of the cores are not there.
+        let cores = self.cores.iter().filter(|core| core.instructions.get() > 0);
+        for core in cores {
+            sums.instructions += core.instructions.get();
+            for (sum, count) in sums.kinds.iter_mut().zip(&core.kinds) {
                 *sum += count.get();
             }
         }
@@ -219,6 +216,17 @@ mod tests {
         }
     }
 
+    /// The kind of an instruction.
+    fn word(word: u32) -> Kind {
+        crate::decode::decode(word)
+    }
+
+    const DSB_ISH: u32 = 0xd503_3b9f;
+    const DSB_ISHST: u32 = 0xd503_3a9f;
+    const DMB_ISH: u32 = 0xd503_3bbf;
+    const ISB: u32 = 0xd503_3fdf;
+    const TLBI_VAE1IS: u32 = 0xd508_8328;
+
     fn written(run: impl FnOnce(&Witness)) -> String {
         let lines = Lines::default();
         let witness = Witness::new();
@@ -233,23 +241,27 @@ mod tests {
     fn a_window_holds_what_is_between_its_marks() {
         let written = written(|witness| {
             let run = [
-                Kind::Dsb,
+                word(DSB_ISH),
                 Kind::Nibble(0xa),
                 Kind::Nibble(1),
                 Kind::Start(3),
-                Kind::Dsb,
-                Kind::Isb,
-                Kind::Isb,
-                Kind::Dmb,
-                Kind::Tlbi,
+                word(DSB_ISH),
+                word(ISB),
+                word(DSB_ISHST),
+                word(ISB),
+                word(DMB_ISH),
+                word(TLBI_VAE1IS),
                 Kind::End(3),
-                Kind::Dsb,
+                word(DSB_ISH),
                 Kind::Start(0),
                 Kind::End(0),
             ];
             run.into_iter().for_each(|kind| witness.begins(0, kind));
         });
-        assert_eq!(written, "a1 3 1 2 1 1 5\n0 0 0 0 0 0 0\n");
+        assert_eq!(
+            written,
+            "a1 3 6 dsb-ishst=1 dsb-ish=1 dmb-ish=1 isb=2 tlbi-vae1is=1\n0 0 0\n"
+        );
     }
 
     #[test]
@@ -269,7 +281,7 @@ mod tests {
             written,
             "! window 1 was ended without a start\n\
              ! window 2 was started with tag 0x0 while open with tag 0x0\n\
-             0 2 0 0 0 0 0\n\
+             0 2 0\n\
              ! window 0, tag 0x5, was started and never ended\n"
         );
     }
@@ -282,12 +294,13 @@ mod tests {
             witness.begins(0, Kind::Start(0));
             thread::scope(|scope| {
                 for core in 1..4 {
-                    scope.spawn(move || (0..1000).for_each(|_| witness.begins(core, Kind::Dsb)));
+                    scope
+                        .spawn(move || (0..1000).for_each(|_| witness.begins(core, word(DSB_ISH))));
                 }
             });
             witness.plain(7);
             witness.begins(0, Kind::End(0));
         });
-        assert_eq!(written, "1 0 3000 0 0 0 3001\n");
+        assert_eq!(written, "1 0 3001 dsb-ish=3000\n");
     }
 }

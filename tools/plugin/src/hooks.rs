@@ -105,31 +105,25 @@ pub fn ended() {
     WITNESS.finish();
 }
 
-/// A kind in a word, for QEMU to keep: what it is in the upper bits, which of them in the lower four.
+/// A kind in a word, for QEMU to keep: what it is in the upper bits, which of them in the lower eight.
 fn pack(kind: Kind) -> usize {
     let (what, which) = match kind {
         Kind::Plain => (0, 0),
-        Kind::Dsb => (1, 0),
-        Kind::Isb => (2, 0),
-        Kind::Dmb => (3, 0),
-        Kind::Tlbi => (4, 0),
-        Kind::Nibble(n) => (5, n),
-        Kind::Start(w) => (6, w),
-        Kind::End(w) => (7, w),
+        Kind::Counted(kind) => (1, kind),
+        Kind::Nibble(n) => (2, n),
+        Kind::Start(w) => (3, w),
+        Kind::End(w) => (4, w),
     };
-    what << 4 | usize::from(which)
+    what << 8 | usize::from(which)
 }
 
 fn unpack(data: usize) -> Kind {
-    let which = data.to_le_bytes()[0] & 0xf;
-    match data >> 4 {
-        1 => Kind::Dsb,
-        2 => Kind::Isb,
-        3 => Kind::Dmb,
-        4 => Kind::Tlbi,
-        5 => Kind::Nibble(which),
-        6 => Kind::Start(which),
-        7 => Kind::End(which),
+    let which = data.to_le_bytes()[0];
+    match data >> 8 {
+        1 => Kind::Counted(which),
+        2 => Kind::Nibble(which),
+        3 => Kind::Start(which),
+        4 => Kind::End(which),
         _ => Kind::Plain,
     }
 }

@@ -3,7 +3,9 @@
 //! It knows nothing of the kernel but its marks, three HINTs that are NOPs to the machine:
 //! `hint #0x40+n` pushes nibble n onto the tag of the next region, `hint #0x50+w` starts window w, which takes the tag,
 //! and `hint #0x58+w` ends window w. For each window that ends it appends a line to the file named by its argument
-//! `out=`: `<tag hex> <w> <dsb> <isb> <dmb> <tlbi> <instructions>`.
+//! `out=`: `<tag hex> <w> <instructions>`, and for each kind of barrier and TLBI that was executed in it `<kind>=<number>`. A kind is
+//! an instruction with its domain and type, or its operation, as the assembler spells it: `dsb-ishst=3 tlbi-vale1is=1`. A barrier
+//! of another kind than the kernel has counted is a difference, also where the totals agree.
 //!
 //! What is counted:
 //!
