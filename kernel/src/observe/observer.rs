@@ -7,7 +7,7 @@ use stage1_hw::{Instructions, Op, Page, Slot, Slots, Why};
 use stage1_paging::{Desc, Edited, Pa, Step};
 
 use super::{Ears, is_watched};
-use crate::task::{self, Counts};
+use crate::task::{self, Counts, kinds};
 
 /// A decorator of the machine's instructions: does what `I` does, counts it, and reports it.
 ///
@@ -109,33 +109,22 @@ fn reported<I: Instructions>(machine: I) -> Reported<I, Ears> {
 #[inline(always)]
 fn count(op: Op, why: Why) {
     let counts = counts(why);
-    match op {
-        Op::Dsb(_) => {
-            counts.dsb.add(1);
-            if matches!(why, Why::Publish) {
-                counts.pairs.add(1);
-            }
-        }
-        Op::Dmb(_) => counts.dmb.add(1),
-        Op::Isb => {
-            counts.isb.add(1);
-            match why {
-                Why::Publish => counts.pair_isbs.add(1),
-                Why::Translate => counts.translations.add(1),
-                _ => {}
-            }
-        }
-        Op::Tlbi(batch) => {
-            counts.tlbi.add(batch.count);
-            match batch.first.reach() {
-                Some(pages) => counts.reach.add(pages * batch.count),
-                None => counts.full.add(1),
-            }
-        }
-        Op::TlbiAllLocal => {
-            counts.tlbi.add(1);
-            counts.full.add(1);
-        }
+    let times = if let Op::Tlbi(batch) = op {
+        batch.count
+    } else {
+        1
+    };
+    counts.executed[kinds::of(op)].add(times);
+    match (op, why) {
+        (Op::Dsb(_), Why::Publish) => counts.pairs.add(1),
+        (Op::Isb, Why::Publish) => counts.pair_isbs.add(1),
+        (Op::Isb, Why::Translate) => counts.translations.add(1),
+        (Op::Tlbi(batch), _) => match batch.first.reach() {
+            Some(pages) => counts.reach.add(pages * batch.count),
+            None => counts.full.add(1),
+        },
+        (Op::TlbiAllLocal, _) => counts.full.add(1),
+        _ => {}
     }
 }
 

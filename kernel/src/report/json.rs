@@ -15,15 +15,8 @@ pub fn write_json(rows: &[Row], complete: bool) -> Result<(), &'static str> {
     let mut json = alloc::format!("{{\"schema\":1,\"complete\":{complete},\"rows\":[");
     for (index, row) in rows.iter().enumerate() {
         let comma = if index == 0 { "" } else { "," };
-        let Tally {
-            pairs,
-            dsb,
-            isb,
-            dmb,
-            tlbi,
-            stores,
-            ..
-        } = row.tally;
+        let Tally { pairs, stores, .. } = row.tally;
+        let [dsb, isb, dmb, tlbi] = row.tally.totals();
         // Writing to a String does not fail.
         let _ = write!(
             json,

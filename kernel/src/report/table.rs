@@ -31,15 +31,8 @@ pub fn print_table(rows: &[Row]) {
         if index > 0 && rows[index - 1].run != row.run {
             println!();
         }
-        let Tally {
-            pairs,
-            dsb,
-            isb,
-            dmb,
-            tlbi,
-            stores,
-            ..
-        } = row.tally;
+        let Tally { pairs, stores, .. } = row.tally;
+        let [dsb, isb, dmb, tlbi] = row.tally.totals();
         println!(
             "{:<13} {:<8} {:>6} {:>6} {stores:>7} {pairs:>7} {dsb:>7} {isb:>7} {dmb:>5} {tlbi:>6} {:>7} {:>6}",
             row.run,

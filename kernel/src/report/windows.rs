@@ -13,6 +13,7 @@ use crate::arch::window::{self, Window};
 use crate::base::Lock;
 use crate::observe;
 use crate::task::Tally;
+use crate::task::kinds::NAMES;
 
 /// This kernel's counts of every closed window, a line each.
 static WINDOWS: Lock<String> = Lock::new(String::new());
@@ -40,22 +41,17 @@ pub fn in_window<R, C: Sub<Output = C>>(
     (result, after - before)
 }
 
-/// Notes the counts of a window that has just been closed.
+/// Notes the counts of a window that has just been closed, each kind of barrier and TLBI by itself.
 pub fn note_window(tag: &[u8], window: Window, tally: Tally) {
-    let Tally {
-        dsb,
-        isb,
-        dmb,
-        tlbi,
-        ..
-    } = tally;
+    let mut windows = WINDOWS.lock();
     // Writing to a String does not fail.
-    let _ = writeln!(
-        WINDOWS.lock(),
-        "{:x} {} {dsb} {isb} {dmb} {tlbi}",
-        window::tag_value(tag),
-        window as u8
-    );
+    let _ = write!(windows, "{:x} {}", window::tag_value(tag), window as u8);
+    for (name, count) in NAMES.iter().zip(tally.executed) {
+        if count > 0 {
+            let _ = write!(windows, " {name}={count}");
+        }
+    }
+    windows.push('\n');
 }
 
 /// Writes what was noted to `windows.txt`, if anything was. To be called when the run ends, whatever

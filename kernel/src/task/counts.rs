@@ -2,6 +2,8 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::kinds;
+
 /// A number that one writer adds to.
 #[derive(Default)]
 pub struct Count(AtomicU64);
@@ -32,7 +34,7 @@ impl Count {
 
 /// Declares a record of counts and the values of it from one list, so that no figure is forgotten in a sum or a difference:
 /// `now` is how many there are at the moment, and no value of a span of time; `most` is a maximum, which a difference keeps and
-/// a sum takes the greater of.
+/// a sum takes the greater of; `kinds` has a number for each kind of instruction ([`kinds`]).
 macro_rules! counted {
     (
         $(#[$record:meta])*
@@ -40,6 +42,7 @@ macro_rules! counted {
         now { $($(#[$now_is:meta])* $now:ident,)* }
         most { $($(#[$most_is:meta])* $most:ident,)* }
         sums { $($(#[$what:meta])* $name:ident,)* }
+        kinds { $($(#[$each:meta])* $kind:ident,)* }
     ) => {
         $(#[$record])*
         #[derive(Default)]
@@ -47,6 +50,7 @@ macro_rules! counted {
             $($(#[$now_is])* pub $now: Count,)*
             $($(#[$most_is])* pub $most: Count,)*
             $($(#[$what])* pub $name: Count,)*
+            $($(#[$each])* pub $kind: [Count; $crate::task::kinds::KINDS],)*
         }
 
         #[doc = concat!("The values of [`", stringify!($counts), "`] at one moment, or the difference of two.")]
@@ -54,6 +58,7 @@ macro_rules! counted {
         pub struct $values {
             $($(#[$most_is])* pub $most: u64,)*
             $($(#[$what])* pub $name: u64,)*
+            $($(#[$each])* pub $kind: [u64; $crate::task::kinds::KINDS],)*
         }
 
         impl $counts {
@@ -63,6 +68,7 @@ macro_rules! counted {
                     $($now: Count::new(),)*
                     $($most: Count::new(),)*
                     $($name: Count::new(),)*
+                    $($kind: [const { Count::new() }; $crate::task::kinds::KINDS],)*
                 }
             }
 
@@ -71,6 +77,7 @@ macro_rules! counted {
                 $values {
                     $($most: self.$most.get(),)*
                     $($name: self.$name.get(),)*
+                    $($kind: self.$kind.each_ref().map(Count::get),)*
                 }
             }
         }
@@ -83,6 +90,7 @@ macro_rules! counted {
                 $values {
                     $($most: self.$most,)*
                     $($name: self.$name - before.$name,)*
+                    $($kind: core::array::from_fn(|kind| self.$kind[kind] - before.$kind[kind]),)*
                 }
             }
         }
@@ -95,6 +103,7 @@ macro_rules! counted {
                 $values {
                     $($most: self.$most.max(other.$most),)*
                     $($name: self.$name + other.$name,)*
+                    $($kind: core::array::from_fn(|kind| self.$kind[kind] + other.$kind[kind]),)*
                 }
             }
         }
@@ -112,21 +121,25 @@ counted! {
         pairs,
         /// The ISBs of pairs: as many, or a barrier was lost.
         pair_isbs,
-        /// DSBs of any kind, those of the pairs among them.
-        dsb,
-        /// ISBs, those of the pairs among them.
-        isb,
         /// Those behind AT.
         translations,
-        /// DMBs.
-        dmb,
-        /// TLB invalidation instructions.
-        tlbi,
-        /// Translations those dropped at most, in pages; full invalidations apart.
+        /// Translations that TLBIs dropped at most, in pages; full invalidations apart.
         reach,
         /// Invalidations of a whole ASID or of everything.
         full,
         /// Descriptors stored.
         stores,
+    }
+    kinds {
+        /// Barriers and TLBIs that were executed, those of the pairs among them.
+        executed,
+    }
+}
+
+impl Tally {
+    /// DSBs, ISBs, DMBs and TLBIs, of all kinds.
+    pub fn totals(&self) -> [u64; 4] {
+        [kinds::DSBS, kinds::ISBS, kinds::DMBS, kinds::TLBIS]
+            .map(|kinds| self.executed[kinds].iter().sum())
     }
 }

@@ -9,6 +9,7 @@
 //! Which task runs where is [`crate::sched`]'s business.
 
 mod counts;
+pub mod kinds;
 mod last_fault;
 mod stats;
 

@@ -44,6 +44,7 @@ counted! {
         /// Break-before-make waits: accesses that met a page while it was being replaced, and waited for the make.
         bbm_waits,
     }
+    kinds {}
 }
 
 impl Stats {

@@ -18,12 +18,9 @@ use crate::task::Tally;
 /// A barrier is missing.
 pub(super) fn check_pairs(whose: &str, tally: Tally) -> Result<(), Failure> {
     let Tally {
-        pairs,
-        pair_isbs,
-        dsb,
-        isb,
-        ..
+        pairs, pair_isbs, ..
     } = tally;
+    let [dsb, isb, ..] = tally.totals();
     if pairs == pair_isbs && pairs <= dsb && pairs <= isb {
         return Ok(());
     }

@@ -1,15 +1,52 @@
-//! Below the observer: what is left out here is seen and not executed.
+//! Below the observer: what is left out here is seen and not executed, and what is exchanged here is seen as what it should be.
 
 use core::sync::atomic::AtomicU64;
 
 use stage1_hw::{Barrier, Instructions, Op, Page, Slot, Slots, Why};
-use stage1_paging::{Desc, Edited, Pa, Step};
+use stage1_paging::{Batch, Desc, Edited, Pa, Step, Tlbi};
 
 use crate::{Fault, is};
 
 /// The instructions of `I`, the machine below the observer, with the [`Fault`] that is injected.
 #[derive(Clone, Copy, Debug)]
 pub struct Below<I>(I);
+
+/// What is executed instead: another kind of the same instruction, where that is the fault.
+fn other_kind(op: Op, why: Why) -> Option<Op> {
+    let (fault, other) = match (op, why) {
+        (Op::Dsb(Barrier::Ishst), _) => (Fault::DsbIshstAsNsh, Op::Dsb(Barrier::Nsh)),
+        (Op::Dsb(Barrier::Ish), Why::AfterTlbi) => (Fault::DsbIshAsIshst, Op::Dsb(Barrier::Ishst)),
+        (Op::Dsb(Barrier::Ish), Why::Switch) => (Fault::SwitchDsbAsNsh, Op::Dsb(Barrier::Nsh)),
+        (Op::Dmb(Barrier::Ishst), _) => (Fault::DmbIshstAsIshld, Op::Dmb(Barrier::Ishld)),
+        (Op::Tlbi(batch), _) if batch.count == 1 => {
+            let local = (Fault::TlbiAsLocal, Op::TlbiAllLocal);
+            let levels = (Fault::TlbiAsOther, Op::Tlbi(other_levels(batch)));
+            if is(Fault::TlbiAsLocal) {
+                local
+            } else {
+                levels
+            }
+        }
+        _ => return None,
+    };
+    is(fault).then_some(other)
+}
+
+/// The same addresses: the leaf's level alone instead of all, and all instead of the leaf's.
+fn other_levels(batch: Batch) -> Batch {
+    let first = match batch.first {
+        Tlbi::Vae1is(operand) => Tlbi::Vale1is(operand),
+        Tlbi::Vale1is(operand) => Tlbi::Vae1is(operand),
+        Tlbi::Vaae1is(operand) => Tlbi::Vaale1is(operand),
+        Tlbi::Vaale1is(operand) => Tlbi::Vaae1is(operand),
+        Tlbi::Rvae1is(operand) => Tlbi::Rvale1is(operand),
+        Tlbi::Rvale1is(operand) => Tlbi::Rvae1is(operand),
+        Tlbi::Rvaae1is(operand) => Tlbi::Rvaale1is(operand),
+        Tlbi::Rvaale1is(operand) => Tlbi::Rvaae1is(operand),
+        all => all,
+    };
+    Batch { first, ..batch }
+}
 
 impl<I: Instructions> Instructions for Below<I> {
     const NEW: Self = Below(I::NEW);
@@ -18,7 +55,7 @@ impl<I: Instructions> Instructions for Below<I> {
         match op {
             Op::Tlbi(_) if is(Fault::TlbiOnlyRecorded) => {}
             Op::Dsb(Barrier::Ishst) if is(Fault::DsbOnlyRecorded) => {}
-            _ => self.0.execute(op, why),
+            _ => self.0.execute(other_kind(op, why).unwrap_or(op), why),
         }
     }
 

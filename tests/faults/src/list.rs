@@ -93,6 +93,12 @@ faults! {
     // Events that say more than was done, and counts that say less.
     "tlbi-only-recorded" TlbiOnlyRecorded: "TLBIs are observed and not executed", "QEMU";
     "dsb-only-recorded" DsbOnlyRecorded: "`dsb ishst` is observed and not executed", "witness";
+    "dsb-ishst-as-nsh" DsbIshstAsNsh: "`dsb nsh` is executed where `dsb ishst` is observed", "witness";
+    "dsb-ish-as-ishst" DsbIshAsIshst: "`dsb ishst` is executed after a TLBI where `dsb ish` is observed", "witness";
+    "switch-dsb-as-nsh" SwitchDsbAsNsh: "`dsb nsh` is executed at a switch where `dsb ish` is observed", "witness";
+    "dmb-ishst-as-ishld" DmbIshstAsIshld: "`dmb ishld` is executed where `dmb ishst` is observed", "witness";
+    "tlbi-as-local" TlbiAsLocal: "a local TLBI is executed where one for all cores is observed", "witness";
+    "tlbi-as-other" TlbiAsOther: "a TLBI of the last level is executed where one of all levels is observed, and the other way round", "witness";
     "dsb-not-counted" DsbNotCounted: "DSBs are executed and not observed", "witness";
     "isb-not-counted" IsbNotCounted: "ISBs are executed and not observed", "witness";
     "dmb-not-counted" DmbNotCounted: "DMBs are executed and not observed", "witness";

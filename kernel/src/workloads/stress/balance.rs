@@ -57,18 +57,19 @@ fn check_owed(account: &Account) -> Result<(), Failure> {
     // and an ISB; each of its address translations an ISB. A switch has a DSB and an ISB.
     let Tally {
         pairs,
-        tlbi,
         translations,
         ..
     } = *cores;
+    let [dsb, isb, dmb, tlbi] = cores.totals();
+    let [idle_dsb, idle_isb, idle_dmb, idle_tlbi] = idle.totals();
     let owed_dsbs = pairs + 2 * tlbi + switches + dsbs;
     let owed_isbs = pairs + tlbi + translations + switches + served + isbs;
-    let others = idle.dsb + idle.dmb + idle.tlbi;
+    let others = idle_dsb + idle_dmb + idle_tlbi;
     for (name, executed, owed) in [
-        ("DMBs", cores.dmb, dmbs),
-        ("DSBs", cores.dsb, owed_dsbs),
-        ("ISBs", cores.isb, owed_isbs),
-        ("ISBs in idle tasks", idle.isb, woken),
+        ("DMBs", dmb, dmbs),
+        ("DSBs", dsb, owed_dsbs),
+        ("ISBs", isb, owed_isbs),
+        ("ISBs in idle tasks", idle_isb, woken),
         ("other barriers in idle tasks", others, 0),
     ] {
         if executed != owed {

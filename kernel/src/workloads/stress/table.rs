@@ -75,13 +75,6 @@ fn print_record(name: &str, what: &str, tally: Tally) {
 
 /// The last columns of every row.
 fn counts(tally: Tally) -> String {
-    let Tally {
-        pairs,
-        dsb,
-        isb,
-        dmb,
-        tlbi,
-        ..
-    } = tally;
+    let (pairs, [dsb, isb, dmb, tlbi]) = (tally.pairs, tally.totals());
     format!("{pairs:>7} {dsb:>7} {isb:>7} {dmb:>5} {tlbi:>6}")
 }

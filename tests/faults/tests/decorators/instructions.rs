@@ -212,6 +212,58 @@ fn seen_and_not_executed() {
     only_seen(Fault::TlbiOnlyRecorded, |op| matches!(op, Op::Tlbi(_)));
 }
 
+#[test]
+fn seen_as_one_kind_and_executed_as_another() {
+    let exchanged = |fault, other: fn(Op, Why) -> Option<Op>| {
+        changes(fault, |lines| {
+            *lines = lines
+                .drain(..)
+                .flat_map(|mut line| {
+                    let instead = op(&line.what).and_then(|(op, why)| {
+                        let what = What::Op(other(op, why)?, why);
+                        let (seen, executed) = (false, true);
+                        Some(Line {
+                            what,
+                            seen,
+                            executed,
+                        })
+                    });
+                    line.executed = instead.is_none();
+                    [Some(line), instead]
+                })
+                .flatten()
+                .collect();
+        });
+    };
+    const ISH: Op = Op::Dsb(Barrier::Ish);
+    const NSH: Op = Op::Dsb(Barrier::Nsh);
+    exchanged(Fault::DsbIshstAsNsh, |op, _| (op == ISHST).then_some(NSH));
+    exchanged(Fault::DsbIshAsIshst, |op, why| {
+        ((op, why) == (ISH, Why::AfterTlbi)).then_some(ISHST)
+    });
+    exchanged(Fault::SwitchDsbAsNsh, |op, why| {
+        ((op, why) == (ISH, Why::Switch)).then_some(NSH)
+    });
+    exchanged(Fault::DmbIshstAsIshld, |op, _| {
+        (op == Op::Dmb(Barrier::Ishst)).then_some(Op::Dmb(Barrier::Ishld))
+    });
+    exchanged(Fault::TlbiAsLocal, |op, _| match op {
+        Op::Tlbi(batch) if batch.count == 1 => Some(Op::TlbiAllLocal),
+        _ => None,
+    });
+    exchanged(Fault::TlbiAsOther, |op, _| match op {
+        Op::Tlbi(batch) if batch.count == 1 => {
+            let first = match batch.first {
+                Tlbi::Vaale1is(operand) => Tlbi::Vaae1is(operand),
+                Tlbi::Rvaale1is(operand) => Tlbi::Rvaae1is(operand),
+                other => panic!("the work makes no {other:?}"),
+            };
+            Some(Op::Tlbi(Batch { first, ..batch }))
+        }
+        _ => None,
+    });
+}
+
 /// The last page stored at `va`: changed to `new`.
 fn stores(fault: Fault, new: impl Fn(u64, Desc) -> Desc) {
     changes(fault, |lines| {
