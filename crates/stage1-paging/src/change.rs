@@ -1,5 +1,4 @@
-//! Unmap, protect and replace: what was translated is no more, or not like that, so TLBs must
-//! forget it.
+//! Unmap, protect and replace: a translation is withdrawn or changed, so the TLBs must drop it.
 
 use crate::addr::{Frame, Level, Pages, Va};
 use crate::desc::{Access, Desc, Mapping, Memory, Prot, needs_break};
@@ -51,10 +50,10 @@ impl<M: Mmu> Space<'_, M> {
     /// already are not touched.
     ///
     /// Lost permissions are lost, and new ones usable, when the gather has paid. New permissions
-    /// take the invalidation as well: a TLB may hold the old ones, and there is no fault handler
-    /// here that would put up with that. Owes one pair besides, like every store of valid
-    /// descriptors, unless the invalidation settles it ([`Mmu::INVALIDATION_SETTLES`]). Returns how
-    /// many pages are mapped.
+    /// need the invalidation as well: a TLB may hold the old ones, and no fault handler here makes
+    /// such an access again. Owes one pair besides, like every store of valid descriptors, unless
+    /// the invalidation settles it ([`Mmu::INVALIDATION_SETTLES`]). Returns how many pages are
+    /// mapped.
     ///
     /// From writable to executable, or back, goes by way of read-only, in two calls. A TLB may hold the
     /// old right until whatever gather took it away has paid, at these addresses or at those that the
@@ -63,8 +62,8 @@ impl<M: Mmu> Space<'_, M> {
     /// alias first, `vm_unmap_aliases`.)
     ///
     /// # Errors
-    /// Nothing changed: [`What::OtherHalf`], [`What::OtherGather`], `access` not to be had
-    /// ([`What::WriteAndExecute`]). Part of the way: [`What::PartOfBlock`];
+    /// Nothing changed: [`What::OtherHalf`], [`What::OtherGather`], an `access` that no
+    /// mapping may have ([`What::WriteAndExecute`]). Part of the way: [`What::PartOfBlock`];
     /// [`What::WriteAndExecute`] where a writable mapping would become executable or an executable
     /// one writable, because until the invalidation some core has the one and some core the other;
     /// [`What::ExecutableDevice`].
@@ -84,7 +83,7 @@ impl<M: Mmu> Space<'_, M> {
         )?;
         const RW: Access = Access::ReadWrite;
         const RX: Access = Access::ReadExecute;
-        // Each with a loop of its own, that asks of a leaf no more than it must: nothing contradicts read-only.
+        // A loop for each, with no more checks of a leaf than it needs: nothing contradicts read-only.
         let (stored, result) = match access {
             Access::ReadOnly => {
                 let new = |old: Desc| old.with_access(Access::ReadOnly);
@@ -105,8 +104,8 @@ impl<M: Mmu> Space<'_, M> {
         result
     }
 
-    /// The loop of [`Space::protect`]: puts `new` in the place of every leaf. Where one is not `free` to have that, it may be refused,
-    /// which ends it, or everything is invalidated first. Returns whether it stored anything, and how it ended.
+    /// The loop of [`Space::protect`]: stores `new` in the place of every leaf. One that is not `free` to become that is refused, which
+    /// ends the sweep, or is changed after everything was invalidated. Returns whether it stored anything, and how it ended.
     #[inline(always)]
     fn give<S: Sink>(
         &self,
@@ -141,7 +140,7 @@ impl<M: Mmu> Space<'_, M> {
                 stored = true;
             }
             if held {
-                // Read-only by now; but who made it so, or moved it here, may still have to pay for that with another gather.
+                // It is read-only by now, but the gather of the call that made it so, or moved it here, may not have paid yet.
                 gather.pay_all();
                 forgotten = true;
             }
@@ -154,7 +153,7 @@ impl<M: Mmu> Space<'_, M> {
     }
 
     /// Puts other frames, and `prot`, in the place of live pages from `start` on, break-before-make
-    /// where the rule asks for it ([`needs_break`]): all of them are broken, one invalidation is
+    /// where the rule requires it ([`needs_break`]): all of them are broken, one invalidation is
     /// paid, all are made.
     ///
     /// While broken, an access from any core faults. The caller sees to it that there is none, or
@@ -214,7 +213,7 @@ impl<M: Mmu> Space<'_, M> {
         });
         let rest = pages.skip(seen);
         if !rest.is_empty() {
-            self.mend(pages.take(seen));
+            self.restore(pages.take(seen));
             let (table, level) = self.find(rest.start());
             let above = level < Level::L3;
             let block = above && self.mmu.read(table, level.index(rest.start())).is_valid();
@@ -248,7 +247,7 @@ impl<M: Mmu> Space<'_, M> {
                 let Some(mut new) = new.next() else {
                     return Step::Stop;
                 };
-                let (was, level) = (old.mended(), Level::L3);
+                let (was, level) = (old.restored(), Level::L3);
                 // The memory type may be all that changed: then the frame is still in use.
                 if was.frame(level) == new.frame(level) {
                     new = new.in_place_of(was);
@@ -279,20 +278,20 @@ impl<M: Mmu> Space<'_, M> {
 
     /// Makes broken descriptors valid again, as they were. The TLBs hold nothing else for them, so
     /// this needs no invalidation, only to be seen.
-    pub(crate) fn mend(&self, pages: Pages) {
-        let mut mended = false;
+    pub(crate) fn restore(&self, pages: Pages) {
+        let mut stored = false;
         self.last_level(pages, |slots| {
             let edited = self.mmu.edit(slots, |desc| {
                 if desc.is_broken() {
-                    Step::Store(desc.mended())
+                    Step::Store(desc.restored())
                 } else {
                     Step::Skip
                 }
             });
-            mended |= edited.stored() > 0;
+            stored |= edited.stored() > 0;
             edited.passed
         });
-        if mended {
+        if stored {
             self.mmu.owe();
         }
     }

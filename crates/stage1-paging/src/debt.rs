@@ -67,8 +67,8 @@ impl Span {
 /// Translations withdrawn from one half and not yet invalidated.
 ///
 /// A [`Gather`](crate::Gather) collects it; [`Mmu::invalidate`](crate::Mmu::invalidate) pays it. It
-/// is not `Clone`, and a gather shows it without `mut`: only who is told to pay can say that it is
-/// paid.
+/// is not `Clone`, and a gather lends it without `mut`: only an implementation of
+/// [`Mmu::invalidate`](crate::Mmu::invalidate) can mark it as paid.
 #[derive(Debug)]
 #[must_use = "translations that were withdrawn may still be in TLBs"]
 pub struct Debt {
@@ -124,7 +124,7 @@ impl Debt {
         {
             *last = last.merged(&new);
         } else if let Some(cover) = spans.iter_mut().find(|s| s.covers(&new)) {
-            // Nothing to add, but if it is of another level the hint would leave it in the TLB.
+            // Its range and stride reach the new one. If that is of another level, a hint would leave it in the TLB.
             cover.mixed |= cover.level != level;
         } else if let Some(free) = free.first_mut() {
             *free = new;

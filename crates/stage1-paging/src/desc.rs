@@ -22,9 +22,10 @@ const DBM: u64 = 1 << 51;
 const CONTIGUOUS: u64 = 1 << 52;
 const PXN: u64 = 1 << 53;
 const UXN: u64 = 1 << 54;
-/// Two of the four bits that are software's, 58 to 55. Each says that no TLB holds the leaf with a right: the leaf never had it, or
-/// everything was invalidated since. A leaf that has the right, or lost it, has the bit clear: which gather pays for the loss, and
-/// when, is not known where it gets the other right. So becoming read-only costs nothing, and clear is the safe side.
+/// Two of the four bits that are software's, 58 to 55. Set, each says that no TLB holds the leaf with one right: the leaf never had
+/// it, or everything was invalidated since. Clear, a TLB may hold it so: the leaf has the right, or lost it, and where it gets the
+/// other right it is not known whether the gather that owes for the loss has paid. So a change to read-only needs no invalidation
+/// of its own, and clear is the safe value.
 const NEVER_EXECUTABLE: u64 = 1 << 55;
 const NEVER_WRITABLE: u64 = 1 << 56;
 const NEVER: u64 = NEVER_EXECUTABLE | NEVER_WRITABLE;
@@ -117,7 +118,7 @@ impl fmt::Debug for Access {
     }
 }
 
-/// What a mapping is asked to be. Global or not follows from the [`Half`](crate::Half).
+/// Memory type and permissions of a mapping. Global or not follows from the [`Half`](crate::Half).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Prot {
     /// The memory type.
@@ -165,7 +166,7 @@ pub enum Kind {
 /// A descriptor.
 ///
 /// What it means depends on the level it stands in (0b11 is a table, but a page at level 3), so
-/// decoding asks for it.
+/// decoding takes the level.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[repr(transparent)]
 pub struct Desc(u64);
@@ -206,7 +207,7 @@ impl Desc {
         Self(output | attr | access | SH_INNER | AF | ng | kind | VALID)
     }
 
-    /// Bit 0. Enough to tell a leaf from a hole wherever a table cannot stand.
+    /// Bit 0. It distinguishes a leaf from a hole wherever a table cannot stand.
     pub const fn is_valid(self) -> bool {
         self.0 & VALID != 0
     }
@@ -343,8 +344,8 @@ impl Desc {
         Self(self.0 & !OUTPUT | output | kind)
     }
 
-    /// The leaf with bit 0 cleared and everything else kept: the walker faults, [`Desc::mended`]
-    /// restores it.
+    /// The leaf with bit 0 cleared and everything else kept: the walker faults, [`Desc::restored`]
+    /// makes it valid again.
     #[must_use]
     pub const fn broken(self) -> Self {
         Self(self.0 & !VALID)
@@ -352,7 +353,7 @@ impl Desc {
 
     /// Undoes [`Desc::broken`]; an all-zero descriptor stays invalid.
     #[must_use]
-    pub const fn mended(self) -> Self {
+    pub const fn restored(self) -> Self {
         if self.0 == 0 {
             self
         } else {
@@ -360,7 +361,7 @@ impl Desc {
         }
     }
 
-    /// An invalid descriptor that carries a frame: bit 0 is clear, bit 1 tells it from zero.
+    /// An invalid descriptor that carries a frame: bit 0 is clear, bit 1 distinguishes it from zero.
     pub(crate) const fn parked(frame: Frame) -> Self {
         Self(frame.pa().raw() | TABLE_OR_PAGE)
     }

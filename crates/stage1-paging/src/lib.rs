@@ -54,22 +54,23 @@
 //! - [`Gather`], [`Sink`], [`Done`]: what waits for an invalidation, and the proof that it is over.
 //! - [`Debt`], [`Tlbi`], [`Features`]: which invalidations, with operands ready for the register.
 //! - [`Mmu`]: what you implement. About 60 lines on hardware; they hold all the `unsafe`.
-//! - `model` (feature `model`, needs std): a machine as unhelpful as the architecture allows.
+//! - `model` (feature `model`, needs std): a machine that guarantees no more than the
+//!   architecture does.
 //!
 //! # What it relies on
 //!
 //! - 4 KiB granule, 48-bit addresses in and out, without FEAT_LPA2's 52-bit descriptors.
 //! - MAIR_EL1 as [`Memory`] says; walks Write-Back and Inner Shareable (TCR_EL1), so that `ishst`
-//!   is enough for a walker to see a store; TCR_EL1.HA and .HD clear.
+//!   suffices for a walker to see a store; TCR_EL1.HA and .HD clear.
 //! - All mappings are EL1's own (AP\[1\] = 0, UXN = 1). There is no return to EL0 that would
 //!   synchronize, which is why lower-half mappings owe their pair and every invalidation ends in an
 //!   ISB. Other cores synchronize themselves: one that faults on a page published elsewhere
 //!   retries.
 //! - The Contiguous bit, FEAT_BBM and FEAT_XS are not used.
-//! - W^X is kept for every mapping, what TLBs still hold of it included, whatever gather owes for
-//!   that; a leaf remembers it in software's bits 55 and 56. The caller's are: aliases, frames reused
-//!   and addresses mapped anew before their gather has paid, and the instruction cache before text is
-//!   executed.
+//! - W^X is kept for every mapping, stale TLB entries included, whichever gather owes for those: a
+//!   leaf records in software's bits 55 and 56 what they may hold. The caller is responsible for
+//!   aliases, for frames reused and addresses mapped anew before their gather has paid, and for the
+//!   instruction cache before text is executed.
 //! - 64-bit hosts: an address fits a `usize`.
 //!
 //! # Performance

@@ -171,7 +171,7 @@ impl<M: Mmu> Space<'_, M> {
     }
 
     /// Goes over `pages` table by table, with `put` storing leaves into slots of a table at the
-    /// level that `level` asks for, or further down where a table is linked already. `put` returns
+    /// level that `level` returns, or further down where a table is linked already. `put` returns
     /// how many it stored, at least one, or why none. Owes one pair if anything valid was stored,
     /// links included.
     fn fill(

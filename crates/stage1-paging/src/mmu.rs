@@ -1,4 +1,4 @@
-//! What the crate asks of a machine.
+//! What the crate needs from a machine.
 
 use core::fmt;
 use core::ops::Range;
@@ -82,7 +82,7 @@ impl core::error::Error for NoFrame {}
 ///
 /// A `Table` is a handle to a table that lives at least until [`Mmu::free_table`], such as a
 /// reference to 512 atomic words. All loads and stores of descriptors are single-copy atomic 64-bit
-/// accesses; relaxed ordering is enough. A load of a table descriptor is ordered before the loads
+/// accesses; relaxed ordering suffices. A load of a table descriptor is ordered before the loads
 /// through it by the address dependency.
 pub trait Mmu {
     /// A handle to a table.
@@ -106,8 +106,8 @@ pub trait Mmu {
     /// The frame a table lives in: the inverse of [`Mmu::child`].
     fn frame(&self, table: Self::Table) -> Frame;
 
-    /// Shows `f` the descriptors of `slots` in ascending order and stores what it asks for, until
-    /// it says stop.
+    /// Calls `f` with each descriptor of `slots`, in ascending order, and does the [`Step`] that it
+    /// returns, up to the first [`Step::Stop`].
     ///
     /// No barrier: the caller says with [`Mmu::owe`] or [`Mmu::invalidate`] what the stores owe.
     /// `f` may call [`Mmu::read`] on any table, so no lock or borrow that `read` needs is held
@@ -117,7 +117,7 @@ pub trait Mmu {
     /// call, not per descriptor.
     fn edit(&self, slots: Slots<Self::Table>, f: impl FnMut(Desc) -> Step) -> Edited;
 
-    /// Stores `new` in all of `slots`, whatever is there: [`Mmu::edit`] that asks nothing, for which an
+    /// Stores `new` in all of `slots`, whatever is there: [`Mmu::edit`] for one constant, for which an
     /// implementation may have a loop without a load.
     #[inline]
     fn fill(&self, slots: Slots<Self::Table>, new: Desc) {
@@ -129,8 +129,8 @@ pub trait Mmu {
     /// Nothing that runs in between, on any core, may need them without being able to wait: not the
     /// running text and stacks, not the tables, not what the fault handler, the locks and the frame
     /// allocator touch. What may be broken is mostly an area handed out by an allocator of
-    /// addresses, and a task's half. Asked only where a break is due, which is refused with
-    /// [`What::InUse`](crate::What::InUse) otherwise.
+    /// addresses, and a task's half. Called only where a break is due. If the answer is no, the
+    /// operation is refused with [`What::InUse`](crate::What::InUse).
     fn may_break(&self, pages: Pages) -> bool;
 
     /// Links a new empty table at `index` of `table`, whose `level` is not the last, and returns

@@ -18,10 +18,10 @@ impl<M: Mmu> Space<'_, M> {
     ///
     /// Break-before-make: the block is cleared, the invalidation paid, a table linked and filled,
     /// and the pair owed. From the first of these until that pair is paid every access to the block
-    /// may fault, on every core, and nothing tells such a fault from a real one: the owner, who has
-    /// the space alone, keeps off the block as well. So never a block that holds the running text,
-    /// stack, these tables, or anything the frame allocator touches ([`Mmu::may_break`]); that one is
-    /// mapped in pages from the start.
+    /// may fault, on every core, and no handler can distinguish such a fault from a real one. So the
+    /// owner, who has the space alone, keeps off the block as well. A block that holds the running
+    /// text or stack, these tables, or anything that the frame allocator touches is never split
+    /// ([`Mmu::may_break`]): such memory is mapped in pages from the start.
     ///
     /// # Errors
     /// Those of [`Pages::new`], [`What::OtherHalf`]; [`What::InUse`] for a block that may not be
@@ -65,7 +65,7 @@ impl<M: Mmu> Space<'_, M> {
     /// Unlinks the tables on the way to `pages` that hold no valid descriptor; the gather frees
     /// them when it has paid, walk caches included. The root stays. Linux: `free_pgtables`.
     ///
-    /// Until it has paid, nothing is mapped where a freed table was: [`Gather::touches`] tells.
+    /// Until it has paid, nothing is mapped where a freed table was: [`Gather::touches`] says where that is.
     ///
     /// # Errors
     /// [`What::OtherHalf`], [`What::OtherGather`].

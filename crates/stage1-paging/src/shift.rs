@@ -211,7 +211,7 @@ impl<M: Mmu> Space<'_, M> {
         };
         let mut next = source.at.start;
         self.mmu.edit(target, |_| {
-            let desc = self.mmu.read(source.table, next).mended();
+            let desc = self.mmu.read(source.table, next).restored();
             next += 1;
             if desc.is_valid() {
                 Step::Store(desc)

@@ -13,7 +13,7 @@ use crate::mmu::{Mmu, Slots};
 ///
 /// # Who may call what
 ///
-/// | to do | hold | why that is enough |
+/// | to do | hold | why that suffices |
 /// |---|---|---|
 /// | map, unmap, protect, move, replace pages (`&self`) | the *area*: nobody else works on these pages | last-level descriptors and blocks of different areas are different words |
 /// | link a table (inside those) | the short lock in [`Mmu::link`] | two areas may need the same table at once |
@@ -84,7 +84,7 @@ impl<'m, M: Mmu> Space<'m, M> {
     }
 
     /// The descriptor that the walk for `va` ends with, and its level: [`Space::walk`] without the way
-    /// there, for who asks often, such as a fault handler.
+    /// there, for callers that need it often, such as a fault handler.
     ///
     /// # Errors
     /// [`What::NonCanonical`], [`What::OtherHalf`].

@@ -1,5 +1,4 @@
-//! TLB invalidation instructions and their operands. Nothing else in the project composes these
-//! bits.
+//! TLB invalidation instructions and their operands. These bits are composed here and nowhere else.
 //!
 //! Operand layouts: Arm ARM DDI 0487, C5.5, `TLBI VAE1IS` and `TLBI RVAE1IS` with their siblings.
 
@@ -93,7 +92,7 @@ impl Tlbi {
         leaf_only: bool,
         f: Features,
     ) -> Self {
-        // BaseADDR is VA[48:12] in bits 36:0. VA[48] tells the halves apart.
+        // BaseADDR is VA[48:12] in bits 36:0. VA[48] distinguishes the halves.
         let base = (va.raw() >> PAGE_SHIFT) & ((1 << 37) - 1);
         let ttl = match level {
             Some(level) if f.ttl && level.number() > 0 => (level.number() as u64) << 37,

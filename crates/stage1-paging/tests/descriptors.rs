@@ -55,7 +55,7 @@ fn every_class_of_pattern_decodes_as_the_architecture_says() {
             "only the permissions change"
         );
         assert!(!desc.broken().is_valid());
-        assert!(!desc.is_valid() || desc.broken().mended() == desc);
+        assert!(!desc.is_valid() || desc.broken().restored() == desc);
         let _ = format!("{desc:?} {}", desc.at(Level::L2)); // no pattern panics
     }
 }

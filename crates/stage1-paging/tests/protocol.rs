@@ -1,5 +1,5 @@
-//! Barriers and invalidations. First each step of the protocol, taken out; then the mistakes that
-//! other page-table crates make, by name; then what each operation costs.
+//! Barriers and invalidations. First each step of the protocol, left out; then the bugs that other
+//! page-table crates have, by name; then what each operation costs.
 
 mod common;
 
@@ -43,7 +43,7 @@ fn withdraw_tables(model: &Model) -> bool {
     model.tables() == 1 && seen(model, &space, VA) == only(Seen::Fault)
 }
 
-/// Takes a step out, and expects the scenario to notice.
+/// Leaves each step out in turn, and expects that the scenario fails without it.
 fn each_step_counts(scenario: fn(&Model) -> bool, steps: &[Sabotage]) {
     for features in [PLAIN, FULL] {
         assert!(scenario(&Model::new(2, features)), "the whole protocol");
@@ -118,10 +118,10 @@ fn every_step_of_freeing_a_table_later_counts() {
     );
 }
 
-// The peers' mistakes.
+// Bugs of other page-table crates.
 
 #[test]
-fn mistake_tlbi_for_a_fresh_map() {
+fn bug_tlbi_for_a_fresh_map() {
     let model = Model::new(2, FULL);
     let space = model.space(Half::Upper);
     let start = Pages::whole(Half::Upper).start().raw();
@@ -142,7 +142,7 @@ fn mistake_tlbi_for_a_fresh_map() {
 }
 
 #[test]
-fn mistake_no_barrier_after_map() {
+fn bug_no_barrier_after_map() {
     let model = Model::new(2, FULL);
     let space = model.space(TASK);
     let _ = model.events();
@@ -163,7 +163,7 @@ fn a_link_owes_like_any_valid_descriptor() {
 }
 
 #[test]
-fn mistake_barrier_per_entry_inside_a_section() {
+fn bug_barrier_per_entry_inside_a_section() {
     let model = Model::new(2, FULL);
     let space = model.space(TASK);
     model.defer(true);
@@ -180,7 +180,7 @@ fn mistake_barrier_per_entry_inside_a_section() {
 }
 
 #[test]
-fn mistake_local_invalidation_on_smp() {
+fn bug_local_invalidation_on_smp() {
     let model = Model::new(2, PLAIN);
     let space = model.space(TASK);
     space.map_page(Va::new(VA), ram(1), Prot::RW).unwrap();
@@ -193,7 +193,7 @@ fn mistake_local_invalidation_on_smp() {
 }
 
 #[test]
-fn mistake_no_dsb_before_tlbi() {
+fn bug_no_dsb_before_tlbi() {
     let model = Model::new(2, PLAIN);
     let space = model.space(TASK);
     space
@@ -207,7 +207,7 @@ fn mistake_no_dsb_before_tlbi() {
 }
 
 #[test]
-fn mistake_no_break_before_make() {
+fn bug_no_break_before_make() {
     let model = Model::new(2, FULL);
     let space = model.space(TASK);
     space
@@ -235,7 +235,7 @@ fn mistake_no_break_before_make() {
 }
 
 #[test]
-fn mistake_no_break_before_make_is_seen_by_the_model() {
+fn bug_no_break_before_make_is_seen_by_the_model() {
     let model = Model::new(2, FULL);
     let space = model.space(TASK);
     space.map_page(Va::new(VA), ram(1), Prot::RW).unwrap();
@@ -258,7 +258,7 @@ fn mistake_no_break_before_make_is_seen_by_the_model() {
 }
 
 #[test]
-fn mistake_break_where_none_is_needed() {
+fn bug_break_where_none_is_needed() {
     let model = Model::new(2, FULL);
     let space = model.space(TASK);
     space.map_page(Va::new(VA), ram(1), Prot::RW).unwrap();
@@ -274,7 +274,7 @@ fn mistake_break_where_none_is_needed() {
 }
 
 #[test]
-fn mistake_a_frame_given_back_that_stays_mapped() {
+fn bug_a_frame_given_back_that_stays_mapped() {
     let model = Model::new(2, FULL);
     let space = model.space(TASK);
     space.map_page(Va::new(VA), ram(1), Prot::RW).unwrap();
@@ -293,7 +293,7 @@ fn mistake_a_frame_given_back_that_stays_mapped() {
 
 /// From writable to executable by way of read-only, all in one gather, in every way there is: no core may see both.
 #[test]
-fn mistake_executable_while_a_tlb_holds_it_writable() {
+fn bug_executable_while_a_tlb_holds_it_writable() {
     let to = VA + 0x8000;
     for (way, end) in [("protect", VA), ("replace", VA), ("move", to)] {
         let model = Model::new(2, FULL);
@@ -336,7 +336,7 @@ fn mistake_executable_while_a_tlb_holds_it_writable() {
 }
 
 #[test]
-fn mistake_break_of_what_is_in_use() {
+fn bug_break_of_what_is_in_use() {
     let model = Model::new(2, FULL);
     let mut space = model.space(TASK);
     let text = Pages::new(Va::new(VA), 4).unwrap();
@@ -349,7 +349,7 @@ fn mistake_break_of_what_is_in_use() {
         assert_eq!(result.map_err(|e| e.what), Err(What::InUse));
         assert_eq!(trace(&model.events()), "", "nothing was stored");
     };
-    // One page of the range is enough, and so is one page of the block.
+    // One page of the range suffices, and so does one page of the block.
     model.keep(Some(text.skip(3)));
     let mut gather = space.gather(());
     refused(space.replace(
@@ -450,7 +450,7 @@ fn an_invalidation_may_settle_changed_permissions() {
 }
 
 #[test]
-fn mistake_tables_freed_too_early() {
+fn bug_tables_freed_too_early() {
     let model = Model::new(2, FULL);
     let mut space = model.space(TASK);
     // Each the first page of a last-level table.
@@ -481,7 +481,7 @@ fn mistake_tables_freed_too_early() {
 }
 
 #[test]
-fn mistake_walk_caches_dropped_without_need() {
+fn bug_walk_caches_dropped_without_need() {
     for features in [PLAIN, FULL] {
         let model = Model::new(2, features);
         let space = model.space(TASK);
@@ -500,7 +500,7 @@ fn mistake_walk_caches_dropped_without_need() {
 }
 
 #[test]
-fn mistake_frames_freed_too_early() {
+fn bug_frames_freed_too_early() {
     // The sink is not to be had before the payment: only `pay` and `finish` give it out. And what
     // they do comes first.
     let model = Model::new(2, FULL);
@@ -519,7 +519,7 @@ fn mistake_frames_freed_too_early() {
 }
 
 #[test]
-fn mistake_debt_lost_on_an_early_return() {
+fn bug_debt_lost_on_an_early_return() {
     let model = Model::new(2, FULL);
     let space = model.space(TASK);
     space.map_page(Va::new(VA), ram(1), Prot::RW).unwrap();
@@ -534,7 +534,7 @@ fn mistake_debt_lost_on_an_early_return() {
 }
 
 #[test]
-fn mistake_invalidating_another_asid() {
+fn bug_invalidating_another_asid() {
     let model = Model::new(2, PLAIN);
     let (a, b) = (
         model.space(Half::Lower(Asid(1))),
@@ -556,7 +556,7 @@ fn mistake_invalidating_another_asid() {
 }
 
 #[test]
-fn mistake_mapping_where_a_stale_translation_is() {
+fn bug_mapping_where_a_stale_translation_is() {
     // Moving neighbours with one gather: the second move goes to where the first came from.
     let model = Model::new(2, FULL);
     let space = model.space(TASK);
@@ -578,7 +578,7 @@ fn mistake_mapping_where_a_stale_translation_is() {
 }
 
 #[test]
-fn mistake_asid_reused_with_old_translations() {
+fn bug_asid_reused_with_old_translations() {
     let model = Model::new(2, PLAIN);
     let space = model.space(TASK);
     let used = [VA, VA + 0x1000];

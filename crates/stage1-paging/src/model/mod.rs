@@ -1,8 +1,8 @@
-//! A machine to try page-table code on, on the host: tables in memory, walkers that see stores
-//! late, TLBs and walk caches that forget nothing by themselves.
+//! A machine for tests of page-table code on the host: tables in memory, walkers that see stores
+//! late, TLBs and walk caches that keep every entry until it is invalidated.
 //!
-//! It is as unhelpful as the architecture allows. [`Model::access`] returns *every* outcome that a
-//! core may see, so a test asks for exactly one:
+//! It guarantees no more than the architecture does. [`Model::access`] returns *every* outcome that
+//! a core may see, and a test expects exactly one:
 //!
 //! - a walker sees a store, or what was there before, until a DSB; the storing core also until its
 //!   next ISB;
@@ -16,8 +16,8 @@
 //! What it does not model: reordering between loads, other cores' missing ISBs, several storing
 //! cores at the same instant.
 //!
-//! [`Sabotage`] takes one step out of the protocol that [`Mmu`] describes, to show that a test sees
-//! it.
+//! [`Sabotage`] leaves one step out of the protocol that [`Mmu`] describes, to show that a test
+//! fails without it.
 
 mod tlb;
 
