@@ -308,3 +308,123 @@ fn a_right_that_may_be_held_costs_one_invalidation_and_no_other_right_any() {
     }
     assert_eq!(model.conflicts(), []);
 }
+
+// How often an operation has its gather pay.
+
+/// How many invalidations `work` completes: each ends in one `dsb ish`.
+fn payments<T>(model: &Model, work: impl FnOnce() -> T) -> usize {
+    let _ = model.events();
+    work();
+    let events = model.events();
+    events.iter().filter(|e| **e == Event::DsbIsh).count()
+}
+
+#[test]
+fn cost_a_move_pays_first_only_where_its_destination_is_owed_for() {
+    // Pages 8 to 11 are owed for; two pages move to each of these.
+    for (to, payments_due) in [
+        (4, 0),
+        (6, 0),
+        (7, 1),
+        (8, 1),
+        (10, 1),
+        (11, 1),
+        (12, 0),
+        (14, 0),
+    ] {
+        let model = Model::new(2, FULL);
+        let space = model.space(TASK);
+        let page = |n: u64, count| pages(VA + n * 0x1000, count);
+        for area in [page(8, 4), page(32, 2)] {
+            space.map(area, ram(0), Prot::RW, Fit::Pages).unwrap();
+        }
+        let mut gather = space.gather(());
+        space.unmap(page(8, 4), &mut gather).unwrap();
+        assert_eq!(gather.touches(page(to, 2)), payments_due == 1, "page {to}");
+        let to = page(to, 2).start();
+        let paid = payments(&model, || space.move_pages(page(32, 2), to, &mut gather));
+        assert_eq!(paid, payments_due, "{to}");
+    }
+}
+
+#[test]
+fn cost_an_overlapping_move_pays_once_and_one_of_holes_never() {
+    let model = Model::new(2, FULL);
+    let space = model.space(TASK);
+    // Over the end of a table.
+    let area = pages(VA + 0x1f_d000, 6);
+    let up = area.skip(1).start();
+    let mut gather = space.gather(());
+    let shift = |gather: &mut Gather<'_, Model>| space.move_pages(area, up, gather).unwrap();
+    assert_eq!(payments(&model, || shift(&mut gather)), 0);
+    space.map(area, ram(0), Prot::RW, Fit::Pages).unwrap();
+    assert_eq!(payments(&model, || shift(&mut gather)), 1);
+    assert!(gather.debt().is_empty());
+}
+
+#[test]
+fn cost_a_replace_pays_once_where_it_breaks_and_not_at_all_elsewhere() {
+    let model = Model::new(2, FULL);
+    let space = model.space(TASK);
+    // Over the end of a table.
+    let area = pages(VA + 0x1f_d000, 6);
+    let frames = |first: u64| std::array::from_fn::<_, 6, _>(|n| ram(first + n as u64));
+    space.map(area, ram(0), Prot::RW, Fit::Pages).unwrap();
+    let elsewhere = pages(VA, 3);
+    space.map(elsewhere, ram(9), Prot::RW, Fit::Pages).unwrap();
+    let mut gather = space.gather(());
+    space.unmap(elsewhere, &mut gather).unwrap();
+    let replace = |first, prot, gather: &mut Gather<'_, Model>| {
+        let frames = frames(first);
+        payments(&model, || {
+            space.replace(area.start(), &frames, prot, gather).unwrap()
+        })
+    };
+    // Permissions alone: owed, together with what the gather owes already.
+    assert_eq!(replace(0, Prot::RO, &mut gather), 0);
+    assert_eq!(gather.debt().pages().count(), 2);
+    // Nothing changes.
+    let before = gather.debt().reach(PLAIN);
+    assert_eq!(replace(0, Prot::RO, &mut gather), 0);
+    assert_eq!((before, gather.debt().reach(PLAIN)), (Some(9), Some(9)));
+    // Other frames, and a right that a TLB may contradict, in one.
+    assert_eq!(replace(20, Prot::RX, &mut gather), 1);
+    assert!(gather.debt().is_empty());
+}
+
+#[test]
+fn cost_a_right_that_may_be_held_in_several_tables_is_paid_for_once() {
+    let model = Model::new(2, FULL);
+    let space = model.space(TASK);
+    let area = pages(VA + 0x1f_d000, 515);
+    space.map(area, ram(0), Prot::RW, Fit::Pages).unwrap();
+    let mut gather = space.gather(());
+    let protect = |access, gather: &mut Gather<'_, Model>| {
+        payments(&model, || space.protect(area, access, gather).unwrap())
+    };
+    assert_eq!(protect(Access::ReadOnly, &mut gather), 0);
+    assert_eq!(protect(Access::ReadExecute, &mut gather), 1);
+    assert_eq!(gather.debt().pages().collect::<Vec<_>>(), [area]);
+}
+
+#[test]
+fn cost_unmapping_and_freeing_tables_pay_when_the_gather_is_finished() {
+    let model = Model::new(2, FULL);
+    let mut space = model.space(TASK);
+    let area = pages(VA + 0x1f_d000, 6);
+    space.map(area, ram(0), Prot::RW, Fit::Pages).unwrap();
+    let mut gather = space.gather(());
+    let paid = payments(&model, || {
+        space.unmap(area, &mut gather).unwrap();
+        space.free_tables(area, &mut gather).unwrap();
+    });
+    assert_eq!(paid, 0);
+    assert_eq!(payments(&model, || gather.finish()), 1);
+    // Nothing was withdrawn: no instruction, and there is nothing to wait for.
+    let mut gather = space.gather(());
+    space.unmap(area, &mut gather).unwrap();
+    let _ = model.events();
+    let _ = gather.pay();
+    let _ = gather.finish();
+    assert_eq!(trace(&model.events()), "");
+}

@@ -106,6 +106,112 @@ fn the_very_last_page_of_either_half() {
     }
 }
 
+/// The last frame that 48 bits can name.
+const LAST: u64 = (1 << 36) - 1;
+
+#[test]
+fn the_very_last_frame_is_mapped_and_the_one_beyond_it_refused() {
+    // At every level: the run that ends with the last frame, and the same one frame further up.
+    for (n, fit, level) in [
+        (1, Fit::Pages, Level::L3),
+        (7, Fit::Pages, Level::L3),
+        (512, Fit::Largest, Level::L2),
+        (1 << 18, Fit::Largest, Level::L1),
+    ] {
+        let model = model();
+        let mut space = model.space(TASK);
+        let (area, first) = (pages(GIB, n), frame(LAST + 1 - n));
+        let beyond = space.map(pages(0, n + 1), first, Prot::RW, fit);
+        assert_eq!(failure(beyond), (What::OutputTooHigh, 0, 0));
+        space.map(area, first, Prot::RW, fit).unwrap();
+        assert_eq!(list(&space, area)[0], (GIB, LAST + 1 - n, level));
+        let last = area.skip(n - 1).start();
+        let walk = space.walk(last).unwrap();
+        assert_eq!(walk.frame(), Some(frame(LAST)));
+        let page = only(Seen::Page(frame(LAST), Prot::RW));
+        assert_eq!(seen(&model, &space, last.raw()), page);
+        // One run without a break, up to the last frame.
+        assert!(!format!("{space:?}").contains('…'), "{space:?}");
+        // In pieces too.
+        space.split(last).unwrap();
+        assert_eq!(seen(&model, &space, last.raw()), page);
+        assert_eq!(list(&space, area).last().unwrap().1, LAST);
+    }
+    let model = model();
+    let space = model.space(TASK);
+    space
+        .map_frames(pages(0, 2), [frame(LAST), frame(0)], Prot::RO)
+        .unwrap();
+    assert_eq!(list(&space, pages(0, 2))[0].1, LAST);
+}
+
+#[test]
+fn counting_frames_ends_at_the_last_one() {
+    let add = |from, n| frame(from).checked_add(n);
+    assert_eq!(add(0, LAST), Some(frame(LAST)));
+    assert_eq!(add(LAST, 0), Some(frame(LAST)));
+    assert_eq!(add(LAST - 5, 5), Some(frame(LAST)));
+    assert_eq!(add(LAST - 5, 6), None);
+    assert_eq!(add(LAST, 1), None);
+    // More than 48 bits by themselves, and more than 64 where they become bytes.
+    for n in [LAST + 1, LAST + 2, 1 << 52, 1 << 63, u64::MAX] {
+        assert_eq!(add(0, n), None, "{n:#x}");
+    }
+}
+
+/// Blocks and pages in every table of `half`'s first and last: some in the same table, some the first or last of theirs.
+fn scattered(half: Half) -> Vec<Pages> {
+    let start = Pages::whole(half).start().raw();
+    let l0 = 1 << 39;
+    [
+        (0, 1),
+        (0x3000, 2),
+        (511 * 0x1000, 1),
+        (5 * MIB2, 512),
+        (7 * GIB, 1 << 18),
+        (l0 - MIB2, 512),
+        (3 * l0 + 5 * GIB + 7 * MIB2 + 0x9000, 1),
+        (3 * l0 + 5 * GIB + 9 * MIB2, 512),
+        (511 * l0 + 511 * GIB, 512),
+        (511 * l0 + 511 * GIB + 511 * MIB2 + 511 * 0x1000, 1),
+    ]
+    .map(|(offset, n)| pages(start + offset, n))
+    .to_vec()
+}
+
+#[test]
+fn destroy_parks_every_mapping_at_its_own_address() {
+    for half in [TASK, Half::Upper] {
+        let model = model();
+        let space = model.space(half);
+        for (n, range) in (0..).zip(scattered(half)) {
+            let first = frame((n + 1) << 18);
+            space.map(range, first, Prot::RW, Fit::Largest).unwrap();
+        }
+        let mapped: Vec<Mapping> = space.mappings(Pages::whole(half)).unwrap().collect();
+        let count = |level| mapped.iter().filter(|m| m.level == level).count();
+        assert_eq!(Level::ALL.map(count), [0, 1, 4, 6]);
+        let (parked, _) = space.destroy(Parked::default());
+        assert_eq!(parked.0, mapped);
+    }
+}
+
+#[test]
+fn unmap_parks_every_mapping_at_its_own_address() {
+    for half in [TASK, Half::Upper] {
+        let model = model();
+        let space = model.space(half);
+        for (n, range) in (0..).zip(scattered(half)) {
+            let first = frame((n + 1) << 18);
+            space.map(range, first, Prot::RW, Fit::Largest).unwrap();
+        }
+        let mapped: Vec<Mapping> = space.mappings(Pages::whole(half)).unwrap().collect();
+        let mut gather = space.gather(Parked::default());
+        space.unmap(Pages::whole(half), &mut gather).unwrap();
+        assert_eq!(gather.finish().0.0, mapped);
+    }
+}
+
 #[test]
 fn refusals_change_nothing() {
     let model = model();
@@ -252,7 +358,7 @@ fn a_failed_replace_leaves_every_page_as_it_was() {
     let mut gather = space.gather(Parked::default());
     let result = space.replace(Va::new(0), &[ram(10); 5], Prot::RW, &mut gather);
     assert_eq!(failure(result), (What::NotMapped, 4 * 4096, 0));
-    // Visible again, though the gather has not paid: what is mended is owed for.
+    // Visible again, though the gather has not paid: what is restored is owed for.
     for n in 0..4 {
         assert_eq!(
             seen(&model, &space, n * 4096),
