@@ -238,6 +238,11 @@ impl Level {
     }
 }
 
+/// `Ord::min`, which is not `const`.
+const fn min(a: u64, b: u64) -> u64 {
+    if a < b { a } else { b }
+}
+
 /// A run of whole pages inside one half of the address space. May be empty.
 ///
 /// The only way to make one checks alignment, canonical form and overflow, so the operations do not
@@ -323,7 +328,7 @@ impl Pages {
 
     /// The run without its first `n` pages; empty when it has no more.
     pub const fn skip(self, n: u64) -> Self {
-        let n = if n < self.count { n } else { self.count };
+        let n = min(n, self.count);
         // Wraps to 0 only for the empty run at the very end of the upper half, which has no first
         // page to look at.
         Self {
@@ -336,7 +341,7 @@ impl Pages {
     pub const fn take(self, n: u64) -> Self {
         Self {
             start: self.start,
-            count: if n < self.count { n } else { self.count },
+            count: min(n, self.count),
         }
     }
 
@@ -368,7 +373,7 @@ impl Pages {
             self.count / level.pages(),
             (ENTRIES - level.index(self.start)) as u64,
         );
-        (if fit < to_end { fit } else { to_end } & 0x3ff) as usize
+        (min(fit, to_end) & 0x3ff) as usize
     }
 }
 

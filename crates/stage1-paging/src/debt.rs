@@ -52,14 +52,14 @@ impl Span {
         self.first() <= other.first() && other.end() <= self.end() && self.level >= other.level
     }
 
-    /// The smallest span over both.
-    fn merged(&self, other: &Span) -> Span {
-        let first = self.first().min(other.first());
+    /// The smallest span over this one and `new`, which is of one level.
+    fn merged(&self, new: &Span) -> Span {
+        let first = self.first().min(new.first());
         Span {
-            start: self.start.min(other.start),
-            pages: self.end().max(other.end()) - first,
-            level: self.level.max(other.level),
-            mixed: self.mixed || other.mixed || self.level != other.level,
+            start: self.start.min(new.start),
+            pages: self.end().max(new.end()) - first,
+            level: self.level.max(new.level),
+            mixed: self.mixed || self.level != new.level,
         }
     }
 }

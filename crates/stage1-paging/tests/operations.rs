@@ -213,6 +213,42 @@ fn unmap_parks_every_mapping_at_its_own_address() {
 }
 
 #[test]
+fn mappings_of_the_upper_half_are_global_and_those_of_a_task_are_not() {
+    for (half, global) in [(Half::Upper, true), (TASK, false)] {
+        let model = model();
+        let space = model.space(half);
+        let area = pages(Pages::whole(half).start().raw() + MIB2, 513);
+        let (block, page) = (area.take(512), area.skip(512));
+        space.map(block, frame(0), Prot::RW, Fit::Largest).unwrap();
+        space.map_frames(page, [ram(0)], Prot::RW).unwrap();
+        let mut gather = space.gather(());
+        space
+            .replace(page.start(), &[ram(1)], Prot::RW, &mut gather)
+            .unwrap();
+        let mapped: Vec<Mapping> = space.mappings(Pages::whole(half)).unwrap().collect();
+        assert!(
+            mapped.iter().all(|m| m.desc.is_global() == global),
+            "{half:?}"
+        );
+    }
+}
+
+#[test]
+fn numbers_are_shown_as_wide_as_they_are() {
+    let (va, pa) = (Va::new(0x1000), Pa::new(0x2_3000).unwrap());
+    assert_eq!(
+        format!("{va} {va:?}"),
+        "0x0000000000001000 0x0000000000001000"
+    );
+    assert_eq!(format!("{pa} {pa:?}"), "0x000000023000 0x000000023000");
+    assert_eq!(format!("{:?}", Frame::containing(pa)), "0x000000023000");
+    assert_eq!(
+        format!("{:?}", pages(0x1000, 3)),
+        "0x0000000000001000+3 pages"
+    );
+}
+
+#[test]
 fn refusals_change_nothing() {
     let model = model();
     let space = model.space(TASK);
