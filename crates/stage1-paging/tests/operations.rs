@@ -406,6 +406,33 @@ fn a_failed_replace_leaves_every_page_as_it_was() {
 }
 
 #[test]
+fn a_replace_says_what_stands_in_its_way_and_where() {
+    let model = model();
+    let space = model.space(TASK);
+    // The end of a table, then a block, then nothing.
+    let (page, block) = (pages(MIB2 - 4096, 1), pages(MIB2, 512));
+    for area in [page, block] {
+        let first = frame(area.start().raw() >> 12);
+        space.map(area, first, Prot::RW, Fit::Largest).unwrap();
+    }
+    let before = list(&space, Pages::whole(TASK));
+    let mut gather = space.gather(Parked::default());
+    for (va, what, at) in [
+        (page.start().raw(), What::PartOfBlock, MIB2),
+        (MIB2, What::PartOfBlock, MIB2),
+        (MIB2 + 4096, What::PartOfBlock, MIB2 + 4096),
+        (MIB2 - 8192, What::NotMapped, MIB2 - 8192),
+        (2 * MIB2, What::NotMapped, 2 * MIB2),
+        (GIB, What::NotMapped, GIB),
+    ] {
+        let result = space.replace(Va::new(va), &[ram(7); 2], Prot::RW, &mut gather);
+        assert_eq!(failure(result), (what, at, 0), "{va:#x}");
+        assert_eq!(list(&space, Pages::whole(TASK)), before);
+    }
+    assert!(gather.finish().0.0.is_empty());
+}
+
+#[test]
 fn a_block_is_split_break_before_make_and_only_by_the_owner_of_the_space() {
     let model = model();
     let mut space = model.space(TASK);

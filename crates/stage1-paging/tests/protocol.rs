@@ -447,6 +447,57 @@ fn an_invalidation_may_settle_changed_permissions() {
     assert_eq!(trace(&machine.0.events()), "sdtDi", "no pair of its own");
     let read_only = Seen::Page(ram(1), Prot::RO);
     assert_eq!(seen(&machine.0, &on_model, VA), only(read_only));
+    // The same by `replace`.
+    let mut gather = space.gather(());
+    space
+        .replace(Va::new(VA), &[ram(1)], Prot::RW, &mut gather)
+        .unwrap();
+    let _ = gather.finish();
+    assert_eq!(trace(&machine.0.events()), "sdtDi", "no pair of its own");
+    // A break owes its pair all the same.
+    let mut gather = space.gather(());
+    space
+        .replace(Va::new(VA), &[ram(2)], Prot::RW, &mut gather)
+        .unwrap();
+    assert_eq!(trace(&machine.0.events()), "cdtDisdi");
+}
+
+#[test]
+fn cost_a_refused_replace_owes_only_for_what_it_broke() {
+    let model = Model::new(2, FULL);
+    let space = model.space(TASK);
+    space
+        .map(pages(VA, 2), ram(1), Prot::RW, Fit::Pages)
+        .unwrap();
+    let mut gather = space.gather(());
+    let _ = model.events();
+    // The third is a hole. Other frames are broken until it is met, and restored; permissions are not.
+    for (frames, prot, stores) in [
+        ([ram(1), ram(2), ram(3)], Prot::RO, ""),
+        ([ram(1), ram(9), ram(3)], Prot::RW, "csdi"),
+        ([ram(8), ram(9), ram(3)], Prot::RW, "ccssdi"),
+    ] {
+        let refused = space.replace(Va::new(VA), &frames, prot, &mut gather);
+        assert_eq!(refused.map_err(|e| e.what), Err(What::NotMapped));
+        assert_eq!(trace(&model.events()), stores);
+    }
+}
+
+#[test]
+fn cost_a_replace_by_what_is_there_already_executes_nothing() {
+    let model = Model::new(2, FULL);
+    let space = model.space(TASK);
+    space
+        .map(pages(VA, 4), ram(1), Prot::RW, Fit::Pages)
+        .unwrap();
+    let _ = model.events();
+    let same = [ram(1), ram(2), ram(3), ram(4)];
+    let mut gather = space.gather(Parked::default());
+    space
+        .replace(Va::new(VA), &same, Prot::RW, &mut gather)
+        .unwrap();
+    assert_eq!(gather.finish().0.0, []);
+    assert_eq!(trace(&model.events()), "");
 }
 
 #[test]
