@@ -183,13 +183,19 @@ fn cost_a_fifth_run_is_merged_with_the_nearest_alone() {
 }
 
 #[test]
-fn cost_the_nearest_is_where_the_gap_is_smallest_and_not_where_the_run_is() {
-    // The long run is 40 pages away, the short one 60.
+fn cost_the_nearest_is_where_the_gap_is_smallest_whatever_the_length_of_the_run() {
+    // Between a run of 300 pages and a single one, 100 pages after it.
     let ranges = [pages(0, 300), page(0, 400), page(3, 0), page(6, 0)];
-    let fifth = page(0, 340);
-    let all = [&ranges[..], &[fifth]].concat();
-    let expected = [hull(ranges[0], fifth), ranges[1], ranges[2], ranges[3]];
-    assert_eq!(owed(PLAIN, &all).0, expected);
+    for (at, nearest) in [(340, 0), (360, 1)] {
+        let fifth = page(0, at);
+        let mut expected = ranges;
+        expected[nearest] = match nearest {
+            0 => hull(ranges[0], fifth),
+            _ => hull(fifth, ranges[1]),
+        };
+        let all = [&ranges[..], &[fifth]].concat();
+        assert_eq!(owed(PLAIN, &all).0, expected, "page {at}");
+    }
 }
 
 #[test]

@@ -593,3 +593,46 @@ Lower(Asid(5)), root 0x000040000000
         "already mapped at 0x0000000000002000 (0 pages done): unmap it first, or use `replace`";
     assert_eq!(error.to_string(), text);
 }
+
+#[test]
+fn a_drawn_run_ends_where_anything_differs() {
+    let model = model();
+    let space = model.space(TASK);
+    let largest = |va, n, prot| {
+        let first = frame((0x1_0000_0000 + va) >> 12);
+        space.map(pages(va, n), first, prot, Fit::Largest).unwrap();
+    };
+    // A hole, another permission, another memory type.
+    largest(0x1000, 1, Prot::RX);
+    largest(0x3000, 2, Prot::RX);
+    largest(0x5000, 1, Prot::RW);
+    largest(0x6000, 2, Prot::DEVICE);
+    // Another level on either side.
+    largest(2 * GIB - 2 * MIB2 - 4096, 1, Prot::RW);
+    largest(2 * GIB - 2 * MIB2, 2 * 512, Prot::RW);
+    largest(2 * GIB, 2 << 18, Prot::RW);
+    // Frames that are not the next ones end no run, they mark it.
+    for (n, first) in [(0, 512), (1, 1024), (2, 512)] {
+        let block = pages(8 * GIB + n * MIB2, 512);
+        let first = frame(first);
+        space.map(block, first, Prot::RO, Fit::Largest).unwrap();
+    }
+    let expected = "\
+Lower(Asid(5)), root 0x000040000000
+0x0000000000001000-0x0000000000001fff         4 KiB, 1 page: page 0x000100001000 normal r-x nG
+0x0000000000003000-0x0000000000004fff         8 KiB, 2 pages: page 0x000100003000 normal r-x nG
+0x0000000000005000-0x0000000000005fff         4 KiB, 1 page: page 0x000100005000 normal rw- nG
+0x0000000000006000-0x0000000000007fff         8 KiB, 2 pages: page 0x000100006000 device rw- nG
+0x000000007fbff000-0x000000007fbfffff         4 KiB, 1 page: page 0x00017fbff000 normal rw- nG
+0x000000007fc00000-0x000000007fffffff      4096 KiB, 2 blocks: block 0x00017fc00000 normal rw- nG
+0x0000000080000000-0x00000000ffffffff   2097152 KiB, 2 blocks: block 0x000180000000 normal rw- nG
+0x0000000200000000-0x00000002005fffff      6144 KiB, 3 blocks: block 0x000000200000 normal r-- nG …
+";
+    assert_eq!(format!("{space:?}"), expected);
+    let space = model.space(Half::Upper);
+    let last = pages(0u64.wrapping_sub(0x2000), 2);
+    space.map(last, frame(7), Prot::RO, Fit::Pages).unwrap();
+    let text = format!("{space:?}");
+    let line = "0xffffffffffffe000-0xffffffffffffffff         8 KiB, 2 pages: page 0x000000007000";
+    assert!(text.contains(line), "{text}");
+}
