@@ -151,8 +151,7 @@ impl<M: Mmu> Space<'_, M> {
         // Nothing has been done by any of these, and the caller thinks in addresses of `from`.
         let refused = |what, page| Error::new(what, from.skip(page).start());
         let by = dest.start().raw().abs_diff(from.start().raw()) >> PAGE_SHIFT;
-        let up = dest.start() > from.start();
-        let fresh = if up {
+        let fresh = if from.contains(dest.start()) {
             dest.skip(from.count() - by)
         } else {
             dest.take(by)
@@ -174,7 +173,7 @@ impl<M: Mmu> Space<'_, M> {
 
     /// Makes the broken descriptors of `from` at `dest`, whose tables are linked, and clears them.
     fn make_at(&self, from: Pages, dest: Pages) {
-        let upwards = dest.start() > from.start();
+        let upwards = from.contains(dest.start());
         let by = dest.start().raw().abs_diff(from.start().raw()) >> PAGE_SHIFT;
         // In steps of at most the distance, so that a step's source and destination are disjoint,
         // from the end that the move goes towards, so that a step's destination has been vacated. A

@@ -86,6 +86,50 @@ fn pages_are_pages_where_pages_are_asked_for() {
 }
 
 #[test]
+fn no_block_is_used_where_either_side_is_not_aligned() {
+    // Not the address, not the frame, neither and by as much, neither and differently.
+    for (va, first) in [(4096, 512), (0, 513), (4096, 513), (4096, 514)] {
+        let model = model();
+        let space = model.space(TASK);
+        let area = pages(va, 511);
+        space
+            .map(area, frame(first), Prot::RW, Fit::Largest)
+            .unwrap();
+        let area = pages(GIB + va, 512);
+        space
+            .map(area, frame(first), Prot::RW, Fit::Largest)
+            .unwrap();
+        let mapped = list(&space, Pages::whole(TASK));
+        assert_eq!(mapped.len(), 511 + 512);
+        assert_eq!(mapped[511], (GIB + va, first, Level::L3));
+        assert!(mapped.iter().all(|m| m.2 == Level::L3));
+    }
+    // Aligned on both sides, and a page short.
+    let model = model();
+    let space = model.space(TASK);
+    space
+        .map(pages(0, 511), frame(512), Prot::RW, Fit::Largest)
+        .unwrap();
+    assert_eq!(list(&space, pages(0, 511)).len(), 511);
+}
+
+#[test]
+fn listed_frames_that_cannot_be_mapped_are_not_taken() {
+    let model = model();
+    let space = model.space(TASK);
+    space.map_page(Va::new(3 * 4096), ram(0), Prot::RW).unwrap();
+    let mut frames = (10..).map(ram);
+    let result = space.map_frames(pages(0, 5), &mut frames, Prot::RW);
+    assert_eq!(failure(result), (What::AlreadyMapped, 3 * 4096, 3));
+    let result = space.map_frames(pages(3 * 4096, 1), &mut frames, Prot::RW);
+    assert_eq!(failure(result), (What::AlreadyMapped, 3 * 4096, 0));
+    assert_eq!(frames.next(), Some(ram(13)));
+    let result = space.map_frames(pages(4 * 4096, 3), frames.take(2), Prot::RW);
+    assert_eq!(failure(result), (What::TooFewFrames, 6 * 4096, 2));
+    assert_eq!(list(&space, pages(0, 7)).len(), 6);
+}
+
+#[test]
 fn the_very_last_page_of_either_half() {
     for (half, va) in [
         (TASK, (1 << 48) - 4096),
@@ -246,6 +290,7 @@ fn numbers_are_shown_as_wide_as_they_are() {
         format!("{:?}", pages(0x1000, 3)),
         "0x0000000000001000+3 pages"
     );
+    assert_eq!(NoFrame.to_string(), "no frame for a table");
 }
 
 #[test]
@@ -479,6 +524,50 @@ fn a_block_is_split_break_before_make_and_only_by_the_owner_of_the_space() {
 }
 
 #[test]
+fn a_split_changes_nothing_where_a_mapping_begins_or_none_is() {
+    let model = model();
+    let mut space = model.space(TASK);
+    let area = pages(MIB2, 1024);
+    space.map(area, frame(512), Prot::RW, Fit::Largest).unwrap();
+    space.map_page(Va::new(4 * MIB2), ram(0), Prot::RW).unwrap();
+    let _ = model.events();
+    for at in [
+        MIB2,
+        2 * MIB2,
+        4 * MIB2,
+        0,
+        4096,
+        3 * MIB2,
+        4 * MIB2 + 4096,
+        5 * MIB2 + 4096,
+        GIB + 4096,
+        GIB + MIB2,
+    ] {
+        space.split(Va::new(at)).unwrap();
+        assert_eq!(model.events(), [], "{at:#x}");
+    }
+}
+
+#[test]
+fn tables_outside_of_the_range_are_not_freed() {
+    let model = model();
+    let mut space = model.space(TASK);
+    // Empty tables below two tables of level 2. The range begins in the middle of the first and ends in the middle of the second.
+    for slot in [1, 5, 6, 511, 512, 514, 515, 600] {
+        space.reserve(pages(slot * MIB2, 1)).unwrap();
+    }
+    let before = model.tables();
+    let mut gather = space.gather(());
+    let range = pages(5 * MIB2 + 4096, 510 * 512);
+    space.free_tables(range, &mut gather).unwrap();
+    let _ = gather.finish();
+    let linked = |slot: u64| space.walk(Va::new(slot * MIB2)).unwrap().steps().count() == 4;
+    let left: Vec<u64> = (0..1024).filter(|slot| linked(*slot)).collect();
+    assert_eq!(left, [1, 600]);
+    assert_eq!(model.tables(), before - 6);
+}
+
+#[test]
 fn a_move_to_where_it_is_counts_what_it_would_move() {
     let model = model();
     let space = model.space(TASK);
@@ -495,6 +584,7 @@ fn a_move_to_where_it_is_counts_what_it_would_move() {
 
 #[test]
 fn an_overlapping_move_keeps_order_holes_and_permissions() {
+    // Where page numbers are small, and where they are large.
     for (from, to) in [
         (510, 512),
         (512, 510),
@@ -502,7 +592,10 @@ fn an_overlapping_move_keeps_order_holes_and_permissions() {
         (501, 500),
         (0, 700),
         (700, 0),
-    ] {
+    ]
+    .into_iter()
+    .flat_map(|(from, to)| [0, 5 << 18].map(|base| (base + from, base + to)))
+    {
         let model = model();
         let space = model.space(TASK);
         let page = |p: u64| Va::new(p * 4096);
@@ -512,7 +605,7 @@ fn an_overlapping_move_keeps_order_holes_and_permissions() {
             space.map_page(page(from + i), ram(i * 3), prot).unwrap();
             want.push(((to + i) * 4096, ram(i * 3).pa().raw() >> 12, Level::L3));
         }
-        seen(&model, &space, 800 * 4096);
+        seen(&model, &space, (from + 300) * 4096);
         let _ = model.events();
         let mut gather = space.gather(());
         assert_eq!(
@@ -531,6 +624,92 @@ fn an_overlapping_move_keeps_order_holes_and_permissions() {
             assert_eq!(seen(&model, &space, va).concat().len(), 2);
         }
     }
+}
+
+#[test]
+fn a_move_elsewhere_keeps_order_holes_and_permissions() {
+    for (from, to) in [(500, 2000), (2000, 500), (3, 5 << 18), (5 << 18, 3)] {
+        let model = model();
+        let space = model.space(TASK);
+        let page = |p: u64| Va::new(p * 4096);
+        let mut want = Vec::new();
+        for i in (0..900).filter(|i| i % 7 != 3 && i % 400 < 390) {
+            let prot = if i % 2 == 0 { Prot::RW } else { Prot::RX };
+            space.map_page(page(from + i), ram(i * 3), prot).unwrap();
+            want.push((page(to + i).raw(), ram(i * 3).pa().raw() >> 12, Level::L3));
+        }
+        let mut gather = space.gather(());
+        let moved = space.move_pages(pages(from * 4096, 900), page(to), &mut gather);
+        assert_eq!(moved, Ok(want.len() as u64), "holes are not counted");
+        let _ = gather.finish();
+        assert_eq!(list(&space, Pages::whole(TASK)), want);
+        let access = |(va, ..): &(u64, u64, Level)| space.lookup(Va::new(*va)).unwrap().1.access();
+        let odd = want.iter().filter(|at| (at.0 / 4096 - to) % 2 == 1);
+        assert!(odd.clone().count() > 300 && odd.clone().all(|at| access(at).is_executable()));
+    }
+}
+
+#[test]
+fn a_move_elsewhere_says_what_stands_in_its_way_and_where() {
+    let model = model();
+    let space = model.space(TASK);
+    let to = GIB + 510 * 4096;
+    space
+        .map(pages(0, 8), frame(0), Prot::RW, Fit::Pages)
+        .unwrap();
+    // In the second table there.
+    space
+        .map_page(Va::new(to + 5 * 4096), ram(0), Prot::RW)
+        .unwrap();
+    let mut gather = space.gather(());
+    let result = space.move_pages(pages(0, 8), Va::new(to), &mut gather);
+    assert_eq!(failure(result), (What::AlreadyMapped, 5 * 4096, 5));
+    let there = |n| (to + n * 4096, n, Level::L3);
+    let mut want = vec![(5 * 4096, 5, Level::L3), (6 * 4096, 6, Level::L3)];
+    want.push((7 * 4096, 7, Level::L3));
+    want.extend([0, 1, 2, 3, 4].map(there));
+    want.push((to + 5 * 4096, ram(0).pa().raw() >> 12, Level::L3));
+    assert_eq!(list(&space, Pages::whole(TASK)), want);
+}
+
+#[test]
+fn an_overlapping_move_says_what_stands_in_its_way_and_where() {
+    let page = |n: u64| n * 4096;
+    // Ten pages move up or down by four; something is mapped at the page `at` of where they go.
+    for (from, to, at) in [(520, 524, 6), (520, 524, 9), (524, 520, 0), (524, 520, 3)] {
+        let model = model();
+        let space = model.space(TASK);
+        let area = pages(page(from), 10);
+        space.map(area, frame(0), Prot::RW, Fit::Pages).unwrap();
+        space
+            .map_page(Va::new(page(to + at)), ram(0), Prot::RW)
+            .unwrap();
+        let before = list(&space, Pages::whole(TASK));
+        let mut gather = space.gather(());
+        let result = space.move_pages(area, Va::new(page(to)), &mut gather);
+        let what = (What::AlreadyMapped, page(from + at), 0);
+        assert_eq!(failure(result), what, "{from} to {to}, {at}");
+        assert_eq!(list(&space, Pages::whole(TASK)), before);
+    }
+    // A block that begins before the part that must be free, and one that would be moved.
+    let model = model();
+    let space = model.space(TASK);
+    space
+        .map(pages(0, 512), frame(0), Prot::RW, Fit::Largest)
+        .unwrap();
+    space
+        .map(pages(MIB2, 8), ram(0), Prot::RW, Fit::Pages)
+        .unwrap();
+    let before = list(&space, Pages::whole(TASK));
+    let mut gather = space.gather(());
+    let mut refused = |from, n, to| {
+        let result = space.move_pages(pages(page(from), n), Va::new(page(to)), &mut gather);
+        assert_eq!(list(&space, Pages::whole(TASK)), before);
+        failure(result)
+    };
+    assert_eq!(refused(512, 8, 508), (What::AlreadyMapped, page(512), 0));
+    assert_eq!(refused(0, 1024, 1), (What::PartOfBlock, 0, 0));
+    assert!(gather.debt().is_empty());
 }
 
 #[test]
