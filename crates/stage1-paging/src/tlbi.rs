@@ -94,8 +94,9 @@ impl Tlbi {
     ) -> Self {
         // BaseADDR is VA[48:12] in bits 36:0. VA[48] distinguishes the halves.
         let base = (va.raw() >> PAGE_SHIFT) & ((1 << 37) - 1);
+        // TTL is the level alone. For level 0, which has no leaves, that is no hint.
         let ttl = match level {
-            Some(level) if f.ttl && level.number() > 0 => (level.number() as u64) << 37,
+            Some(level) if f.ttl => (level.number() as u64) << 37,
             _ => 0,
         };
         let operand = TG_4K | ((scale as u64 & 0b11) << 44) | ((num & 0x1f) << 39) | ttl | base;

@@ -74,3 +74,72 @@ fn ranges_take_the_largest_scale() {
     assert_eq!(ops(Half::Upper, base, 1024, Fit::Largest, FULL), [expected]);
     assert_eq!(ops(Half::Upper, base, 1024, Fit::Largest, PLAIN).len(), 2);
 }
+
+/// The operations for one page that is unmapped, and for its three tables when they are freed with it.
+fn page_and_tables(half: Half, va: u64, features: Features) -> (Vec<Tlbi>, Vec<Tlbi>) {
+    let model = Model::new(1, features);
+    let mut space = model.space(half);
+    let page = pages(va, 1);
+    space.map(page, ram(0), Prot::RW, Fit::Pages).unwrap();
+    let mut gather = space.gather(());
+    space.unmap(page, &mut gather).unwrap();
+    let alone = gather.debt().ops(features).collect();
+    space.free_tables(page, &mut gather).unwrap();
+    (alone, gather.debt().ops(features).collect())
+}
+
+#[test]
+fn which_instruction_each_half_takes_with_tables_and_without() {
+    for (features, ttl) in [(PLAIN, 0), (FULL, 0b0111 << 44)] {
+        // The page, then where its tables were linked, at no one level: without a hint.
+        let (alone, tables) = page_and_tables(TASK, 0x1234_5000, features);
+        let asid = 5 << 48;
+        assert_eq!(alone, [Tlbi::Vale1is(asid | ttl | 0x1_2345)]);
+        let expected = [0x1_2345, 0x1_2200, 0, 0].map(|page| Tlbi::Vae1is(asid | page));
+        assert_eq!(tables, expected);
+        let (alone, tables) = page_and_tables(Half::Upper, UPPER, features);
+        let page = |low: u64| 0xff8_0000_0000 | low;
+        assert_eq!(alone, [Tlbi::Vaale1is(ttl | page(0x1_2345))]);
+        let expected = [0x1_2345, 0x1_2200, 0, 0].map(|low| Tlbi::Vaae1is(page(low)));
+        assert_eq!(tables, expected);
+    }
+}
+
+#[test]
+fn which_range_instruction_each_half_takes_with_tables_and_without() {
+    let (asid, tg, ttl) = (5 << 48, 0b01 << 46, 0b11 << 37);
+    // 128 pages: 2 units of 64.
+    let field = 1 << 44 | 1 << 39;
+    let upper = (UPPER >> 12) & ((1 << 37) - 1);
+    for (features, ttl) in [
+        (FULL, ttl),
+        (
+            Features {
+                range: true,
+                ttl: false,
+            },
+            0,
+        ),
+    ] {
+        let model = Model::new(1, features);
+        for (half, va) in [(TASK, 0x1234_5000), (Half::Upper, UPPER)] {
+            let mut space = model.space(half);
+            let area = pages(va, 128);
+            space.map(area, ram(0), Prot::RW, Fit::Pages).unwrap();
+            let mut gather = space.gather(());
+            space.unmap(area, &mut gather).unwrap();
+            let first = |gather: &Gather<'_, Model>| gather.debt().ops(features).next().unwrap();
+            let alone = match half {
+                Half::Upper => Tlbi::Rvaale1is(tg | field | ttl | upper),
+                Half::Lower(_) => Tlbi::Rvale1is(asid | tg | field | ttl | 0x1_2345),
+            };
+            assert_eq!(first(&gather), alone);
+            space.free_tables(area, &mut gather).unwrap();
+            let with_tables = match half {
+                Half::Upper => Tlbi::Rvaae1is(tg | field | upper),
+                Half::Lower(_) => Tlbi::Rvae1is(asid | tg | field | 0x1_2345),
+            };
+            assert_eq!(first(&gather), with_tables);
+        }
+    }
+}
