@@ -143,3 +143,16 @@ fn which_range_instruction_each_half_takes_with_tables_and_without() {
         }
     }
 }
+
+#[test]
+fn a_batch_counts_up_in_every_instruction_that_names_one_address() {
+    for instruction in [Tlbi::Vae1is, Tlbi::Vale1is, Tlbi::Vaae1is, Tlbi::Vaale1is] {
+        let batch = Batch {
+            first: instruction(0x100),
+            count: 3,
+            step: 2,
+        };
+        let ops: Vec<Tlbi> = batch.ops().collect();
+        assert_eq!(ops, [0x100, 0x102, 0x104].map(instruction));
+    }
+}
