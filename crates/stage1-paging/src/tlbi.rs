@@ -288,6 +288,8 @@ mod tests {
                 covers_exactly(blocks * 512, 512, features);
             }
             covers_exactly(3 << 18, 1 << 18, features);
+            // A table that was unlinked at level 0: one operation, for all the pages that it spanned.
+            covers_exactly(1 << 27, 1 << 27, features);
         }
         covers_exactly(
             3 * RANGE_MAX_PAGES + 77_777,
