@@ -194,6 +194,7 @@ fn retain(cache: &mut Cache, keep: impl Fn(&mut Entry) -> bool) {
 }
 
 /// What a TLBI names.
+#[cfg_attr(test, derive(PartialEq, Eq, Debug))]
 struct Scope {
     first: u64,
     pages: u64,
@@ -297,5 +298,174 @@ impl Scope {
         let level = level.number();
         self.level
             .is_none_or(|leaf| if tables { level < leaf } else { level == leaf })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: Features = Features {
+        range: false,
+        ttl: false,
+    };
+    const BOTH: Features = Features {
+        range: true,
+        ttl: true,
+    };
+
+    fn pages(first: u64, pages: u64, asid: Option<u16>, leaf_only: bool) -> Scope {
+        Scope {
+            first,
+            pages,
+            asid: asid.map(Asid),
+            tagged_only: false,
+            level: None,
+            leaf_only,
+        }
+    }
+
+    #[test]
+    fn operands_of_page_operations_are_decoded_bit_by_bit() {
+        let (page, asid) = (0xfff_8001_2345, 0x8005_u64 << 48);
+        let decode = |op| Scope::decode(op, NONE);
+        let one = |asid, leaf_only| Some(pages(page, 1, asid, leaf_only));
+        assert_eq!(decode(Tlbi::Vae1is(asid | page)), one(Some(0x8005), false));
+        assert_eq!(decode(Tlbi::Vale1is(asid | page)), one(Some(0x8005), true));
+        assert_eq!(decode(Tlbi::Vaae1is(page)), one(None, false));
+        assert_eq!(decode(Tlbi::Vaale1is(page)), one(None, true));
+        // An operation on every ASID has no field for one.
+        assert_eq!(decode(Tlbi::Vaae1is(1 << 48 | page)), None);
+        assert_eq!(decode(Tlbi::Vaale1is(1 << 63 | page)), None);
+    }
+
+    #[test]
+    fn a_ttl_without_the_feature_or_of_another_granule_has_no_effect() {
+        for ttl in 0..16 {
+            let decode = |features| Scope::decode(Tlbi::Vale1is(ttl << 44 | 7), features);
+            let level = match ttl {
+                0 => Some(None),
+                0b0101 => Some(Some(1)),
+                0b0110 => Some(Some(2)),
+                0b0111 => Some(Some(3)),
+                _ => None,
+            };
+            let hinted = level.map(|level| Scope {
+                level,
+                ..pages(7, 1, Some(0), true)
+            });
+            assert_eq!(decode(BOTH), hinted, "{ttl:#b}");
+            let plain = (ttl == 0).then(|| pages(7, 1, Some(0), true));
+            assert_eq!(decode(NONE), plain, "{ttl:#b}");
+        }
+    }
+
+    #[test]
+    fn operands_of_whole_asids_are_decoded_bit_by_bit() {
+        let all = Scope {
+            first: 0,
+            pages: 1 << 44,
+            asid: None,
+            tagged_only: false,
+            level: None,
+            leaf_only: false,
+        };
+        assert_eq!(Scope::decode(Tlbi::Vmalle1is, NONE), Some(all));
+        let tagged = Scope {
+            tagged_only: true,
+            ..pages(0, 1 << 44, Some(0x8005), false)
+        };
+        let decode = |operand| Scope::decode(Tlbi::Aside1is(operand), NONE);
+        assert_eq!(decode(0x8005 << 48), Some(tagged));
+        assert_eq!(decode(0x8005 << 48 | 1), None);
+        assert_eq!(decode(0x8005 << 48 | 1 << 47), None);
+    }
+
+    #[test]
+    fn operands_of_range_operations_are_decoded_bit_by_bit() {
+        let (asid, granule) = (0x8005_u64 << 48, 0b01 << 46);
+        let decode = |op| Scope::decode(op, BOTH);
+        // Every SCALE and NUM; BaseADDR in the lower half, and in the upper, which VA[48] extends.
+        for (scale, num) in (0..4).flat_map(|scale| (0..32).map(move |num| (scale, num))) {
+            let field = granule | scale << 44 | num << 39;
+            let count = (num + 1) << (5 * scale + 1);
+            let op = Tlbi::Rvae1is(asid | field | 0xf_1234_5678);
+            let scope = pages(0xf_1234_5678, count, Some(0x8005), false);
+            assert_eq!(decode(op), Some(scope));
+            let op = Tlbi::Rvaale1is(field | 0x18_1234_5678);
+            let scope = pages(0xff8_1234_5678, count, None, true);
+            assert_eq!(decode(op), Some(scope));
+        }
+        let two = |asid, leaf_only| Some(pages(8, 2, asid, leaf_only));
+        let operand = granule | 8;
+        assert_eq!(
+            decode(Tlbi::Rvale1is(asid | operand)),
+            two(Some(0x8005), true)
+        );
+        assert_eq!(decode(Tlbi::Rvaae1is(operand)), two(None, false));
+        // An ASID where none belongs, another granule, or no such feature.
+        assert_eq!(decode(Tlbi::Rvaae1is(1 << 48 | operand)), None);
+        assert_eq!(decode(Tlbi::Rvaale1is(1 << 63 | operand)), None);
+        for granule in [0b00, 0b10, 0b11] {
+            assert_eq!(decode(Tlbi::Rvae1is(granule << 46 | 8)), None);
+        }
+        let ttl_alone = Features {
+            range: false,
+            ttl: true,
+        };
+        assert_eq!(Scope::decode(Tlbi::Rvae1is(operand), ttl_alone), None);
+    }
+
+    #[test]
+    fn a_range_with_a_ttl_has_no_effect_where_its_base_is_not_aligned() {
+        for (ttl, pages) in [(1, 1 << 18), (2, 1 << 9), (3, 1)] {
+            let decode = |base| Scope::decode(Tlbi::Rvaae1is(0b01 << 46 | ttl << 37 | base), BOTH);
+            let hinted = decode(3 * pages).expect("aligned");
+            assert_eq!(
+                (hinted.level.map(u64::from), hinted.first),
+                (Some(ttl), 3 * pages)
+            );
+            assert_eq!(decode(3 * pages + 1).is_some(), ttl == 3);
+            assert_eq!(decode(3 * pages + pages / 2).is_some(), ttl == 3);
+        }
+    }
+
+    #[test]
+    fn a_scope_reaches_what_it_overlaps_and_whose_tag_it_names() {
+        let scope = pages(0x400, 0x10, Some(5), false);
+        let tagged = |level, page| scope.covers(level, page, Some(Asid(5)));
+        let covered = |page| tagged(Level::L3, page);
+        let edges = [0x3ff, 0x400, 0x40f, 0x410];
+        assert_eq!(edges.map(covered), [false, true, true, false]);
+        // A block is reached from any page inside it.
+        let block = |page| tagged(Level::L2, page);
+        assert_eq!([0x200, 0x400, 0x600].map(block), [false, true, false]);
+        assert!(pages(0x5ff, 1, None, false).covers(Level::L2, 0x400, None));
+        assert!(!pages(0x600, 1, None, false).covers(Level::L2, 0x400, None));
+        // Another ASID is not named; a global entry is, but by an operation for tagged ones alone.
+        assert!(!scope.covers(Level::L3, 0x400, Some(Asid(6))));
+        assert!(scope.covers(Level::L3, 0x400, None));
+        assert!(pages(0x400, 1, None, false).covers(Level::L3, 0x400, Some(Asid(6))));
+        let tagged_only = Scope {
+            tagged_only: true,
+            ..scope
+        };
+        assert!(tagged_only.covers(Level::L3, 0x400, Some(Asid(5))));
+        assert!(!tagged_only.covers(Level::L3, 0x400, None));
+    }
+
+    #[test]
+    fn a_hint_reaches_leaves_of_its_level_and_the_tables_above() {
+        let reached = |level, tables| {
+            let scope = Scope {
+                level,
+                ..pages(0, 1, None, false)
+            };
+            Level::ALL.map(|at| scope.hints(at, tables))
+        };
+        assert_eq!(reached(None, false), [true; 4]);
+        assert_eq!(reached(None, true), [true; 4]);
+        assert_eq!(reached(Some(2), false), [false, false, true, false]);
+        assert_eq!(reached(Some(2), true), [true, true, false, false]);
     }
 }
