@@ -231,11 +231,11 @@ pub(crate) fn take(
 /// How many invalidations [`take`] makes of a run.
 pub(crate) fn steps(run: &Run, features: Features) -> u64 {
     if features.range && run.pages > run.stride {
-        let (large, rest) = (run.pages / RANGE_MAX_PAGES, run.pages % RANGE_MAX_PAGES);
-        // Scales 3 to 1 have 5 bits of the count each, scale 0 too; the last bit is the single
-        // page.
-        let scales = (0..4).filter(|s| (rest >> (5 * s + 1)) & 0x1f != 0).count() as u64;
-        return large + scales + (rest & 1);
+        // The four scales have 5 bits of the count each, the last bit is the single page, and what
+        // is above all these takes the longest operation several times.
+        let used = |scale: &u32| (run.pages >> (5 * scale + 1)) & 0x1f != 0;
+        let scales = (0..4).filter(used).count() as u64;
+        return run.pages / RANGE_MAX_PAGES + scales + (run.pages & 1);
     }
     run.pages.div_ceil(run.stride)
 }
