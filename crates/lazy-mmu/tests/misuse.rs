@@ -101,8 +101,11 @@ fn a_pause_that_is_never_resumed_is_reported() {
         let (task, cpu) = with(policy);
         std::mem::forget(task.enter(&cpu));
         task.lazy_mmu_mode_pause(&cpu);
-        let Leak(State { count, enabled, .. }) = task.end_of_task(&cpu).unwrap_err();
-        assert_eq!((count, enabled), (1, false), "{policy}");
+        let leak = task.end_of_task(&cpu).unwrap_err();
+        assert_eq!((leak.0.count, leak.0.enabled), (1, false), "{policy}");
+        // The section is what is looked for first, paused or not.
+        let text = leak.to_string();
+        assert!(text.contains("inside a lazy MMU section"), "{text}");
     }
     let (task, cpu) = with(Policy::Linux7);
     task.lazy_mmu_mode_pause(&cpu);
