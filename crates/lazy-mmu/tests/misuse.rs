@@ -141,6 +141,24 @@ fn a_debt_without_a_section_is_reported_and_paid() {
     assert_eq!(cpu.pairs.get(), 2);
 }
 
+/// The same, and paused besides: two bytes of the state that are alike.
+#[test]
+fn a_debt_in_a_pause_without_a_section_is_reported_and_paid() {
+    let (task, cpu) = with(Policy::Linux7);
+    task.lazy_mmu_mode_enable(&cpu);
+    task.owe(&cpu);
+    (1..256).for_each(|_| task.lazy_mmu_mode_enable(&cpu));
+    task.lazy_mmu_mode_pause(&cpu);
+    let state = task.state();
+    assert_eq!(
+        (state.count, state.pause_count, state.pending),
+        (0, 1, true)
+    );
+    assert_eq!(task.set_policy(Policy::Eager), Err(PolicyInUse(state)));
+    assert_eq!(task.end_of_task(&cpu), Err(Leak(state)));
+    assert_eq!((cpu.pairs.get(), task.set_policy(Policy::V3)), (1, Ok(())));
+}
+
 #[test]
 fn a_section_that_could_not_be_counted_takes_nothing_away() {
     for policy in [Policy::V3, Policy::Reenter] {
