@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use common::*;
@@ -317,6 +318,109 @@ fn payments<T>(model: &Model, work: impl FnOnce() -> T) -> usize {
     work();
     let events = model.events();
     events.iter().filter(|e| **e == Event::DsbIsh).count()
+}
+
+/// The model, with a note of what each payment is for.
+struct Noting {
+    model: Model,
+    paid: RefCell<Vec<Vec<Pages>>>,
+}
+
+impl Mmu for Noting {
+    type Table = Frame;
+
+    fn read(&self, table: Frame, index: usize) -> Desc {
+        self.model.read(table, index)
+    }
+
+    fn child(&self, frame: Frame) -> Frame {
+        self.model.child(frame)
+    }
+
+    fn frame(&self, table: Frame) -> Frame {
+        self.model.frame(table)
+    }
+
+    fn edit(&self, slots: Slots<Frame>, f: impl FnMut(Desc) -> Step) -> Edited {
+        self.model.edit(slots, f)
+    }
+
+    fn may_break(&self, pages: Pages) -> bool {
+        self.model.may_break(pages)
+    }
+
+    fn link(&self, table: Frame, level: Level, index: usize, va: Va) -> Result<Frame, NoFrame> {
+        self.model.link(table, level, index, va)
+    }
+
+    fn owe(&self) {
+        self.model.owe();
+    }
+
+    fn invalidate(&self, debt: &mut Debt) -> Done {
+        self.paid.borrow_mut().push(debt.pages().collect());
+        self.model.invalidate(debt)
+    }
+
+    fn free_table(&self, table: Frame, done: &Done) {
+        self.model.free_table(table, done);
+    }
+}
+
+#[test]
+fn every_payment_names_the_pages_that_it_is_for() {
+    for half in [TASK, Half::Upper] {
+        let machine = Noting {
+            model: Model::new(2, FULL),
+            paid: RefCell::default(),
+        };
+        let root = machine.model.space(half).root();
+        let space = Space::new(&machine, root, half);
+        let whole = Pages::whole(half);
+        let area = pages(whole.start().raw() + VA, 4);
+        let (one, rest) = (area.take(1), area.skip(1));
+        space.map(area, ram(0), Prot::RW, Fit::Pages).unwrap();
+        let paid = || machine.paid.take().concat();
+        let mut gather = space.gather(());
+        space.unmap(one, &mut gather).unwrap();
+        let _ = gather.pay();
+        assert_eq!(paid(), [one]);
+        space.protect(rest, Access::ReadOnly, &mut gather).unwrap();
+        assert_eq!(paid(), []);
+        // The whole half where another gather may owe for the right that is lost, and where the space ends.
+        space
+            .protect(rest, Access::ReadExecute, &mut gather)
+            .unwrap();
+        assert_eq!(paid(), [whole]);
+        let _ = gather.finish();
+        assert_eq!(paid(), [rest]);
+        let _ = space.destroy(());
+        assert_eq!(paid(), [whole]);
+    }
+}
+
+#[test]
+fn a_change_of_some_pages_leaves_none_of_them_stale() {
+    // Between pages that have the right already, which are not touched.
+    let model = Model::new(2, FULL);
+    let space = model.space(TASK);
+    let area = pages(VA, 8);
+    let mut gather = space.gather(());
+    space.map(area, ram(0), Prot::RW, Fit::Pages).unwrap();
+    for n in [0, 1, 4, 6] {
+        let page = area.skip(n).take(1);
+        space.protect(page, Access::ReadOnly, &mut gather).unwrap();
+    }
+    let _ = gather.pay();
+    for page in area.chunks(1) {
+        seen(&model, &space, page.start().raw());
+    }
+    space.protect(area, Access::ReadOnly, &mut gather).unwrap();
+    let _ = gather.finish();
+    for (n, page) in (0..).zip(area.chunks(1)) {
+        let read_only = only(Seen::Page(ram(n), Prot::RO));
+        assert_eq!(seen(&model, &space, page.start().raw()), read_only, "{n}");
+    }
 }
 
 #[test]

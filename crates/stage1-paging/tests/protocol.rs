@@ -226,6 +226,7 @@ fn bug_no_break_before_make() {
     );
     let (parked, _) = gather.finish();
     let old = [0, 1, 2, 3].map(|n| (VA + n * 0x1000, ram(1 + n), Level::L3, Prot::RW));
+    assert!(parked.0.iter().all(|m| m.desc.is_valid()));
     let each = |m: &Mapping| (m.va.raw(), m.frame(), m.level, m.prot());
     assert_eq!(parked.0.iter().map(each).collect::<Vec<_>>(), old);
     // Four pages, one invalidation; the gather has nothing left to pay.
