@@ -381,3 +381,28 @@ fn the_end_of_a_call_is_told_where_it_is_ignored_and_after_a_bug() {
     task.lazy_mmu_mode_disable(&cpu);
     assert_eq!(cpu.0.take(), ["misuse", "disable"]);
 }
+
+#[test]
+fn pauses_of_the_nesting_contract_leave_and_enter_once_and_only_in_a_section() {
+    use Call::{Disable, Enable, Pause, Resume};
+    let (task, cpu) = with(Policy::Linux7);
+    for (call, hook, on) in [
+        // Outside of a section.
+        (Pause, None, false),
+        (Pause, None, false),
+        (Resume, None, false),
+        (Resume, None, false),
+        (Enable, Some(Hook::Enter), true),
+        (Pause, Some(Hook::Leave), false),
+        (Pause, None, false),
+        (Enable, None, false),
+        (Disable, None, false),
+        (Resume, None, false),
+        (Resume, Some(Hook::Enter), true),
+        (Disable, Some(Hook::Leave), false),
+    ] {
+        task.call(call, &cpu);
+        assert_eq!(cpu.hooks.take(), Vec::from_iter(hook), "{call}");
+        assert_eq!(task.in_lazy_mmu_mode(), on, "{call}");
+    }
+}

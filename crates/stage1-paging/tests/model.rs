@@ -129,6 +129,37 @@ fn tables_are_counted_limited_and_used_again() {
     assert_eq!(model.tables(), 0);
 }
 
+/// A store is on its way to the walkers, or to its own core alone.
+#[test]
+fn a_freed_table_takes_its_late_stores_along_and_no_others() {
+    for missing in [None, Some(Sabotage::NoIsbInPair)] {
+        let model = Model::new(1, FULL);
+        let (space, root) = (model.space(TASK), model.space(TASK).root());
+        let slot = Slots {
+            table: root,
+            level: Level::L0,
+            at: 0..1,
+            va: Va::new(0),
+        };
+        space.reserve(pages(VA, 1)).unwrap();
+        model.sabotage(missing);
+        model.defer(missing.is_none());
+        let link = model.read(space.root(), 0);
+        model.edit(slot.clone(), |_| Step::Store(link));
+        model.edit(slot, |_| Step::Store(Desc::INVALID));
+        map(&space, VA, ram(1));
+        let (_, done) = space.gather(()).finish();
+        model.free_table(root, &done);
+        let page = Seen::Page(ram(1), Prot::RW);
+        let seen = model.access(0, &space, Va::new(VA));
+        assert_eq!(seen, [Seen::Fault, page], "late as before");
+        // In the same frame.
+        let next = model.space(Half::Lower(Asid(6)));
+        assert_eq!(next.root(), root);
+        assert_eq!(model.access(0, &next, Va::new(VA)), [Seen::Fault]);
+    }
+}
+
 #[test]
 fn pages_that_are_kept_are_not_broken() {
     let model = Model::new(1, FULL);
