@@ -406,3 +406,43 @@ fn pauses_of_the_nesting_contract_leave_and_enter_once_and_only_in_a_section() {
         assert_eq!(task.in_lazy_mmu_mode(), on, "{call}");
     }
 }
+
+#[test]
+fn pauses_of_reenter_leave_always_and_enter_only_in_a_section() {
+    use Call::{Disable, Enable, Pause, Resume};
+    let (task, cpu) = with(Policy::Reenter);
+    for (call, hook, on) in [
+        (Pause, Some(Hook::Leave), false),
+        (Resume, None, false),
+        (Enable, Some(Hook::Enter), true),
+        (Pause, Some(Hook::Leave), false),
+        (Enable, None, false),
+        (Disable, None, false),
+        (Resume, Some(Hook::Enter), true),
+        (Disable, Some(Hook::Leave), false),
+    ] {
+        task.call(call, &cpu);
+        assert_eq!(cpu.hooks.take(), Vec::from_iter(hook), "{call}");
+        assert_eq!(task.in_lazy_mmu_mode(), on, "{call}");
+    }
+}
+
+#[test]
+fn reenter_ignores_what_a_handler_calls() {
+    let (task, cpu) = with(Policy::Reenter);
+    task.lazy_mmu_mode_enable(&cpu);
+    let hooks = cpu.hooks.take();
+    assert_eq!(hooks, [Hook::Enter]);
+    task.irq_enter();
+    let before = task.state();
+    for call in Call::ALL {
+        task.call(call, &cpu);
+        assert_eq!((task.state(), cpu.hooks.take()), (before, vec![]), "{call}");
+    }
+    // Neither does an allocator that the handler calls leave the task's mode.
+    task.reenter(&cpu, || assert_eq!(task.state(), before));
+    assert_eq!((task.state(), cpu.hooks.take()), (before, vec![]));
+    task.irq_exit();
+    task.lazy_mmu_mode_disable(&cpu);
+    assert_eq!(cpu.hooks.take(), [Hook::Leave]);
+}

@@ -507,7 +507,6 @@ impl State {
     fn outcome(&self, (level, desc): (Level, Desc), va: Va) -> Seen {
         let into = (va.raw() & (level.size() - 1)) >> 12;
         match desc.frame(level).checked_add(into) {
-            _ if desc.bits() == GARBAGE => Seen::Garbage,
             Some(frame) => Seen::Page(frame, desc.prot()),
             None => Seen::Garbage,
         }
