@@ -8,7 +8,7 @@ use core::fmt;
 
 use crate::addr::{Frame, Level, Pa, Va};
 
-const VALID: u64 = 1 << 0;
+const VALID: u64 = 1;
 const TABLE_OR_PAGE: u64 = 1 << 1;
 const ATTR_INDEX: u64 = 0b111 << 2;
 const AP_EL0: u64 = 1 << 6;

@@ -156,3 +156,33 @@ fn the_rule_for_break_before_make() {
             && !needs_break(Level::L2, table, Desc::INVALID)
     );
 }
+
+#[test]
+fn every_flag_of_a_leaf_is_shown_where_it_is_unusual() {
+    let page = Desc::leaf(Level::L3, frame(0x1000), Prot::RO, true);
+    let usual = "page 0x000000001000 normal r--";
+    for (changed, shown) in [
+        (0, ""),
+        (1 << 6, " EL0"),
+        (1 << 10, " AF=0"),
+        (1 << 11, " nG"),
+        (1 << 52, " contiguous"),
+        (1 << 54, " UXN=0"),
+        (1 << 8, " SH=0b10"),
+        (1 << 9, " SH=0b01"),
+        (0b11 << 8, " SH=0b00"),
+        (0b11 << 55, ""),
+    ] {
+        let desc = Desc::from_bits(page.bits() ^ changed);
+        assert_eq!(desc.at(Level::L3).to_string(), format!("{usual}{shown}"));
+    }
+    let shown = |bits: u64, level| Desc::from_bits(bits).at(level).to_string();
+    assert_eq!(shown(0x1003, Level::L2), "table 0x000000001000");
+    assert_eq!(shown(0x1002, Level::L2), "invalid (0x0000000000001002)");
+    assert_eq!(format!("{page:?}"), "Desc(0x01e0000000001787)");
+    let memory = |index| Memory::from_index(index).map(|m| format!("{m:?}"));
+    assert_eq!(memory(0).as_deref(), Some("device"));
+    assert_eq!(memory(1).as_deref(), Some("normal"));
+    assert_eq!(memory(7).as_deref(), Some("attr7"));
+    assert_eq!(memory(8), None);
+}

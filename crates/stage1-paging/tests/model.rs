@@ -297,6 +297,72 @@ fn a_tagged_entry_is_used_under_its_asid_alone_and_a_global_one_under_all() {
 }
 
 #[test]
+fn an_invalidation_leaves_every_entry_that_it_does_not_name() {
+    let model = Model::new(2, FULL);
+    let (space, other) = (model.space(TASK), model.space(Half::Lower(Asid(6))));
+    // The same page under another ASID, the next page, and a block.
+    let block = pages(VA + (2 << 20), 512);
+    for space in [&space, &other] {
+        map(space, VA, ram(1));
+        map(space, VA + 0x1000, ram(2));
+    }
+    let first = frame(1024);
+    space.map(block, first, Prot::RW, Fit::Largest).unwrap();
+    let left = [
+        (&other, VA),
+        (&space, VA + 0x1000),
+        (&space, block.start().raw()),
+    ];
+    seen(&model, &space, VA);
+    for (space, va) in left {
+        seen(&model, space, va);
+    }
+    // Withdrawn, and not paid for.
+    let (mut theirs, mut ours) = (other.gather(()), space.gather(()));
+    other.unmap(pages(VA, 1), &mut theirs).unwrap();
+    space.unmap(pages(VA + 0x1000, 1), &mut ours).unwrap();
+    space.unmap(block, &mut ours).unwrap();
+    // The page, and one in the place of the block: by address alone that would be the block too, but the operation has the
+    // level for a hint.
+    let mut gather = space.gather(());
+    map(&space, block.start().raw(), ram(3));
+    for page in [pages(VA, 1), block.take(1)] {
+        space.unmap(page, &mut gather).unwrap();
+    }
+    let _ = gather.pay();
+    assert_eq!(seen(&model, &space, VA), only(Seen::Fault));
+    for (space, va) in left {
+        let stale = |outcomes: &Vec<Seen>| outcomes.len() > 1;
+        assert!(seen(&model, space, va).iter().all(stale), "{va:#x}");
+    }
+    drop((theirs, ours));
+    for (space, va) in left {
+        assert_eq!(seen(&model, space, va), only(Seen::Fault), "{va:#x}");
+    }
+}
+
+#[test]
+fn a_tlb_holds_every_form_of_a_descriptor_that_it_has_loaded() {
+    let model = Model::new(2, FULL);
+    let space = model.space(TASK);
+    let page = pages(VA, 1);
+    map(&space, VA, ram(1));
+    seen(&model, &space, VA);
+    let mut gather = space.gather(());
+    space.protect(page, Access::ReadOnly, &mut gather).unwrap();
+    seen(&model, &space, VA);
+    space.unmap(page, &mut gather).unwrap();
+    // The walkers see both stores, the TLBs neither.
+    map(&space, VA + 0x1000, ram(2));
+    let forms = [
+        Seen::Fault,
+        Seen::Page(ram(1), Prot::RO),
+        Seen::Page(ram(1), Prot::RW),
+    ];
+    assert_eq!(seen(&model, &space, VA), [forms, forms]);
+}
+
+#[test]
 fn a_block_is_seen_at_each_of_its_pages() {
     let model = Model::new(1, FULL);
     let space = model.space(TASK);
