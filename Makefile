@@ -7,9 +7,9 @@ BARE := lazy-mmu-boot lazy-mmu-kernel lazy-mmu-test-kernels lazy-mmu-guest
 FAULTS := lazy-mmu-fault-image
 
 # The settings: `make run` and `make debug` take the machine and the kernel's command line (tools/README.md says what each
-# may be), `make test` takes TESTS. The programs read them from their environment. No recipe has their text in it, so the shell
-# sees nothing of it; and here each becomes what was typed, so make does not expand a `$` either.
-ASKED := ARGS CPU SMP MEM GIC EL2 ICOUNT TIMEOUT WITNESS KEEP TESTS CARGO_TARGET_DIR
+# may be), `make test` takes TESTS, `make mutants` takes MUTANTS. The programs read them from their environment. No recipe has
+# their text in it, so the shell sees nothing of it; and here each becomes what was typed, so make does not expand a `$` either.
+ASKED := ARGS CPU SMP MEM GIC EL2 ICOUNT TIMEOUT WITNESS KEEP TESTS MUTANTS CARGO_TARGET_DIR
 $(foreach name,$(ASKED),$(eval override $(name) := $$(value $(name))))
 
 # What others can take from here: must stand as packages, each built from what would be published.
@@ -37,7 +37,7 @@ HOST := --profile host
 ON_HOST := --workspace $(BARE:%=--exclude %) --exclude $(FAULTS) --features stage1-paging/model
 ON_BARE := --target $(BARE_TARGET) $(BARE:%=--package %)
 
-.PHONY: help run test test-host test-qemu test-trace build debug check clean setup
+.PHONY: help run test test-host test-qemu test-trace build debug check mutants clean setup
 
 help:
 	@echo 'make run [ARGS="run=zap pages=64 ..."] [CPU=..] [SMP=..] [MEM=..] [GIC=..] [EL2=on] [ICOUNT=on] [TIMEOUT=secs]'
@@ -46,6 +46,9 @@ help:
 	@echo 'make test TESTS="00_boot 11_panic"'
 	@echo '             only the QEMU tests whose names have one of these in them; --list and other options as of libtest'
 	@echo 'make check   format, lints on both targets, docs, the crates as packages'
+	@echo 'make mutants [MUTANTS="--file debt.rs --shard 0/8 ..."]'
+	@echo '             change stage1-paging, lazy-mmu and the rules of mmu-check in one place after the other, and list each change'
+	@echo '             that their tests do not notice; takes hours, installs cargo-mutants, and MUTANTS are options of it'
 	@echo 'make debug   the same boot as `make run`, waiting for gdb'
 	@echo 'make build   build the kernels only'
 	@echo 'make clean   remove all that was built'
@@ -99,6 +102,20 @@ check: setup
 	@$(ENV) export RUSTDOCFLAGS="-D warnings $$BARE_FLAGS"; cargo doc $(DOC) $(ON_BARE)
 	@dir=$$(mktemp -d "$$CARGO_TARGET_DIR/package.XXXXXX"); $(ENV) \
 		cargo package --quiet --allow-dirty --target-dir "$$dir" $(CRATES:%=--package %); status=$$?; rm -rf "$$dir"; exit $$status
+
+# The crate, and the tests that a mutant must fail: without those that take longer than seconds. cargo-mutants builds in a copy of
+# the tree for each of its jobs, which must not share one target directory. A mutant may loop for ever and allocate as long: hence the
+# limit, in KiB.
+mutate = mkdir -p "$$out/$(1)"; cargo mutants --package $(1) --jobs 2 --output "$$out/$(1)" $$MUTANTS -- $(2) || failed="$$failed $(1)";
+
+mutants: setup
+	@sh tools/setup.sh mutants
+	@$(ENV) out="$$CARGO_TARGET_DIR/mutants"; unset CARGO_TARGET_DIR; export PAGING_OPS=10000; failed=; set -f; \
+		ulimit -v 8388608 2>/dev/null || true; \
+		$(call mutate,stage1-paging,) \
+		$(call mutate,lazy-mmu,--lib --test api --test misuse -- --skip interleave --skip exhaustive) \
+		$(call mutate,mmu-check,--lib --test rules --test order --test event --test seam) \
+		[ -z "$$failed" ] || { echo "mutants that no test fails for, or that were not tested, in:$$failed; see $$out"; exit 1; }
 
 clean:
 	@rm -rf "$$CARGO_TARGET_DIR"

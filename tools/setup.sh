@@ -1,5 +1,6 @@
 #!/bin/sh
-# Sets up what is missing to build and boot: QEMU and the Rust target; `setup.sh check` also rustfmt and clippy.
+# Sets up what is missing to build and boot: QEMU and the Rust target; `setup.sh check` also rustfmt and clippy,
+# `setup.sh mutants` also cargo-mutants.
 # Says what it installs. A run that finds everything installs nothing and takes a fraction of a second.
 #
 # Leaves in $CARGO_TARGET_DIR/setup.env what cargo needs on this machine: nothing where rustup has the target.
@@ -8,6 +9,8 @@ set -eu
 cd "$(dirname "$0")/.."
 
 TARGET=aarch64-unknown-none-softfloat
+# The mutants that .cargo/mutants.toml excludes are named as this version names them.
+MUTANTS_VERSION='^27'
 OUT=${CARGO_TARGET_DIR:-target}
 mkdir -p "$OUT"
 OUT=$(cd "$OUT" && pwd)
@@ -168,7 +171,15 @@ need_components() {
     done
 }
 
+need_mutants() {
+    cargo mutants --version >/dev/null 2>&1 && return
+    say "installing cargo-mutants, which takes some minutes: cargo install cargo-mutants"
+    cargo install --quiet --locked cargo-mutants --version "$MUTANTS_VERSION" >"$OUT/setup-mutants.log" 2>&1 ||
+        fail "cargo cannot install cargo-mutants: see $OUT/setup-mutants.log"
+}
+
 have rustc || fail "Rust is missing: install it with rustup (https://rustup.rs), or your distribution's rustc and cargo"
 need_qemu
 need_target
 [ "${1:-}" != check ] || need_components
+[ "${1:-}" != mutants ] || need_mutants
