@@ -328,6 +328,20 @@ fn refusals_change_nothing() {
         failure(space.move_pages(pages(0, 1), upper.start(), &mut gather)).0,
         What::OtherHalf
     );
+    assert_eq!(
+        failure(space.move_pages(upper, Va::new(0), &mut gather)).0,
+        What::OtherHalf
+    );
+    assert_eq!(
+        failure(space.protect(upper, Access::ReadOnly, &mut gather)).0,
+        What::OtherHalf
+    );
+    assert_eq!(
+        failure(space.replace(upper.start(), &[ram(0)], Prot::RW, &mut gather)).0,
+        What::OtherHalf
+    );
+    assert_eq!(failure(space.reserve(upper)).0, What::OtherHalf);
+    assert_eq!(failure(space.lookup(upper.start())).0, What::OtherHalf);
     assert_eq!(failure(space.walk(Va::new(1 << 50))).0, What::NonCanonical);
     assert_eq!(
         failure(space.protect(pages(0, 1), Access::ReadWriteExecute, &mut gather)).0,
@@ -427,6 +441,42 @@ fn an_executable_mapping_is_never_made_from_a_writable_one() {
         seen(&model, &space, va + 8192),
         only(Seen::Page(ram(2), Prot::RW))
     );
+}
+
+#[test]
+fn device_memory_never_becomes_executable() {
+    let model = model();
+    let space = model.space(TASK);
+    let read_only = Prot {
+        access: Access::ReadOnly,
+        ..Prot::DEVICE
+    };
+    space.map_page(Va::new(0), ram(0), Prot::RO).unwrap();
+    // Read-only from the start, and read-only by now.
+    space.map_page(Va::new(4096), ram(1), read_only).unwrap();
+    space
+        .map_page(Va::new(2 * 4096), ram(2), Prot::DEVICE)
+        .unwrap();
+    let mut gather = space.gather(());
+    space
+        .protect(pages(2 * 4096, 1), Access::ReadOnly, &mut gather)
+        .unwrap();
+    let _ = gather.pay();
+    let executable = |n, gather: &mut Gather<'_, Model>| {
+        failure(space.protect(pages(n * 4096, 1), Access::ReadExecute, gather))
+    };
+    for n in [1, 2] {
+        let what = (What::ExecutableDevice, n * 4096, 0);
+        assert_eq!(executable(n, &mut gather), what);
+        let prot = Prot {
+            access: Access::ReadExecute,
+            ..Prot::DEVICE
+        };
+        let result = space.replace(Va::new(n * 4096), &[ram(n)], prot, &mut gather);
+        assert_eq!(failure(result).0, What::ExecutableDevice);
+    }
+    let result = space.protect(pages(0, 3), Access::ReadExecute, &mut gather);
+    assert_eq!(failure(result), (What::ExecutableDevice, 4096, 1));
 }
 
 #[test]

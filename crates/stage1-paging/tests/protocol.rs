@@ -463,6 +463,22 @@ fn an_invalidation_may_settle_changed_permissions() {
 }
 
 #[test]
+fn cost_a_protect_to_what_is_there_already_executes_nothing() {
+    let model = Model::new(2, FULL);
+    let space = model.space(TASK);
+    for (va, prot) in [(VA, Prot::RW), (VA + 0x20_0000, Prot::RX)] {
+        space.map(pages(va, 3), ram(0), prot, Fit::Pages).unwrap();
+        let _ = model.events();
+        let mut gather = space.gather(());
+        let same = space.protect(pages(va, 8), prot.access, &mut gather);
+        let nothing = space.protect(pages(va + 0x8000, 8), prot.access, &mut gather);
+        assert_eq!((same, nothing), (Ok(3), Ok(0)));
+        let _ = gather.finish();
+        assert_eq!(trace(&model.events()), "");
+    }
+}
+
+#[test]
 fn cost_a_refused_replace_owes_only_for_what_it_broke() {
     let model = Model::new(2, FULL);
     let space = model.space(TASK);
