@@ -375,7 +375,7 @@ fn every_payment_names_the_pages_that_it_is_for() {
             paid: RefCell::default(),
         };
         let root = machine.model.space(half).root();
-        let space = Space::new(&machine, root, half);
+        let mut space = Space::new(&machine, root, half);
         let whole = Pages::whole(half);
         let area = pages(whole.start().raw() + VA, 4);
         let (one, rest) = (area.take(1), area.skip(1));
@@ -394,6 +394,11 @@ fn every_payment_names_the_pages_that_it_is_for() {
         assert_eq!(paid(), [whole]);
         let _ = gather.finish();
         assert_eq!(paid(), [rest]);
+        // A block that is split.
+        let block = pages(area.start().raw() + (2 << 20), 512);
+        space.map(block, frame(0), Prot::RW, Fit::Largest).unwrap();
+        space.split(block.skip(3).start()).unwrap();
+        assert_eq!(paid(), [block]);
         let _ = space.destroy(());
         assert_eq!(paid(), [whole]);
     }
@@ -464,6 +469,23 @@ fn cost_an_overlapping_move_pays_once_and_one_of_holes_never() {
     space.map(area, ram(0), Prot::RW, Fit::Pages).unwrap();
     assert_eq!(payments(&model, || shift(&mut gather)), 1);
     assert!(gather.debt().is_empty());
+}
+
+#[test]
+fn an_overlapping_move_owes_for_the_tables_that_it_links_though_nothing_moves() {
+    let model = Model::new(2, FULL);
+    let space = model.space(TASK);
+    // The end of a table, moved into the next one.
+    let area = pages(VA + 0x1f_d000, 3);
+    space.reserve(area).unwrap();
+    let mut gather = space.gather(());
+    let mut shift = || {
+        let _ = model.events();
+        let moved = space.move_pages(area, area.skip(1).start(), &mut gather);
+        (moved, trace(&model.events()))
+    };
+    assert_eq!(shift(), (Ok(0), "amsdi".into()));
+    assert_eq!(shift(), (Ok(0), "".into()));
 }
 
 #[test]

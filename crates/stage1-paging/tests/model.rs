@@ -223,6 +223,7 @@ fn a_conflict_is_a_store_that_contradicts_what_a_walker_or_a_tlb_has() {
         (Prot::RW, true, page(1, Prot::RX), true), // writable and executable
         (Prot::RX, true, page(1, Prot::RW), true),
         (Prot::RW, false, page(1, Prot::RX), true), // a walker may load it
+        (Prot::RW, false, page(2, Prot::RW), true),
         (Prot::RX, false, page(1, Prot::RW), true),
         (Prot::RW, true, page(1, Prot::RO), false),
         (Prot::RO, true, page(1, Prot::RX), false),
@@ -261,6 +262,7 @@ fn a_block_in_the_place_of_a_table_that_a_walk_cache_holds_is_a_conflict() {
             va: Va::new(VA),
         };
         model.edit(slot.clone(), |_| Step::Store(Desc::INVALID));
+        model.owe();
         let block = Desc::leaf(Level::L2, frame(512), Prot::RW, false);
         model.edit(slot, |_| Step::Store(block));
         assert_eq!(model.conflicts().len(), usize::from(used));

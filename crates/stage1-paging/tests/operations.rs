@@ -402,6 +402,44 @@ fn out_of_frames_says_how_far_it_got_and_owes_for_it() {
 }
 
 #[test]
+fn out_of_frames_leaves_what_was_reserved_owed_for() {
+    let model = model();
+    let space = model.space(TASK);
+    model.limit_tables(3);
+    let _ = model.events();
+    let result = space.reserve(pages(MIB2 - 4096, 2));
+    assert_eq!(failure(result), (What::OutOfFrames, MIB2, 1));
+    assert_eq!(trace(&model.events()), "amsamsamsdi");
+}
+
+#[test]
+fn an_empty_range_is_nothing_to_do_wherever_it_is() {
+    for half in [TASK, Half::Upper] {
+        let model = model();
+        let mut space = model.space(half);
+        let whole = Pages::whole(half);
+        let other = match half {
+            Half::Upper => pages(0, 0),
+            Half::Lower(_) => Pages::whole(Half::Upper).take(0),
+        };
+        // Also behind the last page, which for the upper half is no address of it.
+        for empty in [whole.take(0), whole.skip(whole.count()), other] {
+            let mut gather = space.gather(());
+            let _ = model.events();
+            assert_eq!(space.map(empty, ram(0), Prot::RW, Fit::Pages), Ok(()));
+            assert_eq!(space.map_frames(empty, [ram(0)], Prot::RW), Ok(()));
+            assert_eq!(space.reserve(empty), Ok(()));
+            assert_eq!(space.unmap(empty, &mut gather), Ok(0));
+            assert_eq!(space.protect(empty, Access::ReadOnly, &mut gather), Ok(0));
+            assert_eq!(space.free_tables(empty, &mut gather), Ok(()));
+            assert_eq!(space.mappings(empty).unwrap().count(), 0);
+            let _ = gather.finish();
+            assert_eq!(model.events(), []);
+        }
+    }
+}
+
+#[test]
 fn out_of_frames_leaves_an_overlapping_move_undone() {
     let model = model();
     let space = model.space(TASK);
@@ -664,6 +702,12 @@ fn an_overlapping_move_keeps_order_holes_and_permissions() {
         );
         let _ = gather.finish();
         assert_eq!(list(&space, Pages::whole(TASK)), want);
+        // No remains of what was broken.
+        let ends = (from.min(to)..from.max(to) + 900).map(|p| space.lookup(page(p)).unwrap().1);
+        assert!(
+            ends.into_iter()
+                .all(|desc| desc.is_valid() || desc == Desc::INVALID)
+        );
         let counts = count(&model.events());
         assert!(
             counts.dsb <= 3 && counts.isb <= 2,

@@ -360,6 +360,14 @@ fn bug_break_of_what_is_in_use() {
     ));
     let one_up = text.skip(1).start();
     refused(space.move_pages(text, one_up, &mut gather).map(drop));
+    // What is broken is where the pages are, not where they go.
+    model.keep(Some(text.take(1)));
+    refused(space.move_pages(text, one_up, &mut gather).map(drop));
+    model.keep(Some(pages(VA + 0x4000, 1)));
+    assert_eq!(space.move_pages(text, one_up, &mut gather), Ok(4));
+    model.keep(None);
+    let moved = pages(one_up.raw(), 4);
+    assert_eq!(space.move_pages(moved, text.start(), &mut gather), Ok(4));
     // Where nothing is mapped, nothing is broken; permissions need no break.
     let beyond = Pages::new(Va::new(VA + 0x10_0000), 4).unwrap();
     model.keep(Some(beyond));

@@ -29,7 +29,7 @@ use std::vec::Vec;
 
 use crate::addr::{Asid, ENTRIES, Frame, Half, Level, Pa, Pages, Va};
 use crate::debt::{Debt, Done};
-use crate::desc::{Desc, Kind, Prot};
+use crate::desc::{Desc, Kind, Prot, needs_break};
 use crate::mmu::{Edited, Mmu, NoFrame, Slots, Step};
 use crate::space::Space;
 use crate::tlbi::{Features, Tlbi};
@@ -227,9 +227,9 @@ impl Model {
             .unwrap_or_default()
     }
 
-    /// Where a descriptor was stored that a core holds in its TLB in another form: break-before-make
-    /// was not kept, or W^X was not, when one of the two is writable and the other executable. Right
-    /// for one space in each half: ASIDs are not compared.
+    /// Where a descriptor was stored that a core holds in its TLB, or may load, in another form:
+    /// break-before-make was not kept, or W^X was not, when one of the two is writable and the other
+    /// executable. Right for one space in each half: ASIDs are not compared.
     pub fn conflicts(&self) -> Vec<Va> {
         self.state.borrow().conflicts.clone()
     }
@@ -486,8 +486,11 @@ impl State {
         let walkers = [&self.stale, &self.unsynced];
         let seen = walkers.into_iter().filter_map(|s| s.get(&(table, index)));
         let seen = seen.flatten().copied().chain([old]).map(Desc::from_bits);
-        let may_load =
-            |desc: Desc| desc.is_leaf(level) && new.is_leaf(level) && excludes(desc, new);
+        // What a walker still sees, a TLB may hold at any moment.
+        let may_load = |desc: Desc| {
+            needs_break(level, desc, new)
+                || desc.is_leaf(level) && new.is_leaf(level) && excludes(desc, new)
+        };
         let loadable = seen.into_iter().any(may_load);
         let held = |core: &Core| core.contradicts(new, level, va);
         let contradicted = new.is_valid() && (loadable || self.cores.iter().any(held));
