@@ -114,7 +114,7 @@ impl<M: Mmu> Space<'_, M> {
         new: impl Fn(Desc) -> Desc,
         free: impl Fn(Desc) -> bool,
     ) -> (bool, Result<u64, Error>) {
-        let (mut stored, mut forgotten) = (false, false);
+        let (mut stored, mut invalidated) = (false, false);
         let result = self.sweep(pages, |slots| {
             let (first, level) = (slots.va, slots.level);
             let (mut why, mut held) = (None, false);
@@ -128,7 +128,7 @@ impl<M: Mmu> Space<'_, M> {
                 }
                 if !free(old) {
                     why = refuse(old, new.prot());
-                    held = why.is_none() && !forgotten;
+                    held = why.is_none() && !invalidated;
                     if held || why.is_some() {
                         return Step::Stop;
                     }
@@ -142,7 +142,7 @@ impl<M: Mmu> Space<'_, M> {
             if held {
                 // It is read-only by now, but the gather of the call that made it so, or moved it here, may not have paid yet.
                 gather.pay_all();
-                forgotten = true;
+                invalidated = true;
             }
             match why {
                 Some(what) if edited.passed == 0 => Err(what),
@@ -258,7 +258,7 @@ impl<M: Mmu> Space<'_, M> {
                         desc: was,
                     });
                 }
-                // Live ones are changed without a break, as they may be. TLBs still have to forget.
+                // Live ones are changed without a break, as they may be. TLBs still have to drop the old form.
                 changed |= old.is_valid() && old != new;
                 va = va.wrapping_add(Level::L3.size());
                 if old == new {

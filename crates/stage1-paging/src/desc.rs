@@ -300,7 +300,7 @@ impl Desc {
     /// The leaf with other permissions and everything else as it was.
     ///
     /// Read-only, it keeps in software's bits what a TLB may still hold of its past. Writable or executable, it does not: TLBs must
-    /// have forgotten what contradicts it before it is stored. The operations of a [`Space`](crate::Space) see to that.
+    /// have dropped what contradicts it before it is stored. The operations of a [`Space`](crate::Space) see to that.
     #[must_use]
     #[inline]
     pub const fn with_access(self, access: Access) -> Self {

@@ -10,10 +10,10 @@
 //! |---|---|---|
 //! | invalid → valid | to be seen: `dsb ishst; isb`, once per call | [`Mmu::owe`], now or when a lazy MMU section ends |
 //! | a new table | its zeroes before its link: `dmb ishst`, never deferred; then as above | [`Mmu::link`] |
-//! | valid → invalid | to be forgotten: `dsb ishst`, TLBIs, `dsb ish`, `isb` | a [`Gather`], once for many |
+//! | valid → invalid | to be dropped from the TLBs: `dsb ishst`, TLBIs, `dsb ish`, `isb` | a [`Gather`], once for many |
 //! | valid → other permissions | both of these, or the second alone ([`Mmu::INVALIDATION_SETTLES`]) | [`Mmu::owe`] and a [`Gather`] |
-//! | valid → valid elsewhere ([`needs_break`]) | break, forget, make, be seen | [`Space::replace`], [`Space::move_pages`], [`Space::split`] |
-//! | table → nothing | to be forgotten by walk caches too, before the table is freed | a [`Gather`] |
+//! | valid → valid elsewhere ([`needs_break`]) | break, invalidate, make, publish | [`Space::replace`], [`Space::move_pages`], [`Space::split`] |
+//! | table → nothing | to be dropped from walk caches too, before the table is freed | a [`Gather`] |
 //!
 //! An invalid descriptor is never held in a TLB (Arm ARM DDI 0487, D8), so mapping invalidates
 //! nothing. And a TLB may load any valid descriptor at any time, so unmapping is not over before
