@@ -99,6 +99,17 @@ fn a_block_in_the_gap_between_merged_pages_is_not_left_stale() {
 }
 
 #[test]
+fn a_page_beside_a_block_in_the_gap_does_not_bring_the_hint_back() {
+    let singles = [(0, 0), (64, 0), (128, 0), (192, 7), (196, 9)].map(|(slot, at)| page(slot, at));
+    for features in FEATURES {
+        withdraw(
+            features,
+            &[&singles[..], &[block(194), page(195, 3)]].concat(),
+        );
+    }
+}
+
+#[test]
 fn a_block_in_the_gap_between_merged_large_blocks_is_not_left_stale() {
     let blocks = [0, 2, 8, 16, 24].map(large_block);
     for features in FEATURES {

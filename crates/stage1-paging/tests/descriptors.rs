@@ -56,8 +56,17 @@ fn every_class_of_pattern_decodes_as_the_architecture_says() {
         );
         assert!(!desc.broken().is_valid());
         assert!(!desc.is_valid() || desc.broken().restored() == desc);
+        assert!(!desc.is_valid() || desc.restored() == desc);
+        assert_eq!(desc.is_broken(), !desc.is_valid());
         let _ = format!("{desc:?} {}", desc.at(Level::L2)); // no pattern panics
     }
+}
+
+#[test]
+fn a_hole_is_not_broken_and_stays_one() {
+    assert!(!Desc::INVALID.is_broken());
+    assert_eq!(Desc::INVALID.broken(), Desc::INVALID);
+    assert_eq!(Desc::INVALID.restored(), Desc::INVALID);
 }
 
 #[test]
