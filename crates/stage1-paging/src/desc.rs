@@ -391,7 +391,8 @@ pub const fn needs_break(level: Level, old: Desc, new: Desc) -> bool {
     if was || is {
         return old.is_valid() && new.is_valid() && old.0 != new.0;
     }
-    let kept = VALID | TABLE_OR_PAGE | OUTPUT | ATTR_INDEX | SH | NOT_GLOBAL | CONTIGUOUS;
+    // Both are valid and no tables, so bits 1 and 0 agree.
+    let kept = OUTPUT | ATTR_INDEX | SH | NOT_GLOBAL | CONTIGUOUS;
     old.is_cacheable() && new.is_cacheable() && (old.0 ^ new.0) & kept != 0
 }
 

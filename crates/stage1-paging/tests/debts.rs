@@ -308,6 +308,12 @@ fn cost_a_block_is_one_invalidation_at_the_stride_of_its_level() {
             panic!("{range:?}")
         };
         assert_eq!(hint(op), Some(level));
-        assert_eq!(ops_of(PLAIN, &[range, range.skip(range.count())]).len(), 1);
+        assert_eq!(ops_of(PLAIN, &[range]).len(), 1);
+        // Its neighbour makes one range with it, at the same level.
+        let two = pages(range.start().raw(), 2 * range.count());
+        let [op] = ops_of(FULL, &[two])[..] else {
+            panic!("{two:?}")
+        };
+        assert_eq!((hint(op), op.reach()), (Some(level), Some(two.count())));
     }
 }

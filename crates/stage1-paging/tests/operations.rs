@@ -265,15 +265,16 @@ fn mappings_of_the_upper_half_are_global_and_those_of_a_task_are_not() {
         let (block, page) = (area.take(512), area.skip(512));
         space.map(block, frame(0), Prot::RW, Fit::Largest).unwrap();
         space.map_frames(page, [ram(0)], Prot::RW).unwrap();
+        let tagged = || {
+            let mut mapped = space.mappings(Pages::whole(half)).unwrap();
+            mapped.all(|m| m.desc.is_global() == global)
+        };
+        assert!(tagged(), "{half:?}");
         let mut gather = space.gather(());
         space
             .replace(page.start(), &[ram(1)], Prot::RW, &mut gather)
             .unwrap();
-        let mapped: Vec<Mapping> = space.mappings(Pages::whole(half)).unwrap().collect();
-        assert!(
-            mapped.iter().all(|m| m.desc.is_global() == global),
-            "{half:?}"
-        );
+        assert!(tagged(), "{half:?}");
     }
 }
 
@@ -323,7 +324,10 @@ fn refusals_change_nothing() {
         failure(space.map(upper, ram(0), Prot::RW, Fit::Pages)).0,
         What::OtherHalf
     );
-    assert_eq!(failure(space.unmap(upper, &mut gather)).0, What::OtherHalf);
+    assert_eq!(
+        failure(space.unmap(upper, &mut gather)),
+        (What::OtherHalf, !0 << 48, 0)
+    );
     assert_eq!(
         failure(space.move_pages(pages(0, 1), upper.start(), &mut gather)).0,
         What::OtherHalf
@@ -633,6 +637,41 @@ fn a_split_changes_nothing_where_a_mapping_begins_or_none_is() {
     ] {
         space.split(Va::new(at)).unwrap();
         assert_eq!(model.events(), [], "{at:#x}");
+    }
+}
+
+#[test]
+fn a_part_of_a_block_lists_the_whole_block_and_what_comes_after() {
+    let model = model();
+    let space = model.space(TASK);
+    let blocks = pages(MIB2, 1024);
+    space
+        .map(blocks, frame(512), Prot::RW, Fit::Largest)
+        .unwrap();
+    let page = Va::new(3 * MIB2);
+    space.map_page(page, ram(0), Prot::RW).unwrap();
+    let first = (MIB2, 512, Level::L2);
+    let second = (2 * MIB2, 1024, Level::L2);
+    let last = (3 * MIB2, ram(0).pa().raw() >> 12, Level::L3);
+    let from = |page: u64, n| list(&space, pages(MIB2 + page * 4096, n));
+    assert_eq!(from(3, 1), [first]);
+    assert_eq!(from(3, 509), [first]);
+    assert_eq!(from(3, 510), [first, second]);
+    assert_eq!(from(511, 514), [first, second, last]);
+}
+
+#[test]
+fn a_table_with_one_page_is_not_freed_wherever_the_page_is() {
+    for index in [0, 1, 255, 511] {
+        let model = model();
+        let mut space = model.space(TASK);
+        let at = GIB + index * 4096;
+        space.map_page(Va::new(at), ram(0), Prot::RW).unwrap();
+        let mut gather = space.gather(());
+        space.free_tables(Pages::whole(TASK), &mut gather).unwrap();
+        assert!(gather.debt().is_empty());
+        let _ = gather.finish();
+        assert_eq!(seen(&model, &space, at), only(Seen::Page(ram(0), Prot::RW)));
     }
 }
 
