@@ -251,7 +251,7 @@ impl<M: Mmu> Space<'_, M> {
                 // The memory type may be all that changed: then the frame is still in use.
                 if was.frame(level) == new.frame(level) {
                     new = new.in_place_of(was);
-                } else if old.is_broken() {
+                } else {
                     gather.park(Mapping {
                         va: Va::new(va),
                         level,

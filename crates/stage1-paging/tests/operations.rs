@@ -867,6 +867,25 @@ fn a_block_moves_as_a_block_where_it_is_aligned() {
 }
 
 #[test]
+fn a_block_does_not_move_to_where_a_table_is() {
+    let model = model();
+    let space = model.space(TASK);
+    space
+        .map(pages(0, 512), frame(0), Prot::RW, Fit::Largest)
+        .unwrap();
+    space.reserve(pages(GIB + MIB2, 1)).unwrap();
+    let before = list(&space, Pages::whole(TASK));
+    let mut gather = space.gather(());
+    let result = space.move_pages(pages(0, 512), Va::new(GIB + MIB2), &mut gather);
+    assert_eq!(failure(result), (What::PartOfBlock, 0, 0));
+    assert_eq!(list(&space, Pages::whole(TASK)), before);
+    assert_eq!(
+        space.move_pages(pages(0, 512), Va::new(GIB), &mut gather),
+        Ok(512)
+    );
+}
+
+#[test]
 fn a_space_is_drawn_readably() {
     let model = model();
     let space = model.space(TASK);
@@ -941,6 +960,16 @@ Lower(Asid(5)), root 0x000040000000
 0x0000000200000000-0x00000002005fffff      6144 KiB, 3 blocks: block 0x000000200000 normal r-- nG …
 ";
     assert_eq!(format!("{space:?}"), expected);
+    // What a leaf was before is no difference.
+    let mut gather = space.gather(());
+    let page = pages(0x5000, 1);
+    space.protect(page, Access::ReadOnly, &mut gather).unwrap();
+    largest(0x4_0000_0000, 1, Prot::RO);
+    space
+        .move_pages(page, Va::new(0x4_0000_1000), &mut gather)
+        .unwrap();
+    let line = "0x0000000400000000-0x0000000400001fff         8 KiB, 2 pages: page 0x000500000000";
+    assert!(format!("{space:?}").contains(line), "{space:?}");
     let space = model.space(Half::Upper);
     let last = pages(0u64.wrapping_sub(0x2000), 2);
     space.map(last, frame(7), Prot::RO, Fit::Pages).unwrap();
