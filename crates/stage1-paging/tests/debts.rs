@@ -317,3 +317,51 @@ fn cost_a_block_is_one_invalidation_at_the_stride_of_its_level() {
         assert_eq!((hint(op), op.reach()), (Some(level), Some(two.count())));
     }
 }
+
+/// Unmaps a block and five pages around it with one gather, in this order (0 is the block), looks at
+/// all of them before and after.
+fn merged_spans(features: Features, order: [usize; 6]) {
+    const SLOT: u64 = 2 << 20;
+    let model = Model::new(2, features);
+    let space = model.space(TASK);
+    // The block in slot 1; the pages each at another place in theirs, so that no stride of 2 MiB
+    // meets two of them.
+    let single = |slot: u64| pages(slot * SLOT + (slot + 3) * 0x1000, 1);
+    let ranges = [
+        pages(SLOT, 512),
+        single(0),
+        single(4),
+        single(8),
+        single(12),
+        single(2),
+    ];
+    for (n, range) in ranges.into_iter().enumerate() {
+        space
+            .map(range, ram(n as u64 * 512), Prot::RW, Fit::Largest)
+            .unwrap();
+        seen(&model, &space, range.start().raw());
+    }
+    let mut gather = space.gather(());
+    for n in order {
+        space.unmap(ranges[n], &mut gather).unwrap();
+    }
+    let _ = gather.finish();
+    for range in ranges {
+        let va = range.start().raw();
+        assert_eq!(
+            seen(&model, &space, va),
+            only(Seen::Fault),
+            "{va:#x} {features:?} {order:?}"
+        );
+    }
+}
+
+#[test]
+fn merged_spans_of_several_levels_leave_nothing() {
+    for features in [PLAIN, FULL] {
+        merged_spans(features, [1, 2, 3, 4, 5, 0]);
+        merged_spans(features, [0, 2, 3, 4, 5, 1]);
+        merged_spans(features, [5, 0, 2, 3, 4, 1]);
+        merged_spans(features, [4, 3, 2, 1, 0, 5]);
+    }
+}

@@ -40,6 +40,23 @@ pub fn only(seen: Seen) -> Vec<Vec<Seen>> {
     vec![vec![seen]; 2]
 }
 
+/// Two cores that have everything.
+pub fn model() -> Model {
+    Model::new(2, FULL)
+}
+
+/// What went wrong, where, and how many pages were done.
+pub fn failure<T: std::fmt::Debug>(result: Result<T, Error>) -> (What, u64, u64) {
+    let e = result.unwrap_err();
+    (e.what, e.at.raw(), e.done)
+}
+
+/// Address, first frame and level of every mapping.
+pub fn list(space: &Space<'_, Model>, pages: Pages) -> Vec<(u64, u64, Level)> {
+    let each = |m: Mapping| (m.va.raw(), m.frame().pa().raw() >> 12, m.level);
+    space.mappings(pages).unwrap().map(each).collect()
+}
+
 #[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
 pub struct Counts {
     pub stores: usize,
