@@ -1,5 +1,5 @@
 //! Barriers and invalidations. First each step of the protocol, left out; then the bugs that other
-//! page-table crates have, by name; then what each operation costs.
+//! page-table crates have, by name.
 
 mod common;
 
