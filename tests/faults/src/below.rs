@@ -18,15 +18,8 @@ fn other_kind(op: Op, why: Why) -> Option<Op> {
         (Op::Dsb(Barrier::Ish), Why::AfterTlbi) => (Fault::DsbIshAsIshst, Op::Dsb(Barrier::Ishst)),
         (Op::Dsb(Barrier::Ish), Why::Switch) => (Fault::SwitchDsbAsNsh, Op::Dsb(Barrier::Nsh)),
         (Op::Dmb(Barrier::Ishst), _) => (Fault::DmbIshstAsIshld, Op::Dmb(Barrier::Ishld)),
-        (Op::Tlbi(batch), _) if batch.count == 1 => {
-            let local = (Fault::TlbiAsLocal, Op::TlbiAllLocal);
-            let levels = (Fault::TlbiAsOther, Op::Tlbi(other_levels(batch)));
-            if is(Fault::TlbiAsLocal) {
-                local
-            } else {
-                levels
-            }
-        }
+        (Op::Tlbi(_), _) if is(Fault::TlbiAsLocal) => (Fault::TlbiAsLocal, Op::TlbiAllLocal),
+        (Op::Tlbi(batch), _) => (Fault::TlbiAsOther, Op::Tlbi(other_levels(batch))),
         _ => return None,
     };
     is(fault).then_some(other)

@@ -248,11 +248,11 @@ fn seen_as_one_kind_and_executed_as_another() {
         (op == Op::Dmb(Barrier::Ishst)).then_some(Op::Dmb(Barrier::Ishld))
     });
     exchanged(Fault::TlbiAsLocal, |op, _| match op {
-        Op::Tlbi(batch) if batch.count == 1 => Some(Op::TlbiAllLocal),
+        Op::Tlbi(batch) => Some(Op::TlbiAllLocal),
         _ => None,
     });
     exchanged(Fault::TlbiAsOther, |op, _| match op {
-        Op::Tlbi(batch) if batch.count == 1 => {
+        Op::Tlbi(batch) => {
             let first = match batch.first {
                 Tlbi::Vaale1is(operand) => Tlbi::Vaae1is(operand),
                 Tlbi::Rvaale1is(operand) => Tlbi::Rvaae1is(operand),
