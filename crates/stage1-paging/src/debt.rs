@@ -230,28 +230,3 @@ impl Done {
         Done(())
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::addr::Asid;
-
-    #[test]
-    fn everything_touches_every_page_of_its_half() {
-        for half in [Half::Upper, Half::Lower(Asid(1))] {
-            let whole = Pages::whole(half);
-            let last = whole.skip(whole.count() - 1);
-            let mut debt = Debt::new(half);
-            assert!(debt.is_empty() && !debt.touches(whole));
-            debt.add_all();
-            assert!(!debt.is_empty() && debt.frees_tables());
-            assert!(
-                [whole.take(1), last, whole]
-                    .iter()
-                    .all(|p| debt.touches(*p))
-            );
-            let _ = debt.done();
-            assert!(debt.is_empty() && !debt.touches(whole));
-        }
-    }
-}

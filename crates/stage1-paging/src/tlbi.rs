@@ -243,7 +243,8 @@ pub(crate) fn steps(run: &Run, features: Features) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::addr::Asid;
+    use crate::addr::{Asid, Pages};
+    use crate::debt::Debt;
 
     /// First page and pages that an operation names.
     fn named(op: Tlbi, stride: u64) -> (u64, u64) {
@@ -299,5 +300,24 @@ mod tests {
                 ttl: true,
             },
         );
+    }
+
+    #[test]
+    fn everything_touches_every_page_of_its_half() {
+        for half in [Half::Upper, Half::Lower(Asid(1))] {
+            let whole = Pages::whole(half);
+            let last = whole.skip(whole.count() - 1);
+            let mut debt = Debt::new(half);
+            assert!(debt.is_empty() && !debt.touches(whole));
+            debt.add_all();
+            assert!(!debt.is_empty() && debt.frees_tables());
+            assert!(
+                [whole.take(1), last, whole]
+                    .iter()
+                    .all(|p| debt.touches(*p))
+            );
+            let _ = debt.done();
+            assert!(debt.is_empty() && !debt.touches(whole));
+        }
     }
 }
