@@ -210,8 +210,9 @@ impl Debt {
     /// Nothing is owed any more, and the proof of it. For implementations of
     /// [`Mmu::invalidate`](crate::Mmu::invalidate), after their last barrier.
     pub fn done(&mut self) -> Done {
+        let all_of = self.all.then_some(self.half);
         (self.used, self.tables, self.all) = (0, false, false);
-        Done(())
+        Done { all_of }
     }
 }
 
@@ -222,11 +223,19 @@ impl Debt {
 /// [`Sink`](crate::Sink) is for, which comes out of its own gather together with this proof.
 #[derive(Debug)]
 #[must_use = "frames and tables are freed with it"]
-pub struct Done(());
+pub struct Done {
+    /// The half that was invalidated whole, if one was.
+    all_of: Option<Half>,
+}
 
 impl Done {
     /// For a gather that withdrew nothing.
     pub(crate) const fn nothing_owed() -> Self {
-        Done(())
+        Done { all_of: None }
+    }
+
+    /// Whether everything of `half` was invalidated, as at the end of a space: so its ASID, if it has one, may be another's.
+    pub fn is_of_all(&self, half: Half) -> bool {
+        self.all_of == Some(half)
     }
 }

@@ -2,7 +2,7 @@
 
 use core::marker::PhantomData;
 
-use stage1_paging::{Asid, Error, Half, NoFrame, Pages, Space, Va};
+use stage1_paging::{Asid, Done, Error, Half, NoFrame, Pages, Space, Va};
 
 use super::{Hardware, PageRange, ttbr0};
 use crate::base::Lock;
@@ -40,7 +40,8 @@ impl TaskSpace {
         let hardware = super::hardware();
         let asid = take_asid().ok_or(SpaceError::NoAsid)?;
         let root = hardware.new_root().map_err(|NoFrame| {
-            give_asid(asid);
+            // It was in no TTBR: no translation has it.
+            ASIDS.lock()[usize::from(asid.0) - 1] = false;
             SpaceError::NoFrame
         })?;
         Ok(Self {
@@ -99,10 +100,8 @@ impl TaskSpace {
     /// Frames that were mapped are their owner's.
     pub fn destroy(self) {
         ttbr0::clear();
-        // The ASID goes back after the invalidation that this completes: its next owner finds no
-        // translation of this one's.
-        let ((), _done) = self.space.destroy(());
-        give_asid(self.asid);
+        let ((), done) = self.space.destroy(());
+        give_asid(self.asid, &done);
     }
 }
 
@@ -114,6 +113,15 @@ fn take_asid() -> Option<Asid> {
     Some(Asid(free as u16 + 1))
 }
 
-fn give_asid(asid: Asid) {
+/// Gives back an ASID that is invalidated on every core: its next owner finds no translation of this one's.
+///
+/// # Panics
+/// If `done` is of something else.
+fn give_asid(asid: Asid, done: &Done) {
+    assert!(
+        done.is_of_all(Half::Lower(asid)),
+        "ASID {} goes back with translations in TLBs",
+        asid.0
+    );
     ASIDS.lock()[usize::from(asid.0) - 1] = false;
 }

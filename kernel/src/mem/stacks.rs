@@ -5,7 +5,7 @@
 //! their number, which leaves those from `MAX_TASKS` on to the cores.
 
 use alloc::vec::Vec;
-use stage1_paging::{Error, Pages, Prot, Va};
+use stage1_paging::{Error, Pages, Prot, Va, What};
 use thiserror::Error;
 
 use super::frames::{self, Owned, Zapped};
@@ -45,7 +45,7 @@ impl Stack {
     /// [`StackError`]; the slot is as before.
     ///
     /// # Panics
-    /// From [`SLOTS`] on: there is no such slot.
+    /// From [`SLOTS`] on: there is no such slot. If it is mapped: its last owner has given up the slot too soon.
     pub fn map(slot: usize) -> Result<Self, StackError> {
         assert!(slot < SLOTS, "stack {slot}: there are {SLOTS}");
         let start = STACKS_BASE + ((2 * slot as u64 + 1) << STACK_SHIFT);
@@ -69,6 +69,12 @@ impl Stack {
                 frame.into_frame();
             });
         } else {
+            let twice =
+                |error| matches!(error, &StackError::Tables(at) if at.what == What::AlreadyMapped);
+            assert!(
+                !mapped.as_ref().is_err_and(twice),
+                "stack {slot} is mapped twice"
+            );
             // One table holds a stack's pages, so the failure is that there is none: nothing was mapped.
             frames::free_all(frames);
         }

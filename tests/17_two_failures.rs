@@ -1,0 +1,74 @@
+//! Two failures at once: the first is reported whole and gives the verdict, whatever the second is and wherever.
+//!
+//! `then=` is the second: a panic or a store to nowhere, on another core while the first core reports, or by the report itself.
+//!
+//! @boot smp=2 gic=2,3 args="then=panic" verdict=3 expect="the first report, whole"
+//! @boot smp=2,4 args="then=store" verdict=3 expect="the first report, whole"
+//! @boot args="then=itself" verdict=3 expect="failed again while reporting: synchronous exception"
+#![no_std]
+#![no_main]
+
+mod common;
+
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use common::ensure;
+use lazy_mmu::Policy;
+use lazy_mmu_kernel::arch::time;
+use lazy_mmu_kernel::base::Verdict;
+use lazy_mmu_kernel::{Boot, sched};
+
+lazy_mmu_kernel::entry!(main, keys = ["then"]);
+
+const PATIENCE: u64 = 10_000_000;
+static HERE: AtomicBool = AtomicBool::new(false);
+static REPORTING: AtomicBool = AtomicBool::new(false);
+static FAILING: AtomicBool = AtomicBool::new(false);
+
+/// A store that no fix-up expects.
+fn store_to_nowhere() {
+    let nowhere = core::ptr::without_provenance_mut::<u64>(0x1000);
+    // SAFETY: nothing is mapped there: it faults, and the boot ends.
+    unsafe { nowhere.write_volatile(1) };
+}
+
+/// What the first panic says: it takes its time in the middle.
+struct Report {
+    fails_itself: bool,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the first report, ")?;
+        if self.fails_itself {
+            store_to_nowhere();
+        }
+        REPORTING.store(true, SeqCst);
+        time::wait_until(PATIENCE, || FAILING.load(SeqCst));
+        // Long enough for the other core to fail, and to report if nothing stops it.
+        time::wait_until(200_000, || false);
+        f.write_str("whole")
+    }
+}
+
+fn main(boot: &Boot) -> Verdict {
+    let then = boot.arguments.own("then").unwrap_or_default();
+    let (panics, fails_itself) = (then == "panic", then == "itself");
+    if !fails_itself {
+        let second = sched::spawn(Policy::V3, move || {
+            HERE.store(true, SeqCst);
+            time::wait_until(PATIENCE, || REPORTING.load(SeqCst));
+            FAILING.store(true, SeqCst);
+            if panics {
+                panic!("the second");
+            }
+            store_to_nowhere();
+        });
+        ensure!(second.is_ok(), "{:?}", second.err());
+        // It has a core of its own then: this task does not leave the one that it has.
+        let here = time::wait_until(PATIENCE, || HERE.load(SeqCst));
+        ensure!(here, "no second core");
+    }
+    panic!("{}", Report { fails_itself });
+}
