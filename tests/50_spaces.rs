@@ -13,11 +13,11 @@ use alloc::vec::Vec;
 
 use common::ensure;
 use lazy_mmu_kernel::Boot;
-use lazy_mmu_kernel::arch::probe;
 use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::base::layout;
 use lazy_mmu_kernel::mem::spaces::{SpaceError, TaskSpace};
 use lazy_mmu_kernel::mem::{frames, services};
+use lazy_mmu_kernel::observe::access::{self, Expect};
 use stage1_paging::{Fit, Frame, Level, Pages, Prot, Va};
 
 lazy_mmu_kernel::entry!(main);
@@ -42,13 +42,13 @@ fn split_and_free_tables() -> Result<(), &'static str> {
     let text = (layout::image().text_end.raw() - image.raw()) / layout::PAGE_SIZE;
     let looks = |gone: Option<u64>| {
         let right = |page: &u64| {
-            let there = probe::read_u64(Va::new(image.raw() + page * layout::PAGE_SIZE));
-            let here = probe::read_u64(block.skip(*page).start());
+            let va = block.skip(*page).start();
             if gone == Some(*page) {
-                here.is_err()
-            } else {
-                here.is_ok() && here == there
+                return access::read(va, Expect::Faults).is_err();
             }
+            let image = Va::new(image.raw() + page * layout::PAGE_SIZE);
+            let here = access::read(va, Expect::Works);
+            here.is_ok() && here == access::read(image, Expect::Works)
         };
         (0..text).all(|page| right(&page))
     };
@@ -89,7 +89,7 @@ fn split_and_free_tables() -> Result<(), &'static str> {
         .then_some(())
         .ok_or("an empty table is left")?;
     (0..text)
-        .all(|page| probe::read_u64(block.skip(page).start()).is_err())
+        .all(|page| access::read(block.skip(page).start(), Expect::Faults).is_err())
         .then_some(())
         .ok_or("a page is left")?;
     let mapped = space.range().map(block, first, Prot::RO, Fit::Pages);
@@ -125,17 +125,20 @@ fn main(_: &Boot) -> Verdict {
             "nG in the lower half: {walk:?}"
         );
     }
-    ensure!(probe::read_u64(HERE).is_err(), "no space is entered");
+    ensure!(
+        access::read(HERE, Expect::Faults).is_err(),
+        "no space is entered"
+    );
     for (space, word) in [(&one, 0xA), (&two, 0xB), (&one, 0xA)] {
         space.enter();
-        ensure!(
-            probe::read_u64(HERE) == Ok(word),
-            "{:x?}, expected {word:x}",
-            probe::read_u64(HERE)
-        );
+        let found = access::read(HERE, Expect::Works);
+        ensure!(found == Ok(word), "{found:x?}, expected {word:x}");
     }
     one.destroy();
-    ensure!(probe::read_u64(HERE).is_err(), "the space is gone");
+    ensure!(
+        access::read(HERE, Expect::Faults).is_err(),
+        "the space is gone"
+    );
     two.destroy();
     frames::free_all([a, b]);
     ensure!(
@@ -156,7 +159,10 @@ fn main(_: &Boot) -> Verdict {
         return Verdict::Failed;
     };
     again.enter();
-    ensure!(probe::read_u64(HERE).is_err(), "a new space is empty");
+    ensure!(
+        access::read(HERE, Expect::Faults).is_err(),
+        "a new space is empty"
+    );
     again.destroy();
     ensure!(
         frames::free_count() == free,

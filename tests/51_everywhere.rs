@@ -20,10 +20,11 @@ use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use common::ensure;
 use lazy_mmu::Policy;
-use lazy_mmu_kernel::arch::{probe, time};
+use lazy_mmu_kernel::arch::time;
 use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::mem::areas::Area;
 use lazy_mmu_kernel::mem::{PageRange, frames};
+use lazy_mmu_kernel::observe::access::{self, Expect};
 use lazy_mmu_kernel::{Boot, mode, sched};
 use stage1_paging::{Access, Frame, Pages, Prot, Va};
 
@@ -35,11 +36,21 @@ static ARRIVED: AtomicU32 = AtomicU32::new(0);
 
 /// Where all cores wait for each other. Without yielding: a task keeps its core.
 struct Meeting {
+    /// What this task relies on where a page is mapped: the leader has published it; who has not may take a spurious fault.
+    mapped: Expect,
     cores: u32,
     round: u32,
 }
 
 impl Meeting {
+    fn new(cores: u32, mapped: Expect) -> Self {
+        Self {
+            mapped,
+            cores,
+            round: 0,
+        }
+    }
+
     fn meet(&mut self) -> Result<(), String> {
         self.round += 1;
         ARRIVED.fetch_add(1, SeqCst);
@@ -60,20 +71,23 @@ enum Expected {
     Writable(u64),
 }
 
-fn look(pages: Pages, expected: impl Fn(u64) -> Expected, step: &str) -> Result<(), String> {
+fn look(
+    pages: Pages,
+    mapped: Expect,
+    expected: impl Fn(u64) -> Expected,
+    step: &str,
+) -> Result<(), String> {
     for (index, page) in (0..).zip(pages.chunks(1)) {
         let (va, expected) = (page.start(), expected(index));
-        let (loaded, word) = match expected {
-            Expected::Gone => (probe::read_u64(va), None),
-            Expected::ReadOnly(word) | Expected::Writable(word) => {
-                (probe::read_u64(va), Some(word))
-            }
+        let (load, store, word) = match expected {
+            Expected::Gone => (Expect::Faults, Expect::Faults, None),
+            Expected::ReadOnly(word) => (mapped, Expect::Faults, Some(word)),
+            Expected::Writable(word) => (mapped, mapped, Some(word)),
         };
-        let loads = loaded.ok() == word;
+        let loaded = access::read(va, load);
         // SAFETY: the area is the test's; where the store works, it stores what is there.
-        let stored = unsafe { probe::write_u64(va, word.unwrap_or_default()) };
-        let stores = stored.is_ok() == matches!(expected, Expected::Writable(_));
-        if !loads || !stores {
+        let stored = unsafe { access::write(va, word.unwrap_or_default(), store) };
+        if loaded.ok() != word || stored.is_ok() != (store == mapped) {
             return Err(alloc::format!(
                 "{step}: {va}: load {loaded:x?}, store {stored:?}, expected {expected:x?}"
             ));
@@ -99,8 +113,8 @@ fn steps(
             meeting.meet()?;
             lead(number).map_err(|error| alloc::format!("{name}: {error}"))?;
             meeting.meet()?;
-            look(from, a, name)?;
-            look(to, b, name)
+            look(from, meeting.mapped, a, name)?;
+            look(to, meeting.mapped, b, name)
         };
     let gone = |_| Expected::Gone;
     let first = |index| Expected::Writable(word(index as usize));
@@ -172,14 +186,17 @@ fn main(boot: &Boot) -> Verdict {
     let followers: Result<Vec<_>, _> = (1..cores)
         .map(|_| {
             sched::spawn(Policy::V3, move || {
-                steps(&mut Meeting { cores, round: 0 }, from, to, |_| Ok(()))
+                steps(&mut Meeting::new(cores, Expect::Retries), from, to, |_| {
+                    Ok(())
+                })
             })
         })
         .collect();
     let Ok(followers) = followers else {
         return Verdict::Failed;
     };
-    let led = steps(&mut Meeting { cores, round: 0 }, from, to, |number| {
+    let mut meeting = Meeting::new(cores, Expect::Works);
+    let led = steps(&mut meeting, from, to, |number| {
         operate(number, ranges, &frames)
     });
     for follower in followers {

@@ -3,6 +3,7 @@
 //!
 //! @boot smp=1,2,4
 //! @boot smp=4 cpu=cortex-a53 gic=3
+//! @boot smp=2 args="check=on" expect="no violation" timeout=300
 #![no_std]
 #![no_main]
 
@@ -15,10 +16,10 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use common::ensure;
 use lazy_mmu::Policy;
-use lazy_mmu_kernel::arch::probe;
 use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::mem::frames;
 use lazy_mmu_kernel::mem::spaces::{SpaceError, TaskSpace};
+use lazy_mmu_kernel::observe::access::{self, Expect};
 use lazy_mmu_kernel::sched::{self, Join};
 use lazy_mmu_kernel::{Boot, mode, task};
 use stage1_paging::{Pages, Prot, Va};
@@ -39,7 +40,7 @@ fn work(word: u64) -> Result<(), &'static str> {
         .map_err(|_| "not mapped")?;
     let mut result = Ok(());
     for turn in 0..1000_u64 {
-        if probe::read_u64(va) != Ok(word) {
+        if access::read(va, Expect::Works) != Ok(word) {
             result = Err("another task's page, or none");
         }
         if turn % 10 == 0 {
@@ -54,7 +55,7 @@ fn work(word: u64) -> Result<(), &'static str> {
         .map_err(|_| "not mapped any more")?;
     let _ = gather.finish();
     space.destroy();
-    if probe::read_u64(va).is_ok() {
+    if access::read(va, Expect::Faults).is_ok() {
         result = Err("the space has ended, and its page is there");
     }
     frames::free(frame);

@@ -19,12 +19,11 @@ use stage1_hw::Page;
 use stage1_paging::{Done, ENTRIES, Error, Frame, Mapping, Pa, Pages, Prot, Sink};
 
 use mmu_check::What;
-use mmu_check::event::AccessKind;
 
 use super::kernel_space;
 use crate::base::Lock;
 use crate::base::layout::{self, PAGE_SIZE};
-use crate::observe::rules;
+use crate::observe::{access, rules};
 use crate::{mode, observe};
 
 /// A set per order, up to 2^20 frames at once.
@@ -186,7 +185,7 @@ pub fn free_all(frames: impl IntoIterator<Item = Owned>) {
     frames.sort_unstable_by_key(|frame| frame.0.pa());
     if POISON.load(Relaxed) {
         for frame in &frames {
-            observe::fill(frame.0);
+            access::fill(frame.0);
             frame.poison();
         }
     }
@@ -226,7 +225,7 @@ fn unmap_linear(frames: &[Owned]) {
 }
 
 fn check_poison(frame: &Owned) {
-    observe::access(layout::linear(frame.0.pa()), AccessKind::Read);
+    access::inspect(frame.0);
     for (index, word) in frame.words().iter().enumerate() {
         let found = word.load(Relaxed);
         assert!(

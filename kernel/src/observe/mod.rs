@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | [`seam`] | which types stand between the kernel and the machine |
+//! | [`access`] | uses of mappings, each reported before it is made |
 //! | [`observer`] | the decorator of the instructions: counts, and reports |
 //! | [`rules`] | `check=on`: the checker of `mmu-check`, and the trace for the host |
 //! | [`ring`] | `trace=on`: the last events of each core |
@@ -26,6 +27,7 @@
 //! are masked from the report to the instruction, so that both are of one core. An exception entry can
 //! only be reported late; the rules know.
 
+pub mod access;
 pub mod observer;
 pub mod replay;
 pub mod ring;
@@ -34,13 +36,10 @@ pub mod seam;
 
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
-use mmu_check::event::{AccessKind, Expect};
 use mmu_check::seam::Listener;
 use mmu_check::{Event, What};
-use stage1_paging::{Frame, Va};
 
 use crate::arch::{registers, time};
-use crate::base::layout;
 use crate::task;
 
 /// Who listens, a bit each. The one flag that everything but counting hangs on.
@@ -86,33 +85,6 @@ pub fn report(what: impl FnOnce() -> What) {
     if is_watched() {
         hear(what);
     }
-}
-
-/// Reports that a mapped address is about to be used, and must work.
-#[inline]
-pub fn access(va: Va, kind: AccessKind) {
-    report_access(va, kind, Expect::Works);
-}
-
-/// Reports that an address is about to be probed, and must fault.
-#[inline]
-pub fn probe(va: Va, kind: AccessKind) {
-    report_access(va, kind, Expect::Faults);
-}
-
-/// Reports that a whole frame is about to be written through the linear map.
-#[inline]
-pub fn fill(frame: Frame) {
-    access(layout::linear(frame.pa()), AccessKind::Write);
-}
-
-#[inline]
-fn report_access(va: Va, kind: AccessKind, expect: Expect) {
-    report(|| What::Access {
-        va: va.raw(),
-        kind,
-        expect,
-    });
 }
 
 /// Out of line, and all that is no store by one instance of [`Ears::hear_with`].

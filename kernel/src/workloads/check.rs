@@ -1,13 +1,12 @@
 //! Checks of one page, in three ways: by walking the tables, by an address translation of the MMU, and by a real access.
 
-use mmu_check::event::AccessKind;
 use stage1_paging::{Access, Frame, Va, Walk};
 
 use super::{Failure, failure, progress};
-use crate::arch::{Fault, FaultKind};
-use crate::arch::{probe, translate};
+use crate::arch::{Fault, FaultKind, translate};
 use crate::mem;
-use crate::observe::{self, seam::HW};
+use crate::observe::access::{self, Expect};
+use crate::observe::seam::HW;
 
 /// Checks that the page is mapped to `frame` with `access`, and that its first word is `word`.
 ///
@@ -39,21 +38,15 @@ pub(super) fn mapped(va: Va, frame: Frame, access: Access, word: u64) -> Result<
             ));
         }
     }
-    observe::access(va, AccessKind::Read);
-    match probe::read_u64(va) {
-        Ok(found) if found == word => {}
-        other => {
-            return Err(failure!(
-                "{va}: a load gives {other:x?}, expected {word:#x}"
-            ));
-        }
-    }
-    match (
-        try_store(va, word, access.is_writable()),
-        access.is_writable(),
-    ) {
-        (Ok(()), true) => Ok(()),
-        (Err(fault), false) if is_permission(fault) => Ok(()),
+    touch(va, word)?;
+    let expect = if access.is_writable() {
+        Expect::Works
+    } else {
+        Expect::Faults
+    };
+    match (try_store(va, word, expect), expect) {
+        (Ok(()), Expect::Works) => Ok(()),
+        (Err(fault), Expect::Faults) if is_permission(fault) => Ok(()),
         (other, _) => Err(failure!(
             "{va}: a store gives {other:?}, expected {access:?}: is the old translation still in the TLB?"
         )),
@@ -85,8 +78,7 @@ pub(super) fn unmapped(va: Va) -> Result<(), Failure> {
 
 /// Checks that a load faults: no translation of the page is left in the TLB.
 pub(super) fn unreachable(va: Va) -> Result<(), Failure> {
-    observe::probe(va, AccessKind::Read);
-    match probe::read_u64(va) {
+    match access::read(va, Expect::Faults) {
         Err(fault) if is_translation(fault) => Ok(()),
         other => Err(failure!(
             "{va}: a load gives {other:x?}, expected a translation fault: is the old translation still in the TLB?"
@@ -96,8 +88,7 @@ pub(super) fn unreachable(va: Va) -> Result<(), Failure> {
 
 /// Loads the page's first word and checks it. From then on its translation is in the TLB.
 pub(super) fn touch(va: Va, word: u64) -> Result<(), Failure> {
-    observe::access(va, AccessKind::Read);
-    match probe::read_u64(va) {
+    match access::read(va, Expect::Works) {
         Ok(found) if found == word => Ok(()),
         other => Err(failure!(
             "{va}: a load gives {other:x?}, expected {word:#x}"
@@ -107,19 +98,13 @@ pub(super) fn touch(va: Va, word: u64) -> Result<(), Failure> {
 
 /// Stores to the page's first word, where that must work. Returns the fault if it does not.
 pub(super) fn store(va: Va, word: u64) -> Result<(), Fault> {
-    try_store(va, word, true)
+    try_store(va, word, Expect::Works)
 }
 
-/// Stores to the page's first word. `works` is what is reported to the rules as expected.
-fn try_store(va: Va, word: u64, works: bool) -> Result<(), Fault> {
-    if works {
-        observe::access(va, AccessKind::Write);
-    } else {
-        observe::probe(va, AccessKind::Write);
-    }
+fn try_store(va: Va, word: u64, expect: Expect) -> Result<(), Fault> {
     // SAFETY: workloads call this with pages of an area or a task space of their own, which no Rust
     // object lies in.
-    unsafe { probe::write_u64(va, word) }
+    unsafe { access::write(va, word, expect) }
 }
 
 fn is_translation(fault: Fault) -> bool {

@@ -14,8 +14,8 @@ use super::{Failure, check, failure};
 use crate::base::{Lock, MAX_CORES};
 use crate::mem::areas::Area;
 use crate::mem::{PageRange, frames};
-use crate::task;
-use crate::{irq, mode, observe};
+use crate::observe::access;
+use crate::{irq, mode, task};
 
 static AREAS: [Lock<Option<Area>>; MAX_CORES] = [const { Lock::new(None) }; MAX_CORES];
 /// Pages used so far, and handlers' sections that fell into the task's first `enable`: see [`Done`].
@@ -106,7 +106,7 @@ fn use_page(range: PageRange<'_>, number: u64) -> Result<(), Failure> {
     let page = range.pages();
     let frame = frames::alloc().ok_or_else(|| failure!("no frame left"))?;
     let word = number ^ 0x4841_4E44_4C45_5200;
-    observe::fill(frame.frame());
+    access::fill(frame.frame());
     frame.words()[0].store(word, Relaxed);
     // The store pays at once, section or not: this is a handler.
     mode::section(|| range.map_page(page.start(), frame.frame(), Prot::RW))?;

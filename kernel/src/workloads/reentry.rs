@@ -7,7 +7,8 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use super::{Failure, failure};
 use crate::mem::frames::{self, Owned};
-use crate::{observe, task};
+use crate::observe::access;
+use crate::task;
 
 /// The frames allocated so far. Each is written when it is allocated, and read at the end.
 pub(super) struct Reentry {
@@ -45,7 +46,7 @@ impl Reentry {
                 frame.frame()
             ));
         }
-        observe::fill(frame.frame());
+        access::fill(frame.frame());
         let mark = Self::mark(self.frames.len());
         frame
             .words()

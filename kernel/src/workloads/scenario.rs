@@ -13,7 +13,8 @@ use super::trace::Trace;
 use super::{Failure, check, failure};
 use crate::mem::areas::Area;
 use crate::mem::frames;
-use crate::{mode, observe, sched, task};
+use crate::observe::access;
+use crate::{mode, sched, task};
 
 /// The pages and frames with which a task can run the scenario, again and again.
 pub(super) struct Scenario {
@@ -73,7 +74,7 @@ impl Scenario {
         self.map(3, salt)?;
         let frame = frames::alloc().ok_or_else(|| failure!("no frame left inside the section"))?;
         trace.record();
-        observe::fill(frame.frame());
+        access::fill(frame.frame());
         frame.words()[0].store(salt, Relaxed);
         mode::lazy_mmu_mode_disable();
         trace.record();

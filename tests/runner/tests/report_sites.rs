@@ -7,11 +7,12 @@ use lazy_mmu_tests::sources::kernel;
 use lazy_mmu_tools::places;
 
 /// How a place reports.
-const CALLS: [&str; 4] = [
+const CALLS: [&str; 5] = [
     "observe::report(",
-    "observe::access(",
-    "observe::probe(",
-    "observe::fill(",
+    "access::read(",
+    "access::write(",
+    "access::fill(",
+    "access::inspect(",
 ];
 
 /// The files that report, from the kernel's sources on.

@@ -3,14 +3,14 @@
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use lazy_mmu::Policy;
-use lazy_mmu_kernel::arch::{probe, time};
+use lazy_mmu_kernel::arch::time;
 use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::mem::PageRange;
 use lazy_mmu_kernel::mem::areas::Area;
 use lazy_mmu_kernel::mem::frames::{self, Owned};
 use lazy_mmu_kernel::mem::spaces::TaskSpace;
-use lazy_mmu_kernel::{mode, observe, println, sched, task};
-use mmu_check::event::AccessKind;
+use lazy_mmu_kernel::observe::access::{self, Expect};
+use lazy_mmu_kernel::{mode, println, sched, task};
 use stage1_paging::{Frame, Pages, Prot, Va};
 
 /// What is wrong.
@@ -34,7 +34,7 @@ const WORD: u64 = 0x454E_5445_5245_4421;
 
 fn frame() -> Result<Owned, &'static str> {
     let frame = frames::alloc().ok_or("no frame for a scenario")?;
-    observe::fill(frame.frame());
+    access::fill(frame.frame());
     frame.words()[0].store(WORD, Relaxed);
     Ok(frame)
 }
@@ -47,8 +47,7 @@ fn unmap(range: PageRange<'_>, page: Pages) -> Checked {
 }
 
 fn is_there(va: Va) -> bool {
-    observe::access(va, AccessKind::Read);
-    probe::read_u64(va) == Ok(WORD)
+    access::read(va, Expect::Works) == Ok(WORD)
 }
 
 /// A lower half that is complete when it is entered, and used at once. Where a workload maps something
@@ -123,8 +122,7 @@ fn use_here_unmap_there() -> Checked {
     if !soon(|| other.has_ended()) {
         return Err("no other core runs a task that is ready");
     }
-    observe::probe(page.start(), AccessKind::Read);
-    let stale = probe::read_u64(page.start()).is_ok();
+    let stale = access::read(page.start(), Expect::Faults).is_ok();
     other.join().value?;
     frames::free(owned);
     if stale {
