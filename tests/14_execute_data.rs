@@ -1,6 +1,6 @@
 //! Fetching an instruction from data ends the boot with status 4 and says so.
 //!
-//! @boot verdict=4 expect="instruction abort" expect="permission fault"
+//! @boot verdict=4 expect="instruction abort" expect="permission fault, level 3" expect="rodata, which is not executable"
 #![no_std]
 #![no_main]
 

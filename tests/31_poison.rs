@@ -1,7 +1,8 @@
 //! A store to a free frame, through a mapping that should have gone, is found when the frame is allocated.
 //!
-//! @boot args="debug=on poison=on" verdict=3 expect="was overwritten with 0xbad"
-//! @boot args="debug=off poison=on" verdict=3 expect="was overwritten with 0xbad"
+//! @boot args="debug=on poison=on word=0" verdict=3 expect="poison: word 0 of free frame" expect="was overwritten with 0xbad"
+//! @boot args="debug=on poison=on word=256" verdict=3 expect="poison: word 256 of free frame"
+//! @boot args="debug=off poison=on word=511" verdict=3 expect="poison: word 511 of free frame" expect="was overwritten with 0xbad"
 #![no_std]
 #![no_main]
 
@@ -16,11 +17,18 @@ use lazy_mmu_kernel::arch::probe;
 use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::mem::areas::Area;
 use lazy_mmu_kernel::mem::frames;
-use stage1_paging::Prot;
+use stage1_paging::{Prot, Va};
 
-lazy_mmu_kernel::entry!(main);
+lazy_mmu_kernel::entry!(main, keys = ["word"]);
 
-fn main(_: &Boot) -> Verdict {
+fn main(boot: &Boot) -> Verdict {
+    let word = boot
+        .arguments
+        .own("word")
+        .and_then(|word| word.parse::<u64>().ok());
+    let Some(word) = word.filter(|word| *word < stage1_paging::ENTRIES as u64) else {
+        return Verdict::BadArguments;
+    };
     let (Some(frame), Some(area)) = (frames::alloc(), Area::take(1)) else {
         return Verdict::Failed;
     };
@@ -30,7 +38,7 @@ fn main(_: &Boot) -> Verdict {
     // The fault: it is freed while it is still mapped.
     frames::free(frame);
     // SAFETY: the frame is nobody's, which is what the test is about.
-    let stored = unsafe { probe::write_u64(va, 0xBAD) };
+    let stored = unsafe { probe::write_u64(Va::new(va.raw() + 8 * word), 0xBAD) };
     ensure!(stored.is_ok(), "{stored:?}");
     let _all: Vec<_> = core::iter::from_fn(frames::alloc).collect();
     Verdict::Failed

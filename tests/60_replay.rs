@@ -1,5 +1,8 @@
 //! The replay: for recordings of many shapes, its tables, its closed form and the real mode agree.
 //!
+//!
+//! And of two rows the kernel sees whether they made the same calls in the same order.
+//!
 //! @boot
 #![no_std]
 #![no_main]
@@ -10,6 +13,8 @@ use common::ensure;
 use lazy_mmu::Policy;
 use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::observe::replay;
+use lazy_mmu_kernel::report::{Row, Run, Size};
+use lazy_mmu_kernel::workloads::check_same_work;
 use lazy_mmu_kernel::{Boot, mode, println, task};
 
 lazy_mmu_kernel::entry!(main);
@@ -33,7 +38,50 @@ fn make_calls(mut choices: u64, length: u32) {
     mode::lazy_mmu_mode_disable();
 }
 
+/// A row under `policy` whose recording is of `calls`.
+fn row(policy: Policy, calls: impl FnOnce()) -> Row {
+    let size = Size {
+        pages: 1,
+        k: 1,
+        seed: 1,
+    };
+    replay::start();
+    replay::set_active(true);
+    calls();
+    Row {
+        replay: replay::finish(),
+        ..Row::new(Run::Vmap, policy, size)
+    }
+}
+
+/// The same number of calls in another order is other work.
+fn order_counts() -> Verdict {
+    let first = |policy| {
+        row(policy, || {
+            mode::section(mode::owe);
+            mode::section(|| {});
+        })
+    };
+    let other = row(Policy::Flat, || {
+        mode::section(|| {});
+        mode::section(mode::owe);
+    });
+    let calls = |row: &Row| row.replay.as_ref().map(|replay| replay.calls());
+    let (eager, flat) = (first(Policy::Eager), first(Policy::Flat));
+    ensure!(calls(&flat) == Some(5), "{flat:?}");
+    ensure!(calls(&flat) == calls(&other), "{other:?}");
+    let same = check_same_work(&[eager.clone(), flat]);
+    ensure!(same.is_ok(), "the same calls differ");
+    let differs = check_same_work(&[eager, other]);
+    ensure!(differs.is_err(), "another order is the same work");
+    Verdict::Good
+}
+
 fn main(_: &Boot) -> Verdict {
+    if order_counts() != Verdict::Good {
+        return Verdict::Failed;
+    }
+
     const LENGTH: u32 = 6;
     let task = task::current();
     let mut compared = 0_u32;

@@ -1,0 +1,64 @@
+//! The command line's defaults and values, and which of two verdicts a boot ends with.
+//!
+//! @boot
+#![no_std]
+#![no_main]
+
+mod common;
+
+use common::ensure;
+use lazy_mmu::Policy;
+use lazy_mmu_kernel::Boot;
+use lazy_mmu_kernel::arguments::Arguments;
+use lazy_mmu_kernel::base::Verdict;
+use lazy_mmu_kernel::report::Run;
+
+lazy_mmu_kernel::entry!(main);
+
+fn main(boot: &Boot) -> Verdict {
+    let given = &boot.arguments;
+    ensure!(given.runs == Run::ALL, "{given:?}");
+    ensure!(given.policies == Policy::ALL, "{given:?}");
+    let Arguments { pages, k, .. } = *given;
+    ensure!((pages, k) == (512, 16), "{given:?}");
+    let Arguments { tasks, seconds, .. } = *given;
+    ensure!((tasks, seconds, given.seed) == (16, 0, 1), "{given:?}");
+    let allocator = [given.debug, given.poison];
+    ensure!(allocator == [true, false], "{given:?}");
+    ensure!([given.check, given.trace] == [false; 2], "{given:?}");
+
+    let line = "run=zap,vmap policy=flat pages=8 k=2 tasks=3 seconds=4 seed=5 debug=off poison=on check=on trace=on own=6";
+    let Ok(given) = Arguments::parse(line, 1000, &["own"]) else {
+        return Verdict::Failed;
+    };
+    ensure!(given.runs == [Run::Zap, Run::Vmap], "{given:?}");
+    ensure!(given.policies == [Policy::Flat], "{given:?}");
+    let Arguments { pages, k, .. } = given;
+    ensure!((pages, k) == (8, 2), "{given:?}");
+    let Arguments { tasks, seconds, .. } = given;
+    ensure!((tasks, seconds, given.seed) == (3, 4, 5), "{given:?}");
+    let allocator = [given.debug, given.poison];
+    ensure!(allocator == [false, true], "{given:?}");
+    ensure!([given.check, given.trace] == [true; 2], "{given:?}");
+    ensure!(given.own("own") == Some("6"), "{given:?}");
+
+    // A small machine has smaller defaults.
+    let small = Arguments::parse("", 10, &[]).map(|given| (given.pages, given.k));
+    ensure!(small == Ok((10, 10)), "{small:?}");
+
+    // The first that is not good: what comes after a failure may follow from it.
+    use Verdict::{BadArguments, CannotRun, Failed, Good, Panic};
+    for (first, second, both) in [
+        (Good, Good, Good),
+        (Good, Failed, Failed),
+        (Failed, Good, Failed),
+        (Failed, Panic, Failed),
+        (Panic, Failed, Panic),
+        (CannotRun, BadArguments, CannotRun),
+        (BadArguments, CannotRun, BadArguments),
+    ] {
+        let found = first.and(second);
+        ensure!(found == both, "{first:?} and {second:?} make {found:?}");
+    }
+    Verdict::of(Verdict::of(false) == Failed)
+}

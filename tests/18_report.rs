@@ -1,0 +1,69 @@
+//! What an exception report decodes: the class, the fault status and its level, the saved state, the walk, and the last events.
+//!
+//! @boot args="do=store" verdict=4 expect="000000009600004f data abort: store, permission fault, level 3" expect="FAR  ffffffff80200000" expect="SPSR 00000000a0000085 EL1h N C I"
+//! @boot args="do=store" verdict=4 expect="AT S1E1R: 0x000040200000" expect="walk of ffffffff80200000 through TTBR1_EL1" expect="  L0 [511] at" expect="  L1 [510] at" expect="  L2 [  1] at" expect="  L3 [  0] at" expect="page 0x000040200000 normal r-x"
+//! @boot args="do=store trace=on" verdict=4 expect="last events of this core:" expect="call pause"
+//! @boot args="do=load" verdict=4 expect="0000000096000004 data abort: load, translation fault, level 0" expect="SPSR 0000000050000345 EL1h Z V D A F" expect="through TTBR0_EL1" expect="0000000000000000 invalid"
+//! @boot args="do=break" verdict=4 expect="00000000f2000001 BRK #0x1 (the compiler's trap" expect="(not of this exception)" expect="(text); addr2line"
+//! @boot args="do=undefined" verdict=4 expect="0000000002000000 unknown reason: an instruction that is undefined"
+//! @boot args="do=call" verdict=4 expect="0000000056000005 SVC64, ISS 0x5"
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+mod common;
+
+use alloc::vec::Vec;
+use core::arch::asm;
+
+use common::ensure;
+use lazy_mmu_kernel::base::{Verdict, layout};
+use lazy_mmu_kernel::observe::ring;
+use lazy_mmu_kernel::{Boot, mode, task};
+
+lazy_mmu_kernel::entry!(main, keys = ["do"]);
+
+/// N and C; Z and V.
+const FLAGS: [u64; 2] = [0b1010 << 28, 0b0101 << 28];
+
+/// The ring gives the last events, oldest first, and the newest is among them.
+fn events_are_in_order() -> Verdict {
+    mode::lazy_mmu_mode_enable();
+    mode::lazy_mmu_mode_pause();
+    let core = task::core().index;
+    let last: Vec<_> = ring::last(core, 3).collect();
+    ensure!(last.len() == 3, "{last:?}");
+    let ascends = last.is_sorted_by(|a, b| a.sequence < b.sequence);
+    ensure!(ascends, "{last:?}");
+    let all = ring::last(core, ring::len(core) as usize);
+    let newest = all.map(|event| event.sequence).max();
+    ensure!(newest == last.last().map(|e| e.sequence), "{last:?}");
+    Verdict::Good
+}
+
+fn main(boot: &Boot) -> Verdict {
+    if boot.arguments.trace {
+        let verdict = events_are_in_order();
+        if verdict != Verdict::Good {
+            return verdict;
+        }
+    }
+    let [store, load] = FLAGS;
+    let text = layout::image().start.raw();
+    // SAFETY: none: this is the test. Each of them ends the boot; the flags and masks that are set before are what is reported.
+    unsafe {
+        match boot.arguments.own("do") {
+            Some("store") => {
+                asm!("msr nzcv, {}", "msr daifset, #2", "str xzr, [{}]", in(reg) store, in(reg) text)
+            }
+            Some("load") => {
+                asm!("msr nzcv, {}", "msr daifset, #13", "ldr xzr, [{}]", in(reg) load, in(reg) 0xDEAD_0000_1000_u64)
+            }
+            Some("break") => asm!("brk #1"),
+            Some("undefined") => asm!("udf #0"),
+            Some("call") => asm!("svc #5"),
+            _ => {}
+        }
+    }
+    Verdict::Good
+}

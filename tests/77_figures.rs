@@ -1,0 +1,162 @@
+//! A task's figures: zero where nothing of the kind can happen, and more where it must. A handler's sections are not its task's.
+//!
+//! @boot smp=1,2
+//! @boot cpu=cortex-a72 gic=3 icount=on
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+mod common;
+
+use common::ensure;
+use lazy_mmu::Policy;
+use lazy_mmu_kernel::arch::{registers, time};
+use lazy_mmu_kernel::base::Verdict;
+use lazy_mmu_kernel::sched;
+use lazy_mmu_kernel::task::{self, Figures};
+use lazy_mmu_kernel::{Boot, mode};
+
+lazy_mmu_kernel::entry!(main);
+
+/// A slice, and how long a task is busy, in microseconds: so long that slices end meanwhile.
+const SLICE: u64 = 100;
+const BUSY: u64 = 20_000;
+
+fn be_busy() {
+    time::wait_until(BUSY, || false);
+}
+
+/// The figures of a task that does `work`, on one core, where another is always ready.
+fn figures_of(slice: u64, work: fn()) -> Option<Figures> {
+    sched::set_slice(slice);
+    let other = sched::spawn(Policy::V3, || (0..50).for_each(|_| sched::yield_now()));
+    let mine = sched::spawn(Policy::V3, work).ok()?.join();
+    sched::set_slice(0);
+    other.ok()?.join();
+    mine.leak.is_none().then_some(mine.figures)
+}
+
+/// The only task of a machine: its slices end, and it goes on.
+fn alone() -> Verdict {
+    let before = task::current().stats.figures();
+    sched::set_slice(SLICE);
+    mode::section(be_busy);
+    sched::set_slice(0);
+    let figures = task::current().stats.figures() - before;
+    ensure!(figures.interrupts_inside > 0, "{figures:?}");
+    let Figures {
+        preemptions,
+        preemptions_inside,
+        switches,
+        ..
+    } = figures;
+    ensure!(
+        (preemptions, preemptions_inside, switches) == (0, 0, 0),
+        "{figures:?}"
+    );
+    let Figures {
+        carried,
+        migrations,
+        migrations_inside,
+        ..
+    } = figures;
+    ensure!(
+        (carried, migrations, migrations_inside) == (0, 0, 0),
+        "{figures:?}"
+    );
+    ensure!(
+        (figures.sections, figures.spurious, figures.bbm_waits) == (1, 0, 0),
+        "{figures:?}"
+    );
+    Verdict::Good
+}
+
+/// What a handler opens on top of a task counts for nobody.
+fn handlers_sections() -> Verdict {
+    let task = task::current();
+    let before = task.stats.figures();
+    mode::section(|| {
+        registers::without_interrupts(|| {
+            task.mmu.irq_enter();
+            mode::section(|| mode::section(|| {}));
+            task.mmu.irq_exit();
+        });
+    });
+    let after = task.stats.figures();
+    ensure!(after.sections == before.sections + 1, "{after:?}");
+    ensure!(after.deepest == before.deepest.max(1), "{after:?}");
+    Verdict::Good
+}
+
+fn main(boot: &Boot) -> Verdict {
+    let verdict = alone().and(handlers_sections());
+    if boot.cores > 1 || verdict != Verdict::Good {
+        return verdict;
+    }
+    // By itself, outside of sections and inside one, with a debt and without.
+    let yields = || (0..9).for_each(|_| sched::yield_now());
+    let outside = figures_of(0, yields);
+    let inside = figures_of(0, || {
+        mode::section(|| (0..9).for_each(|_| sched::yield_now()))
+    });
+    let owing = figures_of(0, || {
+        mode::section(|| {
+            mode::owe();
+            sched::yield_now();
+        });
+        sched::yield_now();
+    });
+    // By an interrupt.
+    let forced_outside = figures_of(SLICE, be_busy);
+    let forced_inside = figures_of(SLICE, || mode::section(be_busy));
+    let (Some(outside), Some(inside), Some(owing)) = (outside, inside, owing) else {
+        return Verdict::Failed;
+    };
+    let (Some(forced_outside), Some(forced_inside)) = (forced_outside, forced_inside) else {
+        return Verdict::Failed;
+    };
+    ensure!(
+        outside.switches >= 9 && inside.switches >= 9,
+        "{outside:?} {inside:?}"
+    );
+    ensure!(
+        outside.sections == 0 && inside.sections == 1,
+        "{outside:?} {inside:?}"
+    );
+    for figures in [outside, inside, owing] {
+        let Figures {
+            preemptions,
+            preemptions_inside,
+            ..
+        } = figures;
+        ensure!((preemptions, preemptions_inside) == (0, 0), "{figures:?}");
+    }
+    for figures in [outside, inside, owing, forced_outside, forced_inside] {
+        let Figures {
+            migrations,
+            migrations_inside,
+            ..
+        } = figures;
+        ensure!(
+            (migrations, migrations_inside) == (0, 0),
+            "one core: {figures:?}"
+        );
+        ensure!(
+            figures.carried == u64::from(figures == owing),
+            "{figures:?}"
+        );
+    }
+    ensure!(forced_outside.preemptions > 0, "{forced_outside:?}");
+    ensure!(forced_outside.preemptions_inside == 0, "{forced_outside:?}");
+    ensure!(forced_outside.interrupts_inside == 0, "{forced_outside:?}");
+    let Figures {
+        preemptions,
+        preemptions_inside,
+        ..
+    } = forced_inside;
+    ensure!(
+        preemptions_inside > 0 && preemptions_inside == preemptions,
+        "{forced_inside:?}"
+    );
+    Verdict::Good
+}
