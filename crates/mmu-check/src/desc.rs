@@ -50,6 +50,10 @@ impl Desc {
         crate::tlbi::span_pages(self.level) << 12
     }
 
+    pub fn is_contiguous(self) -> bool {
+        self.bits & CONTIGUOUS != 0
+    }
+
     pub fn is_writable(self) -> bool {
         self.bits & READ_ONLY == 0
     }
@@ -58,7 +62,18 @@ impl Desc {
         self.bits & PXN == 0
     }
 
-    /// Whether the two differ in what a translation depends on.
+    /// Pages that a TLB may hold as one entry with this leaf: sixteen times its own where the Contiguous bit
+    /// is set.
+    pub fn held_pages(self) -> u64 {
+        let own = crate::tlbi::span_pages(self.level);
+        if self.is_leaf() && self.is_contiguous() {
+            16 * own
+        } else {
+            own
+        }
+    }
+
+    /// Whether the two agree in all that a translation depends on.
     pub fn translates_like(self, other: Desc) -> bool {
         (self.bits ^ other.bits) & !SOFTWARE == 0
     }

@@ -17,9 +17,10 @@
 //! | R8 | a section, a switch or a task ends and leaves debt behind |
 //! | R9 | an invalidation comes before the store it is meant for |
 //! | R10 | a table is linked before its zeroes are ordered |
+//! | R11 | a descriptor is changed by somebody else than its owner |
 //!
-//! Each has a module in `rules`, which says what it follows from. Rules only ask; what an event
-//! changes is in `ledger` (debts) and `shadow` (tables).
+//! Each has a module in `rules`, which says what it follows from. Rules only look; what an event
+//! changes is in `ledger` (debts), `tables` and `spaces` (roots and ASIDs).
 //!
 //! "Arm ARM" is DDI 0487. Its chapter is given and the subject, as section numbers move between
 //! issues.
@@ -45,8 +46,9 @@
 //! | [`CoreStart`](What::CoreStart), [`TaskEnd`](What::TaskEnd), [`Contract`](What::Contract), [`Call`](What::Call) | the start of a core, a task's ends, the mode |
 //!
 //! Memory grows with what is owed and with the tables (each has a copy). An event costs as much as
-//! it changes, and a logarithm: a barrier takes what waits for it from a queue, a TLBI what lies in
-//! its range. Only a TLBI without a range, and a task's end, look at all that is owed.
+//! it changes: what a descriptor owes is found by its table, a barrier takes what waits for it from a queue,
+//! a TLBI what lies in its range. Only a TLBI without a range, a task's end, and a frame that goes back
+//! without its allocation having been seen look at everything.
 //! [`Coverage::missing`] names what a run had nothing of to check, [`Expected`] what of that it should have
 //! had.
 //!
@@ -75,6 +77,7 @@ mod coverage;
 mod desc;
 pub mod event;
 mod expected;
+mod frame_map;
 mod ledger;
 #[cfg(feature = "machine")]
 pub mod machine;
@@ -84,7 +87,9 @@ pub mod replay;
 mod rules;
 #[cfg(feature = "seam")]
 pub mod seam;
-mod shadow;
+mod spaces;
+mod state;
+mod tables;
 mod tlbi;
 pub mod trace;
 mod violation;

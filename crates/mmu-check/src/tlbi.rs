@@ -160,6 +160,8 @@ pub struct Decoded {
 pub(crate) struct Target {
     /// The first address.
     pub va: u64,
+    /// How many pages a TLB may hold as one entry, a power of two.
+    pub pages: u64,
     /// The level of the descriptor.
     pub level: u8,
     /// It was a table: walk caches may hold it.
@@ -242,28 +244,29 @@ impl Decoded {
     /// Whether the architecture promises that a core drops `target`, on the cores that carry it
     /// out.
     pub(crate) fn covers(&self, target: &Target) -> Cover {
-        let size = span_pages(target.level);
         if let Some((first, count)) = self.pages {
-            let start = target.va >> 12;
-            if first >= start + size || start >= first + count {
+            let start = target.va >> 12 & !(target.pages - 1);
+            if first >= start + target.pages || start >= first + count {
                 return Cover::No;
             }
         }
         if let Some(asid) = self.asid {
-            // A walk cache entry of the upper half may be tagged with any ASID; its leaves are
-            // global.
-            let upper_table = target.table && target.va >> 63 != 0;
-            let foreign = target.asid.is_some_and(|owner| owner != asid);
-            if (target.global && (self.pages.is_none() || upper_table))
-                || (!target.global && foreign)
-            {
+            let covered = match target.asid {
+                // By address global leaves are covered too, by ASID alone they are not.
+                _ if target.global => self.pages.is_some(),
+                Some(own) => own == asid,
+                // A walk cache may hold a table of the upper half under any ASID.
+                None => !target.table || target.va >> 63 == 0,
+            };
+            if !covered {
                 return Cover::No;
             }
         }
         if self.op.last_level && target.table {
             return Cover::No;
         }
-        let wrong_hint = self.hint != 0 && !target.table && self.hint != target.level;
+        // The hint is the level of the leaf: an entry from above it is not meant.
+        let wrong_hint = self.hint != 0 && (target.table || self.hint != target.level);
         if wrong_hint || self.flaw.is_some() {
             return Cover::Flawed;
         }

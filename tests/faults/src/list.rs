@@ -31,7 +31,7 @@ pub struct Entry {
     pub fault: Fault,
     /// What is done wrong.
     pub what: &'static str,
-    /// Who must notice. `R1` to `R10` are the rules of `mmu-check` (`check=on`); QEMU shows a stale
+    /// Who must notice. `R1` to `R11` are the rules of `mmu-check` (`check=on`); QEMU shows a stale
     /// translation that is used; the witness counts what was executed; the replay says how many pairs
     /// the calls owe; the workload checks its own data. `tests/faults.boots` has a boot for each.
     pub seen: &'static str,

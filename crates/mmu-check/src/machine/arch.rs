@@ -173,6 +173,15 @@ impl Mmu for Kernel {
                         self.before_tlbi();
                         self.tlbi("vaae1is", va >> 12 & ((1 << 44) - 1));
                     }
+                    if self.is(Bug::ChangedByAnother) && old.is_valid() && new.is_valid() {
+                        // A bit that is the software's, as a flag of its own would be.
+                        let changed = Desc::from_bits(old.bits() ^ 1 << 55);
+                        self.masked.set(self.masked.get() + 1);
+                        self.on_core_2(|k| {
+                            k.store(slots.table, index, va, slots.level.number(), old, changed);
+                        });
+                        self.masked.set(self.masked.get() - 1);
+                    }
                     self.store(slots.table, index, va, slots.level.number(), old, new);
                 }
                 Step::Skip => skipped += 1,

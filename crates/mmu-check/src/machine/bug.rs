@@ -128,6 +128,8 @@ bugs! {
     AsidNotFlushed,
     /// A live page is replaced by another in place.
     ReplacedInPlace,
+    /// Another core changes a descriptor between the owner's look at it and the owner's store.
+    ChangedByAnother,
     /// A page that was just unmapped is mapped anew before its invalidation.
     RemappedEarly,
     /// A mapping is used inside the section that made it.
@@ -255,6 +257,7 @@ impl Bug {
             | Bug::SwitchClearsNextTask => (&[Leftover][..], true, false),
             Bug::IrqDefers => (published, true, false),
             Bug::IrqUnbalances => (&[Publish][..], true, false),
+            Bug::ChangedByAnother => (&[Ownership][..], true, false),
             // Nobody uses what the ended task has mapped.
             Bug::SectionLeaked => (&[Leftover][..], false, false),
             Bug::PeerLocalFlush => (&[Broadcast, Early][..], true, true),

@@ -69,6 +69,7 @@ impl Entry {
     fn target(&self) -> Target {
         Target {
             va: self.va,
+            pages: self.desc.held_pages(),
             level: self.desc.level,
             table: false,
             global: self.asid.is_none(),
@@ -107,6 +108,7 @@ impl Core {
         self.walks.retain(|step| {
             let target = Target {
                 va: step.va,
+                pages: step.desc.held_pages(),
                 level: step.desc.level,
                 table: true,
                 global: false,

@@ -392,7 +392,7 @@ impl Kernel {
         }
     }
 
-    fn on_core_2(&self, work: impl FnOnce(&Kernel)) {
+    pub(super) fn on_core_2(&self, work: impl FnOnce(&Kernel)) {
         let core = self.core.replace(2);
         work(self);
         self.core.set(core);

@@ -6,15 +6,20 @@
 //! one, DSB, TLBI in the right scope, DSB, and only then store the new one. FEAT_BBM is not relied
 //! on.
 
-use super::Finding;
-use crate::checker::State;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+
+use super::{Description, Finding};
 use crate::desc::{Desc, needs_break};
 use crate::event::{Event, What};
-use crate::ledger::Progress;
-use crate::shadow::Shadow;
+use crate::ledger::Stale;
+use crate::state::State;
 
-pub(super) const TITLE: &str = "a live descriptor is replaced without break-before-make";
-pub(super) const BASIS: &str = "Arm ARM D8, break-before-make, Arm's herd model aarch64bbm.cat";
+pub(super) const RULE: Description = Description {
+    name: "R2",
+    title: "a live descriptor is replaced without break-before-make",
+    basis: "Arm ARM D8, break-before-make, Arm's herd model aarch64bbm.cat",
+};
 
 pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     let What::Store {
@@ -27,31 +32,63 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     else {
         return None;
     };
-    let key = Shadow::key(slot, va, level);
-    let (old, new) = (Desc { bits: old, level }, Desc { bits: new, level });
+    let new = Desc { bits: new, level };
+    if !new.is_cacheable() {
+        return None;
+    }
+    if !state.is_walked(slot, va, level) {
+        return None;
+    }
+    let table = state.tables.find(slot & !0xfff);
+    let index = slot >> 3 & 0x1ff;
+    let va = va & !((new.size() << 9) - 1) | index * new.size();
+    let held = table.and_then(|table| state.tables.get(table).known(index as u16));
+    let old = held.unwrap_or(Desc { bits: old, level });
     if needs_break(old, new) {
         return Some(Finding {
             why: "a valid descriptor is stored over another that TLBs may hold",
-            address: key.va,
+            address: va,
             owes: None,
         });
     }
-    if old.is_cacheable() || !new.is_cacheable() {
+    if old.is_cacheable() {
         return None;
     }
-    // Broken before, here or at the same address in a table that is unlinked now.
-    let (upper, asid) = (key.va >> 63 != 0, state.shadow.asid(slot));
-    let mut others = state.ledger.on_the_way(key.va);
-    let owed = others.find_map(|debt| {
-        let owed = debt.invalidation?;
-        let same_space = debt.key.slot == slot || upper || (asid.is_some() && owed.asid == asid);
-        let gone = matches!(owed.progress, Progress::Complete(..));
-        (debt.key.level == level && same_space && !gone && needs_break(owed.old, new))
-            .then_some(owed)
+    // Broken before, here or at one of the same addresses in a table that is unlinked now.
+    let asids = table.map_or_else(Vec::new, |table| state.asids(table).1);
+    let global = new.is_leaf() && new.is_global();
+    let pages = new.held_pages();
+    let first = va & !((pages << 12) - 1);
+    let mut stales = state.ledger.stale_within(first, pages);
+    let stale = stales.find(|stale| {
+        stale.held != 0 && stale.may_meet(global, &asids) && clashes(state, stale, va, new)
     })?;
     Some(Finding {
         why: "the new descriptor is made before the invalidation of the old one is complete",
-        address: key.va,
-        owes: Some(owed.store),
+        address: va,
+        owes: Some(state.ledger.withdrawn_by(stale)),
     })
+}
+
+/// Whether a TLB that holds the old translation may mix it up with the new one.
+fn clashes(state: &State, stale: &Stale, va: u64, new: Desc) -> bool {
+    let old = stale.old;
+    match old.level.cmp(&new.level) {
+        Ordering::Equal if stale.va == va => needs_break(old, new),
+        // One of two neighbours is held with the other, by the Contiguous bit.
+        Ordering::Equal => {
+            let moved = |desc: Desc, va: u64| desc.frame().wrapping_sub(va);
+            old.is_contiguous() != new.is_contiguous() || moved(old, stale.va) != moved(new, va)
+        }
+        // A block above. What an unlinked table further up may lead to is for who links there.
+        Ordering::Less => old.is_leaf(),
+        Ordering::Greater if new.is_leaf() => true,
+        Ordering::Greater => {
+            let now = state.tables.translate(new.frame(), stale.va);
+            old.is_leaf()
+                && now.is_some_and(|now| {
+                    now.is_cacheable() && (now.level != old.level || needs_break(old, now))
+                })
+        }
+    }
 }

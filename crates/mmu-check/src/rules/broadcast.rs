@@ -4,13 +4,10 @@
 //! maintenance). That is enough only while no other core runs. page_table_multiarch 0.6.2 flushes
 //! with `vmalle1` after an unmap.
 
-use super::{Finding, reliance};
-use crate::checker::State;
-use crate::event::Event;
+use super::Description;
 
-pub(super) const TITLE: &str = "an invalidation stays on its core where other cores need it";
-pub(super) const BASIS: &str = "Arm ARM D8 (scope of TLB maintenance instructions)";
-
-pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
-    reliance::find(state, event, reliance::Fault::Local)
-}
+pub(super) const RULE: Description = Description {
+    name: "R7",
+    title: "an invalidation stays on its core where other cores need it",
+    basis: "Arm ARM D8 (scope of TLB maintenance instructions)",
+};

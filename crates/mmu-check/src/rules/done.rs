@@ -10,23 +10,24 @@
 //! An ASID is free when its space's root is in no TTBR0 and what TLBs hold of it was invalidated since. A
 //! core walks from a root that TTBR0 has no more until its next context synchronisation.
 
-use super::{Finding, reliance};
-use crate::checker::State;
+use super::{Description, Finding};
 use crate::event::{Event, What};
+use crate::state::State;
 
-pub(super) const TITLE: &str =
-    "something is relied on to be gone before its invalidation is complete";
-pub(super) const BASIS: &str =
-    "Arm ARM D8, completion of TLB maintenance (DSB, and a context synchronisation here)";
+pub(super) const RULE: Description = Description {
+    name: "R3",
+    title: "something is relied on to be gone before its invalidation is complete",
+    basis: "Arm ARM D8, completion of TLB maintenance (DSB, and a context synchronisation here)",
+};
 
 pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
-    if let What::Ttbr0 { root, asid } = event.what {
-        let other = state.shadow.other_with(asid, root)?;
-        return Some(Finding {
-            why: "the ASID was another space's, whose translations were not invalidated since",
-            address: other,
-            owes: None,
-        });
-    }
-    reliance::find(state, event, reliance::Fault::Answer)
+    let What::Ttbr0 { root, asid } = event.what else {
+        return None;
+    };
+    let other = state.spaces.other_with(asid, root)?;
+    Some(Finding {
+        why: "the ASID was another space's, whose translations were not invalidated since",
+        address: other,
+        owes: None,
+    })
 }

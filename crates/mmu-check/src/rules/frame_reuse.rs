@@ -2,16 +2,29 @@
 //!
 //! Until the invalidation is complete any core may read and write the frame through its TLB, its
 //! next owner's data included (Arm ARM D8, what a TLB may hold; this is what Linux's `mmu_gather`
-//! keeps pages back for).
+//! keeps pages back for). So it may while a mapping is still there that was made since the frame was
+//! allocated; one from before, as the linear map's, is not its owner's.
 
-use super::{Finding, reliance};
-use crate::checker::State;
-use crate::event::Event;
+use super::{Description, Finding};
+use crate::event::{Event, What};
+use crate::state::State;
 
-pub(super) const TITLE: &str = "a frame is reused while a translation may still lead to it";
-pub(super) const BASIS: &str =
-    "Arm ARM D8, what a TLB may hold and completion of TLB maintenance; Linux mmu_gather";
+pub(super) const RULE: Description = Description {
+    name: "R4",
+    title: "a frame is reused while a translation may still lead to it",
+    basis: "Arm ARM D8, what a TLB may hold and completion of TLB maintenance; Linux mmu_gather",
+};
 
 pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
-    reliance::find(state, event, reliance::Fault::Frame)
+    let What::Free { frame } = event.what else {
+        return None;
+    };
+    let mut mappings = state.tables.mappings(frame).into_iter();
+    mappings
+        .any(|slot| state.is_reachable(slot.table))
+        .then_some(Finding {
+            why: "a descriptor that is still valid maps the frame",
+            address: frame,
+            owes: None,
+        })
 }

@@ -10,17 +10,20 @@
 //! - An interrupt handler's stores pay at once: nobody else would pay for them.
 //! - A task ends with everything published and invalidated.
 
-use super::Finding;
-use crate::checker::State;
+use super::{Description, Finding};
 use crate::event::{Call, Contract, Event, What};
-use crate::ledger::{Owner, Progress};
+use crate::ledger::Owner;
+use crate::state::State;
 
-pub(super) const TITLE: &str = "debt is left behind";
-pub(super) const BASIS: &str = "the mode's contract (Linux 5ab246749569, \"enable lazy_mmu sections to nest\"); Linux __switch_to";
+pub(super) const RULE: Description = Description {
+    name: "R8",
+    title: "debt is left behind",
+    basis: "the mode's contract (Linux 5ab246749569, \"enable lazy_mmu sections to nest\"); Linux __switch_to",
+};
 
 pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     let (task, core) = (event.task, usize::from(event.core));
-    let irq = state.in_irq(task);
+    let owner = state.owner(task);
     match event.what {
         What::Switch { .. } => at_switch(state, core),
         What::Call(call @ (Call::Disable | Call::Pause)) => {
@@ -28,14 +31,12 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
             if inner && state.contract(task) == Contract::OutermostExit {
                 return None;
             }
-            unpaid(state, Owner { task, irq }, core, "at the end of a section")
+            unpaid(state, owner, core, "at the end of a section")
         }
-        What::IrqExit => unpaid(
-            state,
-            Owner { task, irq: true },
-            core,
-            "at the end of an interrupt handler",
-        ),
+        What::IrqExit => {
+            let handler = Owner { task, irq: true };
+            unpaid(state, handler, core, "at the end of an interrupt handler")
+        }
         What::TaskEnd => {
             let owner = Owner { task, irq: false };
             unpaid(state, owner, core, "at the end of a task")
@@ -46,46 +47,48 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
 }
 
 fn at_switch(state: &State, core: usize) -> Option<Finding> {
-    if let Some(debt) = state.ledger.issued(core) {
+    let ledger = &state.ledger;
+    if let Some(stale) = ledger.issued(core) {
         return Some(Finding {
             why: "no DSB between the TLBI and the switch: one of another core does not complete it",
-            address: debt.key.va,
-            owes: debt.invalidation.map(|i| i.store),
+            address: stale.va,
+            owes: Some(ledger.withdrawn_by(stale)),
         });
     }
-    let mut unordered = state.ledger.unordered(core);
-    unordered.find_map(|debt| {
-        let publish = debt.publish.filter(|p| p.visible.is_none());
-        let withdrawn = debt.invalidation.filter(|i| i.progress == Progress::Stored);
-        let store = publish.map(|p| p.store).or(withdrawn.map(|i| i.store))?;
-        (usize::from(store.core) == core).then_some(Finding {
-            why: "no DSB between the store and the switch",
-            address: debt.key.va,
-            owes: Some(store),
-        })
-    })
+    let stored = |why, address, store| Finding {
+        why,
+        address,
+        owes: Some(store),
+    };
+    let mut unordered = ledger.unordered(core);
+    let published = unordered.find(|publish| usize::from(publish.origin.core) == core);
+    let why = "no DSB between the store and the switch";
+    if let Some(publish) = published {
+        let (va, _) = ledger.place_of(publish);
+        return Some(stored(why, va, ledger.made_by(publish)));
+    }
+    let stale = ledger.invisible(core)?;
+    Some(stored(why, stale.va, ledger.withdrawn_by(stale)))
 }
 
 fn unpaid(state: &State, owner: Owner, core: usize, why: &'static str) -> Option<Finding> {
     let ledger = &state.ledger;
-    let debt = ledger
+    let publish = ledger
         .unpublished(owner)
         .or_else(|| ledger.unsynchronised(owner, core))?;
     Some(Finding {
         why,
-        address: debt.key.va,
-        owes: debt.publish.map(|p| p.store),
+        address: ledger.place_of(publish).0,
+        owes: Some(ledger.made_by(publish)),
     })
 }
 
 fn uninvalidated(state: &State, owner: Owner, core: usize) -> Option<Finding> {
-    let mut debts = state.ledger.debts();
-    debts.find_map(|debt| {
-        let owed = debt.invalidation.filter(|i| i.owner == owner)?;
-        (!state.ledger.is_complete(&owed, core)).then_some(Finding {
-            why: "a translation is withdrawn and not invalidated, at the end of a task",
-            address: debt.key.va,
-            owes: Some(owed.store),
-        })
+    let mut stales = state.ledger.stales();
+    let stale = stales.find(|stale| stale.origin.owner == owner && !stale.is_gone(core))?;
+    Some(Finding {
+        why: "a translation is withdrawn and not invalidated, at the end of a task",
+        address: stale.va,
+        owes: Some(state.ledger.withdrawn_by(stale)),
     })
 }

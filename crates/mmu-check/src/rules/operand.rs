@@ -6,21 +6,24 @@
 //! that is not the leaf's, and for a range that is not aligned to its hint (D8, TTL).
 //! aarch64-paging 0.12.3 fixed exactly that.
 
-use super::{Finding, reliance};
-use crate::checker::State;
+use super::{Description, Finding};
 use crate::event::{Event, What};
+use crate::state::State;
 
-pub(super) const TITLE: &str = "an invalidation's operand does not say what is to be dropped";
-pub(super) const BASIS: &str = "Arm ARM C5.5 (operands of TLBI), D8 (TTL and ranges)";
+pub(super) const RULE: Description = Description {
+    name: "R6",
+    title: "an invalidation's operand does not say what is to be dropped",
+    basis: "Arm ARM C5.5 (operands of TLBI), D8 (TTL and ranges)",
+};
 
-pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
-    if let What::Tlbi { op, operand } = event.what {
-        let decoded = op.decode(operand);
-        return Some(Finding {
-            why: decoded.flaw()?,
-            address: decoded.pages().map_or(0, |(va, _)| va),
-            owes: None,
-        });
-    }
-    reliance::find(state, event, reliance::Fault::Operand)
+pub(super) fn check(_: &State, event: &Event) -> Option<Finding> {
+    let What::Tlbi { op, operand } = event.what else {
+        return None;
+    };
+    let decoded = op.decode(operand);
+    Some(Finding {
+        why: decoded.flaw()?,
+        address: decoded.pages().map_or(0, |(va, _)| va),
+        owes: None,
+    })
 }

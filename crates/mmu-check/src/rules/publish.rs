@@ -20,19 +20,22 @@
 //! `is_spurious_el1_translation_fault`): the access says which. What no retry makes up for is the
 //! DSB.
 
-use super::Finding;
-use crate::checker::State;
+use super::{Description, Finding};
 use crate::event::{Event, Expect, What};
+use crate::state::State;
 
-pub(super) const TITLE: &str = "a mapping is used before it is published";
-pub(super) const BASIS: &str = "Arm ARM D8, ordering of table walks (a walk is ordered after a store by a DSB and a context synchronisation)";
+pub(super) const RULE: Description = Description {
+    name: "R1",
+    title: "a mapping is used before it is published",
+    basis: "Arm ARM D8, ordering of table walks (a walk is ordered after a store by a DSB and a context synchronisation)",
+};
 
 pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     let What::Access { va, expect, .. } = event.what else {
         return None;
     };
     let core = usize::from(event.core);
-    if va >> 63 == 0 && state.shadow.written(core) > state.ledger.core_synced(core) {
+    if va >> 63 == 0 && state.spaces.written(core) > state.ledger.core_synced(core) {
         return Some(Finding {
             why: "no ISB on this core since TTBR0 was written",
             address: va,
@@ -43,9 +46,8 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
         return None;
     }
     let synced = state.ledger.core_synced(core);
-    let mut on_the_way = state.ledger.on_the_way(va);
-    let (why, store) = on_the_way.find_map(|debt| {
-        let publish = debt.publish?;
+    let mut on_the_way = state.ledger.publications(va);
+    let (why, store) = on_the_way.find_map(|publish| {
         let why = match publish.visible {
             None => "no DSB has made its descriptor visible to the walkers",
             Some(at) if expect == Expect::Works && synced <= at => {
@@ -53,8 +55,9 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
             }
             Some(_) => return None,
         };
-        let ours = state.shadow.translates_for(debt.key, core);
-        ours.then_some((why, publish.store))
+        let (base, frame) = state.ledger.place_of(publish);
+        let ours = state.translates_for(base, frame, core);
+        ours.then(|| (why, state.ledger.made_by(publish)))
     })?;
     Some(Finding {
         why,

@@ -3,38 +3,30 @@
 //!
 //! A translation is gone after: a DSB behind the store, a TLBI that covers it on every core, a DSB
 //! of the core of the TLBI for loads and stores (Arm ARM D8, completion of TLB maintenance), and
-//! for what that core itself does next a context synchronisation. Which rule is broken depends on
-//! why it is not: the TLBI came early (R9), stayed at home (R7) or said something else (R6); or
-//! else on what is lost by it: a frame (R4), a table (R5), an answer (R3).
+//! for what that core itself does next a context synchronisation. Instructions that another core has
+//! fetched through it stay fetched until that core synchronises its context (B2.3, instruction fetch).
+//! Which rule is broken depends on why it is not gone: the TLBI came early (R9), stayed at home (R7) or
+//! said something else (R6); or else on what is lost by it: a frame (R4), a table (R5), an answer (R3).
 
-use super::Finding;
-use crate::checker::State;
+use super::{Finding, Rule};
 use crate::desc::Desc;
 use crate::event::{AccessKind, Event, Expect, What};
-use crate::ledger::{Debt, Invalidation, Missed, Owner, Progress};
+use crate::ledger::{Missed, Stale};
+use crate::state::State;
 
-/// What is relied on, and why not.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
-    Early,
-    Local,
-    Operand,
-    Frame,
-    Table,
-    Answer,
-}
-
-/// The finding of this event that belongs to `wanted`.
-pub(super) fn find(state: &State, event: &Event, wanted: Fault) -> Option<Finding> {
+/// The first rule that the event breaks by relying on what is not gone, of those that are `wanted`.
+pub(super) fn first(
+    state: &State,
+    event: &Event,
+    wanted: impl Fn(Rule) -> bool,
+) -> Option<(Rule, Finding)> {
     let core = usize::from(event.core);
-    let pick = |debt: &Debt| {
-        let owed = debt.invalidation?;
-        let done = state.ledger.is_complete(&owed, core);
-        (!done && fault(&owed, event) == wanted).then(|| Finding {
-            why: reason(&owed),
-            address: address(debt, event),
-            owes: Some(owed.store),
-        })
+    let mut first: Option<(Rule, &Stale)> = None;
+    let mut add = |stale| {
+        let rule = rule(stale, event);
+        if wanted(rule) && first.is_none_or(|(known, _)| rule < known) {
+            first = Some((rule, stale));
+        }
     };
     match event.what {
         What::Done {
@@ -43,53 +35,68 @@ pub(super) fn find(state: &State, event: &Event, wanted: Fault) -> Option<Findin
             asid,
             tables,
         } => {
-            let claimed = |debt: &&Debt| claims(state, event, debt, asid, tables);
-            let mut within = state.ledger.within(va, pages).filter(claimed);
-            within.find_map(pick)
+            let stales = state.ledger.stale_within(va, pages);
+            let claimed = |s: &&Stale| !s.is_gone(core) && claims(state, event, s, asid, tables);
+            stales.filter(claimed).for_each(&mut add);
         }
         What::Access { va, kind, expect } => {
-            let relied = |debt: &&Debt| relies(state, core, debt, kind, expect);
-            let mut debts = state.ledger.on_the_way(va).filter(relied);
-            debts.find_map(pick)
+            let stales = state.ledger.stale_within(va, 1);
+            let relied = |s: &&Stale| relies(state, core, s, kind, expect);
+            stales.filter(relied).for_each(&mut add);
         }
         What::Free { frame } | What::Alloc { frame } => {
-            let mut debts = state.ledger.leading_to(frame);
-            debts.find_map(pick)
+            let stales = state.ledger.leading_to(frame);
+            stales.filter(|s| !s.is_gone(core)).for_each(&mut add);
         }
-        _ => None,
+        _ => {}
+    }
+    let (rule, stale) = first?;
+    let finding = Finding {
+        why: reason(stale, core),
+        address: address(stale, event),
+        owes: Some(state.ledger.withdrawn_by(stale)),
+    };
+    Some((rule, finding))
+}
+
+/// Whether "done" is said of this one: the same owner withdrew it, in that space.
+fn claims(state: &State, event: &Event, stale: &Stale, asid: u16, tables: bool) -> bool {
+    let ours = stale.origin.owner == state.owner(event.task);
+    let space = stale.va >> 63 != 0 || stale.asid.is_none_or(|own| own == asid);
+    ours && space && (tables || !stale.old.is_table())
+}
+
+/// Whether an access shows it: a stale translation would let through what must fault, hold up what must
+/// work, or have fetched other instructions.
+fn relies(state: &State, core: usize, stale: &Stale, kind: AccessKind, expect: Expect) -> bool {
+    if is_elsewhere(state, core, stale) {
+        return false;
+    }
+    let lets_through = stale.old.is_table() || permits(stale.old, kind);
+    let fetched = kind == AccessKind::Execute && stale.may_be_fetched(core);
+    let other_text = fetched && lets_through && stale.old.is_leaf();
+    match expect {
+        Expect::Faults => lets_through && (!stale.is_gone(core) || fetched),
+        Expect::Works => (!lets_through && !stale.is_gone(core)) || other_text,
+        // A retry cures what was begun ahead, and never what a TLB holds.
+        Expect::Retries => (!lets_through && stale.held != 0) || other_text,
     }
 }
 
-/// Whether "done" is said of this debt: the same owner withdrew it, in that space.
-fn claims(state: &State, event: &Event, debt: &Debt, asid: u16, tables: bool) -> bool {
-    debt.invalidation.is_some_and(|owed| {
-        let ours = owed.owner
-            == Owner {
-                task: event.task,
-                irq: state.in_irq(event.task),
-            };
-        let space = debt.key.va >> 63 != 0 || owed.asid.is_none_or(|a| a == asid);
-        ours && space && (tables || !owed.old.is_table())
-    })
-}
-
-/// Whether an access shows this debt: a stale translation would let through what must fault, or
-/// hold up what must work.
-fn relies(state: &State, core: usize, debt: &Debt, kind: AccessKind, expect: Expect) -> bool {
-    debt.invalidation.is_some_and(|owed| {
-        let stale = owed.old.is_table() || permits(owed.old, kind);
-        let older = owed.older.map(|older| permits(older, kind));
-        let shows = match expect {
-            Expect::Faults => stale || older == Some(true),
-            Expect::Works => !stale || older == Some(false),
-            Expect::Retries => false,
-        };
-        // A table that hangs nowhere any more still has the ASID of the space it was taken from.
-        let elsewhere = owed
-            .asid
-            .is_some_and(|asid| state.shadow.runs_other_than(asid, core));
-        shows && !elsewhere && state.shadow.translates_for(debt.key, core)
-    })
+/// Whether the core is known to run in another space.
+fn is_elsewhere(state: &State, core: usize, stale: &Stale) -> bool {
+    let global = stale.old.is_leaf() && stale.old.is_global();
+    let Some((root, asid)) = state.spaces.current(core).filter(|_| stale.va >> 63 == 0) else {
+        return false;
+    };
+    match stale.asid {
+        _ if global => false,
+        Some(own) => own != asid,
+        None => {
+            let table = state.tables.find(stale.root);
+            table.is_some_and(|table| state.tables.has_known_root(table)) && stale.root != root
+        }
+    }
 }
 
 fn permits(leaf: Desc, kind: AccessKind) -> bool {
@@ -100,44 +107,46 @@ fn permits(leaf: Desc, kind: AccessKind) -> bool {
     }
 }
 
-fn fault(owed: &Invalidation, event: &Event) -> Fault {
-    let waiting = matches!(owed.progress, Progress::Stored | Progress::Visible);
-    match (owed.missed, event.what) {
-        (Some(Missed::Early), _) if waiting => Fault::Early,
-        (Some(Missed::Local), _) if waiting => Fault::Local,
-        (Some(Missed::Operand), _) if waiting => Fault::Operand,
-        (_, What::Free { .. } | What::Alloc { .. }) if owed.old.is_table() => Fault::Table,
-        (_, What::Free { .. } | What::Alloc { .. }) => Fault::Frame,
+/// Whether no TLBI is on its way that would do.
+fn is_waiting(stale: &Stale) -> bool {
+    stale.held != 0 && stale.issued == 0
+}
+
+fn rule(stale: &Stale, event: &Event) -> Rule {
+    match (stale.missed, event.what) {
+        (Some(Missed::Early), _) if is_waiting(stale) => Rule::Early,
+        (Some(Missed::Local), _) if is_waiting(stale) => Rule::Broadcast,
+        (Some(Missed::Operand), _) if is_waiting(stale) => Rule::Operand,
         // Walk caches are what a table's invalidation is about, whoever relies on it.
-        _ if owed.old.is_table() => Fault::Table,
-        _ => Fault::Answer,
+        _ if stale.old.is_table() => Rule::TableReuse,
+        (_, What::Free { .. } | What::Alloc { .. }) => Rule::FrameReuse,
+        _ => Rule::Done,
     }
 }
 
-fn address(debt: &Debt, event: &Event) -> u64 {
+fn address(stale: &Stale, event: &Event) -> u64 {
     match event.what {
         What::Free { frame } | What::Alloc { frame } => frame,
-        _ => debt.key.va,
+        _ => stale.va,
     }
 }
 
-fn reason(owed: &Invalidation) -> &'static str {
-    match (owed.progress, owed.missed) {
-        (Progress::Stored | Progress::Visible, Some(Missed::Early)) => {
+fn reason(stale: &Stale, core: usize) -> &'static str {
+    match stale.missed {
+        Some(Missed::Early) if is_waiting(stale) => {
             "the TLBI was executed before the store was visible to the walkers"
         }
-        (Progress::Stored | Progress::Visible, Some(Missed::Local)) => {
-            "the TLBI was for one core, and others run"
-        }
-        (Progress::Stored | Progress::Visible, Some(Missed::Operand)) => {
+        Some(Missed::Local) if is_waiting(stale) => "the TLBI was for one core, and others run",
+        Some(Missed::Operand) if is_waiting(stale) => {
             "the TLBI's operand frees the cores from dropping it"
         }
-        (Progress::Stored, None) => "no DSB has followed the store",
-        (Progress::Visible, None) if owed.old.is_table() => {
+        _ if !stale.visible => "no DSB has followed the store",
+        _ if is_waiting(stale) && stale.old.is_table() => {
             "no TLBI has reached the walk caches for it"
         }
-        (Progress::Visible, None) => "no TLBI has covered it",
-        (Progress::Issued(_), _) => "no DSB has completed its TLBI",
-        (Progress::Complete(..), _) => "no ISB has followed its invalidation on this core",
+        _ if is_waiting(stale) => "no TLBI has covered it",
+        _ if stale.held != 0 => "no DSB has completed its TLBI",
+        _ if !stale.is_gone(core) => "no ISB has followed its invalidation on this core",
+        _ => "this core may have fetched instructions through it, and has not synchronised since",
     }
 }

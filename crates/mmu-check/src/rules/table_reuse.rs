@@ -5,23 +5,32 @@
 //! or one of the whole ASID. Otherwise a walker takes for descriptors whatever the frame's next
 //! owner writes (Linux: `tlb->freed_tables`).
 
-use super::{Finding, reliance};
-use crate::checker::State;
+use super::{Description, Finding};
 use crate::event::{Event, What};
+use crate::state::State;
 
-pub(super) const TITLE: &str = "a table is reused while a walk cache may still lead to it";
-pub(super) const BASIS: &str =
-    "Arm ARM D8 (intermediate caching of table descriptors); Linux tlb->freed_tables";
+pub(super) const RULE: Description = Description {
+    name: "R5",
+    title: "a table is reused while a walk cache may still lead to it",
+    basis: "Arm ARM D8 (intermediate caching of table descriptors); Linux tlb->freed_tables",
+};
 
 pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
-    if let What::Free { frame } | What::Alloc { frame } = event.what
-        && state.shadow.is_reachable(frame)
-    {
-        return Some(Finding {
-            why: "the table is linked, and its space was not invalidated since it was last in use",
-            address: frame,
-            owes: None,
-        });
-    }
-    reliance::find(state, event, reliance::Fault::Table)
+    let (What::Free { frame } | What::Alloc { frame }) = event.what else {
+        return None;
+    };
+    let table = state.tables.find(frame);
+    let linked = table.is_some_and(|id| state.tables.is_linked(id) && state.is_reachable(id));
+    let why = if state.spaces.is_in_use(frame) {
+        "the table is a root that TTBR0 has, or that was not invalidated since it had it"
+    } else if linked {
+        "the table is linked, and its space was not invalidated since it was last in use"
+    } else {
+        return None;
+    };
+    Some(Finding {
+        why,
+        address: frame,
+        owes: None,
+    })
 }

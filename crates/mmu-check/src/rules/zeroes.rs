@@ -6,39 +6,42 @@
 //! The pair that publishes the link comes later, and deferred much later, so it does not help. A
 //! root is linked by writing TTBR0, which is no store: there it takes a DSB.
 
-use super::Finding;
-use crate::checker::State;
+use super::{Description, Finding};
 use crate::desc::Desc;
 use crate::event::{Event, What};
-use crate::shadow::Zeroes;
+use crate::state::State;
+use crate::tables::Contents;
 
-pub(super) const TITLE: &str = "a table is linked before its zeroes are ordered";
-pub(super) const BASIS: &str =
-    "Arm ARM B2.3 (ordering of stores), D8 (walks observe stores in order)";
+pub(super) const RULE: Description = Description {
+    name: "R10",
+    title: "a table is linked before its zeroes are ordered",
+    basis: "Arm ARM B2.3 (ordering of stores), D8 (walks observe stores in order)",
+};
 
 pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     let (frame, why) = match event.what {
         What::Store {
-            level, old, new, ..
+            slot,
+            va,
+            level,
+            old,
+            new,
         } => {
             let (old, new) = (Desc { bits: old, level }, Desc { bits: new, level });
             if !new.is_table() || (old.is_table() && old.frame() == new.frame()) {
                 return None;
             }
-            let why = match state.shadow.zeroes(new.frame()) {
-                None if state.shadow.is_in_use(new.frame()) => return None,
-                None => "nobody has zeroed the table",
-                Some(Zeroes::Unordered) => {
-                    "no DMB or DSB between the table's contents and the link"
-                }
-                Some(Zeroes::Ordered | Zeroes::Complete) => return None,
-            };
-            (new.frame(), why)
+            let walked = state.is_walked(slot, va, level);
+            at_link(state, walked, new.frame())?
         }
-        What::Ttbr0 { root, .. } => match state.shadow.zeroes(root)? {
-            Zeroes::Complete => return None,
-            _ => (root, "no DSB between the root table's contents and TTBR0"),
-        },
+        What::Ttbr0 { root, .. } if state.spaces.is_in_use(root) => return None,
+        What::Ttbr0 { root, .. } => {
+            let frame = state.tables.behind(root, &[Contents::Complete])?;
+            (
+                frame,
+                "no DSB between a table's contents and the write of TTBR0 that leads to it",
+            )
+        }
         _ => return None,
     };
     Some(Finding {
@@ -46,4 +49,21 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
         address: frame,
         owes: None,
     })
+}
+
+/// The link of the table in this frame, into a table that is `walked`.
+fn at_link(state: &State, walked: bool, frame: u64) -> Option<(u64, &'static str)> {
+    let tables = &state.tables;
+    let in_use =
+        tables.find(frame).is_some_and(|id| tables.is_linked(id)) || state.spaces.is_known(frame);
+    if tables.contents(frame) == Contents::Unknown && !in_use {
+        return Some((frame, "nobody has zeroed the table"));
+    }
+    // In a table that no walker comes to it is one more store to be ordered later.
+    let ordered = [Contents::Ordered, Contents::Complete];
+    let behind = tables.behind(frame, &ordered).filter(|_| walked)?;
+    Some((
+        behind,
+        "no DMB or DSB between the table's contents and the link",
+    ))
 }
