@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `execute` | DSB and DMB after; ISB and each TLBI of a batch before; undisturbed, but for [`Why::Idle`] |
 //! | `load` | not |
-//! | `store`, `edit` | each store as one with it; `old` is what the descriptor held then |
+//! | `store`, `edit` | each store as one with it; `old` is what the descriptor held then, for `edit` what it was decided by |
 //! | `zero` | for a table the write access before, and the zeroing as one with it; of [`Why::Data`] nothing |
 //! | `write_ttbr0` | before |
 //!
@@ -104,14 +104,14 @@ impl<I, L> Reported<I, L> {
 }
 
 impl<I: Instructions, L: Listener> Reported<I, L> {
-    /// Has `act` store to `slot`, and reports that as one with it. Out of line: the loops over descriptors
-    /// stay small.
+    /// Has `act` store to `slot`, and reports that as one with it: over what was `seen` there when the store
+    /// was decided on, or over what is there. Out of line: the loops over descriptors stay small.
     #[cold]
     #[inline(never)]
-    fn stored(self, slot: Slot<'_>, new: Desc, act: impl FnOnce()) {
+    fn stored(self, slot: Slot<'_>, seen: Option<Desc>, new: Desc, act: impl FnOnce()) {
         let Reported(machine, listener) = self;
         listener.hear_with(|| {
-            let old = machine.load(slot.word);
+            let old = seen.unwrap_or_else(|| machine.load(slot.word));
             act();
             What::Store {
                 slot: slot.pa.raw(),
@@ -174,15 +174,16 @@ impl<I: Instructions, L: Listener> Instructions for Reported<I, L> {
     }
 
     fn store(self, slot: Slot<'_>, new: Desc, why: Why) {
-        self.stored(slot, new, || self.0.store(slot, new, why));
+        self.stored(slot, None, new, || self.0.store(slot, new, why));
     }
 
     /// `f` is asked outside of the listener's lock: it may load other descriptors and allocate.
     fn edit(self, slots: Slots<'_>, mut f: impl FnMut(Desc) -> Step) -> Edited {
         let (mut passed, mut skipped) = (0, 0);
         while let Some(slot) = slots.get(passed) {
-            match f(self.0.load(slot.word)) {
-                Step::Store(new) => self.stored(slot, new, || {
+            let seen = self.0.load(slot.word);
+            match f(seen) {
+                Step::Store(new) => self.stored(slot, Some(seen), new, || {
                     // An edit of one: whatever is below sees an edit as an edit.
                     let one = Slots {
                         words: slice::from_ref(slot.word),

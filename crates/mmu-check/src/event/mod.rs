@@ -92,7 +92,7 @@ pub enum What {
         va: u64,
         /// The level of its table, 0 to 3.
         level: u8,
-        /// What was there.
+        /// What was there, by what whoever stores has seen.
         old: u64,
         /// What is there from now on.
         new: u64,
