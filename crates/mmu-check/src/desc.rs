@@ -1,7 +1,7 @@
 //! What the rules read in a descriptor. Stage 1, 4 KiB granule, 48 bits (Arm ARM DDI 0487, D8.3).
 
 /// A descriptor, together with the level of its table.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Desc {
     pub bits: u64,
     pub level: u8,

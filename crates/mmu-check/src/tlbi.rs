@@ -6,14 +6,14 @@
 use core::fmt;
 
 /// A TLB invalidation instruction of EL1.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Op {
     scope: Scope,
     last_level: bool,
     broadcast: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Scope {
     All,
     Asid,
@@ -142,7 +142,7 @@ impl fmt::Display for Op {
 }
 
 /// An invalidation with its operand understood.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Decoded {
     op: Op,
     /// For one ASID, and for global entries where it is by address.
@@ -156,7 +156,7 @@ pub struct Decoded {
 }
 
 /// What an invalidation is to drop.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Target {
     /// The first address.
     pub va: u64,

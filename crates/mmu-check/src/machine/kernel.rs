@@ -14,9 +14,11 @@ use core::cell::{Cell, RefCell};
 use lazy_mmu::{Call, Cpu, Misuse, Policy, TaskMmu};
 use stage1_paging::{Features, Half, Space, Va};
 
+use super::adversary::Machine;
 use super::bug::{Bug, Site};
-use super::frames::Frames;
-use super::{Chance, Fault, Machine};
+use super::chance::Chance;
+use super::frames::{FIRST, Frames};
+use super::system::Fault;
 use crate::checker::Checker;
 use crate::event::{self, AccessKind, Barrier, Contract, Event, Expect, What};
 use crate::tlbi::Op;
@@ -67,6 +69,15 @@ pub struct Setup {
     pub intrusion: Option<(u64, Intrusion)>,
 }
 
+/// Programs that come in between.
+#[derive(Clone, Copy)]
+pub(super) struct Others {
+    /// The interrupt handler.
+    pub handler: fn(&Kernel) -> Result<(), Wrong>,
+    /// Core 2's.
+    pub neighbour: fn(&Kernel) -> Result<(), Wrong>,
+}
+
 pub(super) struct Task {
     pub mmu: TaskMmu<Cell<u8>>,
     /// Planted: the next payment does not happen.
@@ -88,6 +99,8 @@ pub struct Kernel {
     pub(super) masked: Cell<u32>,
     /// Which core last released the lock around links.
     pub(super) link_lock: Cell<usize>,
+    /// What comes in between.
+    pub(super) others: Cell<Others>,
     steps: Cell<u64>,
     booted: Cell<bool>,
     checker: RefCell<Checker>,
@@ -99,7 +112,7 @@ pub struct Kernel {
 impl Kernel {
     /// A machine whose kernel has not booted.
     pub(super) fn new(setup: Setup, checker: Checker, chance: Chance) -> Self {
-        let root = super::frames::FIRST;
+        let root = FIRST;
         let machine = Machine::new(CORES, root, chance);
         machine.set_quiet(true);
         let task = || Task {
@@ -116,6 +129,10 @@ impl Kernel {
             lower: Cell::new(None),
             masked: Cell::new(0),
             link_lock: Cell::new(0),
+            others: Cell::new(Others {
+                handler: |_| Ok(()),
+                neighbour: |_| Ok(()),
+            }),
             steps: Cell::new(0),
             booted: Cell::new(false),
             checker: RefCell::new(checker),
@@ -433,7 +450,7 @@ impl Kernel {
                 self.core.set(there);
             }
             Intrusion::Neighbour => self.on_core_2(|kernel| {
-                if let Err(wrong) = super::scenario::neighbour(kernel) {
+                if let Err(wrong) = (kernel.others.get().neighbour)(kernel) {
                     kernel.note(wrong);
                 }
             }),
@@ -452,7 +469,7 @@ impl Kernel {
         self.task().mmu.irq_enter();
         self.record(What::IrqEnter);
         self.masked.set(self.masked.get() + 1);
-        let result = super::scenario::handler(self);
+        let result = (self.others.get().handler)(self);
         self.masked.set(self.masked.get() - 1);
         self.record(What::IrqExit);
         self.task().mmu.irq_exit();

@@ -2,38 +2,45 @@
 //!
 //! A core reads its own stores at once. Everybody else, walkers of the same core among them, reads
 //! memory. Stores of one core arrive in any order, but for those to the same place and those with a
-//! barrier between them; a DSB waits for all.
+//! barrier between them; a DSB waits for all. A frame of zeroes is as many stores as it has words.
 
-use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-pub(super) const WORDS: usize = 512;
+use crate::tlbi::{Cover, Decoded, Target};
+
+/// A frame that no program maps, full of descriptors that lead to it.
+pub const EVIL_FRAME: u64 = 0xe71_1000;
+/// What it holds: a table there at levels 0 to 2, a page there at level 3, writable, not global.
+pub const EVIL: u64 =
+    EVIL_FRAME | 1 << 54 | 1 << 53 | 1 << 11 | 1 << 10 | 0b11 << 8 | 1 << 2 | 0b11;
 
 /// A store in a buffer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Pending {
     place: Place,
     /// How many store barriers came before it.
     group: u32,
+    /// The translation that a store of data went through.
+    through: Option<Target>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 enum Place {
     Word(u64, u64),
-    /// A whole frame of zeroes.
-    Zeroes(u64),
+    /// A whole frame of zeroes, and the words of it that have arrived already.
+    Zeroes(u64, BTreeSet<u64>),
 }
 
 impl Place {
-    fn frame(self) -> u64 {
+    fn frame(&self) -> u64 {
         match self {
             Place::Word(pa, _) => pa & !0xfff,
-            Place::Zeroes(frame) => frame,
+            Place::Zeroes(frame, _) => *frame,
         }
     }
 
-    fn overlaps(self, other: Place) -> bool {
+    fn overlaps(&self, other: &Place) -> bool {
         match (self, other) {
             (Place::Word(a, _), Place::Word(b, _)) => a == b,
             _ => self.frame() == other.frame(),
@@ -41,64 +48,73 @@ impl Place {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 struct Buffer {
     stores: Vec<Pending>,
     group: u32,
 }
 
-#[derive(Default)]
+/// All of memory: frames filled with one word, and words that are something else.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Memory {
-    frames: BTreeMap<u64, Box<[u64; WORDS]>>,
+    fills: BTreeMap<u64, u64>,
+    words: BTreeMap<u64, u64>,
     buffers: Vec<Buffer>,
 }
 
 impl Memory {
     pub fn new(cores: usize) -> Self {
         Memory {
-            frames: BTreeMap::new(),
+            fills: BTreeMap::from([(EVIL_FRAME, EVIL)]),
+            words: BTreeMap::new(),
             buffers: (0..cores).map(|_| Buffer::default()).collect(),
         }
     }
 
     /// What memory holds: what a walker reads.
     pub fn word(&self, pa: u64) -> u64 {
-        self.frames
-            .get(&(pa & !0xfff))
-            .map_or(0, |words| words[(pa >> 3) as usize % WORDS])
+        let word = self.words.get(&(pa & !7));
+        let fill = || self.fills.get(&(pa & !0xfff)).copied().unwrap_or(0);
+        word.copied().unwrap_or_else(fill)
     }
 
     /// What a load of this core returns.
     pub fn load(&self, core: usize, pa: u64) -> u64 {
         let newest = self.buffers[core].stores.iter().rev();
         newest
-            .filter_map(|pending| match pending.place {
-                Place::Word(at, value) => (at == pa).then_some(value),
-                Place::Zeroes(frame) => (frame == pa & !0xfff).then_some(0),
+            .filter_map(|pending| match &pending.place {
+                Place::Word(at, value) => (*at == pa & !7).then_some(*value),
+                Place::Zeroes(frame, _) => (*frame == pa & !0xfff).then_some(0),
             })
             .next()
             .unwrap_or_else(|| self.word(pa))
     }
 
-    /// A store by this core.
-    pub fn store(&mut self, core: usize, pa: u64, value: u64) {
-        self.push(core, Place::Word(pa, value));
+    /// A store by this core, of data `through` a translation.
+    pub fn store(&mut self, core: usize, pa: u64, value: u64, through: Option<Target>) {
+        self.push(core, Place::Word(pa & !7, value), through);
     }
 
     /// A frame zeroed by this core.
     pub fn zero(&mut self, core: usize, frame: u64) {
-        self.push(core, Place::Zeroes(frame));
+        self.push(core, Place::Zeroes(frame, BTreeSet::new()), None);
     }
 
-    fn push(&mut self, core: usize, place: Place) {
+    fn push(&mut self, core: usize, place: Place, through: Option<Target>) {
         let buffer = &mut self.buffers[core];
         let group = buffer.group;
-        buffer.stores.push(Pending { place, group });
+        buffer.stores.push(Pending {
+            place,
+            group,
+            through,
+        });
     }
 
     /// A barrier that orders stores.
     pub fn fence(&mut self, core: usize) {
-        self.buffers[core].group += 1;
+        if !self.buffers[core].stores.is_empty() {
+            self.buffers[core].group += 1;
+        }
     }
 
     /// Positions of stores that may arrive next.
@@ -110,63 +126,97 @@ impl Memory {
         (0..stores.len())
             .take_while(|&i| stores[i].group == first.group)
             .filter(|&i| {
-                !stores[..i]
-                    .iter()
-                    .any(|earlier| earlier.place.overlaps(stores[i].place))
+                let mut earlier = stores[..i].iter();
+                !earlier.any(|earlier| earlier.place.overlaps(&stores[i].place))
             })
             .collect()
+    }
+
+    /// The frame that the store at this position fills with zeroes, if it does.
+    pub fn zeroes_at(&self, core: usize, position: usize) -> Option<u64> {
+        match self.buffers[core].stores.get(position)?.place {
+            Place::Zeroes(frame, _) => Some(frame),
+            Place::Word(..) => None,
+        }
     }
 
     /// The store at this position arrives.
     pub fn arrive(&mut self, core: usize, position: usize) {
         let pending = self.buffers[core].stores.remove(position);
         self.write(pending.place);
+        if self.buffers[core].stores.is_empty() {
+            self.buffers[core].group = 0;
+        }
+    }
+
+    /// One word of the zeroes at this position arrives.
+    pub fn arrive_part(&mut self, core: usize, position: usize, pa: u64) {
+        let pending = self.buffers[core].stores.get_mut(position);
+        if let Some(Place::Zeroes(_, arrived)) = pending.map(|pending| &mut pending.place)
+            && arrived.insert(pa)
+        {
+            self.set(pa, 0);
+        }
     }
 
     /// All of the core's stores arrive: a DSB, or another core has seen a store-release of this
     /// one.
     pub fn arrive_all(&mut self, core: usize) {
-        for pending in core::mem::take(&mut self.buffers[core].stores) {
-            self.write(pending.place);
+        self.arrive_up_to(core, self.buffers[core].stores.len());
+    }
+
+    fn arrive_up_to(&mut self, core: usize, count: usize) {
+        for _ in 0..count {
+            self.arrive(core, 0);
         }
+    }
+
+    /// The stores of data that went through a translation that is gone now have arrived.
+    pub fn arrive_through(&mut self, core: usize, gone: &Decoded) {
+        let covered = |pending: &Pending| {
+            let through = pending.through.as_ref();
+            through.is_some_and(|target| gone.covers(target) == Cover::Yes)
+        };
+        let last = self.buffers[core].stores.iter().rposition(covered);
+        self.arrive_up_to(core, last.map_or(0, |last| last + 1));
     }
 
     fn write(&mut self, place: Place) {
         match place {
             Place::Word(pa, value) => self.set(pa, value),
-            Place::Zeroes(frame) => *self.frame(frame) = [0; WORDS],
-        }
-    }
-
-    /// A store of data. Coherence orders it behind what is on its way to the same frame.
-    pub fn set_data(&mut self, pa: u64, value: u64) {
-        self.settle(pa & !0xfff);
-        self.set(pa, value);
-    }
-
-    /// Fills a frame with the same word: what its next owner may do to it.
-    pub fn fill(&mut self, frame: u64, word: u64) {
-        self.settle(frame);
-        *self.frame(frame) = [word; WORDS];
-    }
-
-    fn settle(&mut self, frame: u64) {
-        for core in 0..self.buffers.len() {
-            let stores = &self.buffers[core].stores;
-            let last = stores.iter().rposition(|p| p.place.frame() == frame);
-            for _ in 0..last.map_or(0, |last| last + 1) {
-                self.arrive(core, 0);
+            Place::Zeroes(frame, arrived) => {
+                let words = self.words.range(frame..frame + 4096);
+                let kept: Vec<(u64, u64)> = words
+                    .filter(|(pa, _)| arrived.contains(pa))
+                    .map(|(pa, word)| (*pa, *word))
+                    .collect();
+                self.set_all(frame, 0);
+                kept.into_iter().for_each(|(pa, word)| self.set(pa, word));
             }
         }
     }
 
-    fn set(&mut self, pa: u64, value: u64) {
-        self.frame(pa & !0xfff)[(pa >> 3) as usize % WORDS] = value;
+    /// Fills a frame with the same word: what its next owner may do to it. Coherence orders it behind what is on
+    /// its way there.
+    pub fn fill(&mut self, frame: u64, word: u64) {
+        for core in 0..self.buffers.len() {
+            let stores = &self.buffers[core].stores;
+            let last = stores.iter().rposition(|p| p.place.frame() == frame);
+            self.arrive_up_to(core, last.map_or(0, |last| last + 1));
+        }
+        self.set_all(frame, word);
     }
 
-    fn frame(&mut self, frame: u64) -> &mut [u64; WORDS] {
-        self.frames
-            .entry(frame)
-            .or_insert_with(|| Box::new([0; WORDS]))
+    fn set_all(&mut self, frame: u64, word: u64) {
+        self.words.retain(|pa, _| pa & !0xfff != frame);
+        self.fills.insert(frame, word);
+    }
+
+    fn set(&mut self, pa: u64, value: u64) {
+        if self.fills.get(&(pa & !0xfff)).copied().unwrap_or(0) == value {
+            self.words.remove(&pa);
+        } else {
+            self.words.insert(pa, value);
+        }
     }
 }

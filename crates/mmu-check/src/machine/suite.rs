@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use super::Chance;
+use super::chance::Chance;
 use super::kernel::{Kernel, Setup, Wrong};
 use super::scenario::Scenario;
 use crate::checker::Checker;

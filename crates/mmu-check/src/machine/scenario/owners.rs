@@ -3,12 +3,12 @@
 
 use stage1_paging::{Asid, Desc, Fit, Half, Level, Mmu, Pages, Prot, Slots, Space, Step, Va};
 
-use super::{OWN, Outcome, PAGE, Wrong, give, gone, map, range, take, text, unmap};
+use super::steps::{OWN, Outcome, PAGE, give, gone, map, range, take, text, unmap};
 use crate::event::{AccessKind, Barrier};
 use crate::machine::arch::Table;
 use crate::machine::bug::{Bug, Site};
 use crate::machine::frames::frame_at;
-use crate::machine::kernel::{Kernel, RESERVED};
+use crate::machine::kernel::{Kernel, RESERVED, Wrong};
 
 /// Unmaps, unlinks the empty tables, frees them, and maps there again.
 pub(super) fn tables(kernel: &Kernel) -> Outcome {

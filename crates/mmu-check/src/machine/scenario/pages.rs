@@ -4,13 +4,13 @@ use alloc::vec::Vec;
 
 use stage1_paging::{Access, Desc, Half, Level, Mmu, Prot, Slots, Step, Va};
 
-use super::{
+use super::steps::{
     Outcome, as_frames, fill, give, gone, map, on, page, range, take, text, unaware_store, unmap,
     value, write_and_read,
 };
 use crate::event::AccessKind;
 use crate::machine::bug::Bug;
-use crate::machine::kernel::Kernel;
+use crate::machine::kernel::{Kernel, Wrong};
 
 /// Maps in a section and uses after it; unmaps; maps and uses outside of any.
 pub(super) fn vmap(kernel: &Kernel) -> Outcome {
@@ -66,7 +66,7 @@ pub(super) fn zap(kernel: &Kernel) -> Outcome {
         if !kernel.frees_early() {
             give(kernel, frames.clone());
         }
-        Ok::<_, super::Wrong>(staging)
+        Ok::<_, Wrong>(staging)
     })?;
     (0..4).try_for_each(|n| gone(kernel, page(n)))?;
     give(kernel, staging);
@@ -88,7 +88,7 @@ pub(super) fn protect(kernel: &Kernel) -> Outcome {
         let mut gather = space.gather(());
         space.protect(both, access, &mut gather).map_err(text)?;
         let _ = gather.finish();
-        Ok::<_, super::Wrong>(())
+        Ok::<_, Wrong>(())
     };
     protect(Access::ReadOnly)?;
     for core in [0, 1] {
@@ -161,7 +161,7 @@ pub(super) fn last_level(
     kernel: &Kernel,
     va: Va,
     count: usize,
-) -> Result<Slots<<Kernel as Mmu>::Table>, super::Wrong> {
+) -> Result<Slots<<Kernel as Mmu>::Table>, Wrong> {
     let mut table = kernel.space().root();
     for level in [Level::L0, Level::L1, Level::L2] {
         let desc = kernel.read(table, level.index(va));

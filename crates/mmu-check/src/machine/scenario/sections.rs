@@ -2,9 +2,9 @@
 
 use lazy_mmu::{Call, Policy};
 
-use super::{Outcome, give, map, on, page, range, take, unmap, value, write_and_read};
+use super::steps::{Outcome, give, map, on, page, range, take, unmap, value, write_and_read};
 use crate::machine::bug::Bug;
-use crate::machine::kernel::Kernel;
+use crate::machine::kernel::{Kernel, Wrong};
 
 /// An inner user uses what it mapped; the outer section goes on.
 pub(super) fn nest(kernel: &Kernel) -> Outcome {
@@ -39,13 +39,13 @@ pub(super) fn nest(kernel: &Kernel) -> Outcome {
 /// Two tasks in sections on one core, neither paying for the other.
 pub(super) fn tasks(kernel: &Kernel) -> Outcome {
     let frames = take(kernel, 3)?;
-    super::reserve(kernel, page(0))?;
+    super::steps::reserve(kernel, page(0))?;
     kernel.section(|| {
         map(kernel, page(0), frames[0])?;
         kernel.switch_to(1);
         // It looks around and finds nothing to do.
         kernel.switch_to(0);
-        Ok::<_, super::Wrong>(())
+        Ok::<_, Wrong>(())
     })?;
     write_and_read(kernel, 0)?;
     kernel.call(Call::Enable);
@@ -67,7 +67,7 @@ pub(super) fn migrate(kernel: &Kernel) -> Outcome {
     kernel.section(|| {
         map(kernel, page(0), frames[0])?;
         kernel.move_to(1);
-        Ok::<_, super::Wrong>(())
+        Ok::<_, Wrong>(())
     })?;
     write_and_read(kernel, 0)?;
     kernel.section(|| {
@@ -82,7 +82,7 @@ pub(super) fn migrate(kernel: &Kernel) -> Outcome {
     write_and_read(kernel, 3)?;
     unmap(kernel, range(page(0), 4)?)?;
     for n in 0..4 {
-        super::gone(kernel, page(n))?;
+        super::steps::gone(kernel, page(n))?;
     }
     give(kernel, frames);
     Ok(())
@@ -91,7 +91,7 @@ pub(super) fn migrate(kernel: &Kernel) -> Outcome {
 /// A pause pays, inside it every store pays at once, and the section goes on after it.
 pub(super) fn pause(kernel: &Kernel) -> Outcome {
     let frames = take(kernel, 3)?;
-    super::reserve(kernel, page(0))?;
+    super::steps::reserve(kernel, page(0))?;
     kernel.section(|| {
         map(kernel, page(0), frames[0])?;
         kernel.call(Call::Pause);
@@ -110,7 +110,7 @@ pub(super) fn pause(kernel: &Kernel) -> Outcome {
 /// An interrupt inside a section, with the task in debt.
 pub(super) fn irq(kernel: &Kernel) -> Outcome {
     let frames = take(kernel, 3)?;
-    super::reserve(kernel, page(0))?;
+    super::steps::reserve(kernel, page(0))?;
     kernel.section(|| {
         map(kernel, page(0), frames[0])?;
         kernel.interrupt()?;

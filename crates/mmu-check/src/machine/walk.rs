@@ -1,0 +1,91 @@
+//! A walk of the tables, a descriptor at a time: others may store between two of its reads.
+
+use super::memory::Memory;
+use super::tlb::{Entry, Step, Tlb, covers_walk};
+use crate::desc::Desc;
+use crate::tlbi::{Decoded, span_pages};
+
+/// A walk on its way.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct Walk {
+    pub va: u64,
+    pub asid: u16,
+    /// The table that is read next, and its level.
+    table: u64,
+    level: u8,
+}
+
+/// What a read of a descriptor has led to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Read {
+    /// Another table.
+    Further(Walk),
+    /// A leaf.
+    Leaf(Entry),
+    /// A translation fault.
+    Fault,
+}
+
+impl Walk {
+    /// From the root.
+    pub fn from_root(va: u64, root: u64, asid: u16) -> Self {
+        Walk {
+            va,
+            asid,
+            table: root,
+            level: 0,
+        }
+    }
+
+    /// From a table that a walk cache holds.
+    pub fn from_step(va: u64, step: Step) -> Self {
+        Walk {
+            va,
+            asid: step.asid,
+            table: step.desc.frame(),
+            level: step.desc.level + 1,
+        }
+    }
+
+    /// The frame that is read next.
+    pub fn frame(&self) -> u64 {
+        self.table
+    }
+
+    /// Reads the next descriptor. The TLB keeps what it may.
+    pub fn read(self, memory: &Memory, tlb: &mut Tlb) -> Read {
+        let Walk {
+            va,
+            asid,
+            table,
+            level,
+        } = self;
+        let size = span_pages(level) << 12;
+        let base = va & !(size - 1);
+        let bits = memory.word(table + ((va / size) & 0x1ff) * 8);
+        let desc = Desc { bits, level };
+        if desc.is_table() {
+            let step = Step {
+                va: base,
+                desc,
+                asid,
+            };
+            tlb.cache(step);
+            return Read::Further(Walk::from_step(va, step));
+        }
+        if !desc.is_cacheable() {
+            return Read::Fault;
+        }
+        Read::Leaf(Entry {
+            va: base,
+            desc,
+            asid: (!desc.is_global()).then_some(asid),
+        })
+    }
+
+    /// Whether an invalidation ends it: it has come by a table that may be gone.
+    pub fn is_ended_by(&self, tlbi: &Decoded) -> bool {
+        let above = self.level.checked_sub(1);
+        above.is_some_and(|level| covers_walk(tlbi, self.va, level, self.asid))
+    }
+}
