@@ -13,7 +13,7 @@ use mmu_check::event::AccessKind::{self, Execute, Read, Write};
 use mmu_check::event::Barrier::{self, Ish, Ishld, Ishst, Nsh};
 use mmu_check::event::Expect::{self, Faults, Retries, Works};
 use mmu_check::machine::program::{Do, Outcome, Program, Seen};
-use mmu_check::{Checker, Event, Op, What};
+use mmu_check::{Checker, Event, Op, Rule, What};
 
 const ROOT: u64 = 0x10_0000;
 const TABLES: [u64; 3] = [0x10_1000, 0x10_2000, 0x10_3000];
@@ -22,17 +22,23 @@ const SLOT: u64 = TABLES[2] + 8;
 const FLAGS: u64 = 0x30_0000;
 /// Two frames and what they hold.
 const FRAMES: [(u64, u64); 2] = [(0x20_0000, 0x11), (0x20_1000, 0x22)];
+/// A block at the level above, whose second page has this frame, and what that holds.
+const BLOCK: u64 = 0x40_0000 | 0x0060_0000_0000_0705;
+const IN_BLOCK: (u64, u64) = (0x40_1000, 0x33);
+const LINK: u64 = TABLES[2] | 3;
 const RW: u64 = 0x0060_0000_0000_0707;
 const READ_ONLY: u64 = 0x80;
 const RX: u64 = 0x0040_0000_0000_0787;
 /// States of one program that are looked at; a program with more is passed over.
-const MOST: usize = 60_000;
+const MOST: usize = 20_000;
 
 /// What one core does next. Cores take turns: who goes on after another waits for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Action {
     /// What the page becomes; 0 is unmapped.
     Store(u64),
+    /// What the descriptor above it becomes: the link of its table, a block, or nothing.
+    Above(u64),
     Dsb(Barrier),
     Dmb(Barrier),
     Isb,
@@ -49,7 +55,7 @@ struct Plan {
     steps: Vec<(usize, Action)>,
 }
 
-/// What an access must see: a value, if it is a load that works, or that it works at all.
+/// What an access must see: what a load returns, where an instruction stands, or that it works at all.
 #[derive(Clone, Copy, Debug)]
 enum Wanted {
     Value(u64),
@@ -88,11 +94,12 @@ impl Numbers {
         let start = if n.below(3) == 0 { 0 } else { n.leaf() };
         let mut steps = Vec::new();
         let mut core = 0;
+        let levels = n.below(3) == 0;
         for _ in 0..3 + n.below(7) {
             if n.below(5) == 0 {
                 core = 1 - core;
             }
-            let action = match n.below(16) {
+            let action = match n.below(if levels { 20 } else { 16 }) {
                 0..2 => Action::Store(0),
                 2..4 => Action::Store(n.leaf()),
                 4..8 => Action::Dsb(n.pick(&[Ish, Ish, Ish, Ishst, Ishst, Ishld, Nsh])),
@@ -102,7 +109,8 @@ impl Numbers {
                 12..15 => {
                     Action::Tlbi(n.pick(&["vaae1is", "vaae1is", "vaale1is", "vmalle1is", "vaae1"]))
                 }
-                _ => Action::Use(Read, n.below(3) == 0),
+                15 => Action::Use(Read, n.below(3) == 0),
+                _ => Action::Above(n.pick(&[0, 0, LINK, LINK, BLOCK])),
             };
             steps.push((core, action));
         }
@@ -129,7 +137,8 @@ impl Plan {
             Do::Store(TABLES[0], base & !0xfff_ffff, 1, TABLES[1] | 3),
             Do::Store(TABLES[1], base & !0xf_ffff, 2, TABLES[2] | 3),
         ]);
-        steps.extend(FRAMES.map(|(frame, value)| Do::Data(frame, value)));
+        let frames = FRAMES.into_iter().chain([IN_BLOCK]);
+        steps.extend(frames.map(|(frame, value)| Do::Data(frame, value)));
         steps.extend(settle());
         if self.start != 0 {
             steps.push(Do::Store(SLOT, X, 3, self.start));
@@ -142,7 +151,8 @@ impl Plan {
     fn program(&self) -> (Program, Vec<(usize, usize, Wanted)>) {
         let mut cores = vec![Vec::new(), Vec::new()];
         let mut wanted = Vec::new();
-        let (mut now, mut before, mut flag) = (self.start, None, FLAGS);
+        let (mut now, mut above) = (self.start, LINK);
+        let (mut before, mut flag) = (None, FLAGS);
         for &(core, action) in &self.steps {
             if let Some(other) = before.filter(|other| *other != core) {
                 // As a lock is handed over.
@@ -157,6 +167,10 @@ impl Plan {
                     now = new;
                     Do::Store(SLOT, X, 3, new)
                 }
+                Action::Above(new) => {
+                    above = new;
+                    Do::Store(TABLES[1], X & !0xfff, 2, new)
+                }
                 Action::Dsb(kind) => Do::Dsb(kind),
                 Action::Dmb(kind) => Do::Dmb(kind),
                 Action::Isb => Do::Synchronise(What::Isb),
@@ -170,7 +184,14 @@ impl Plan {
                     Do::Tlbi(Op::named(name).unwrap(), operand)
                 }
                 Action::Use(kind, retries) => {
-                    let (expect, want) = expected(now, kind, retries);
+                    let (expect, want) = expected(
+                        match above {
+                            LINK => now,
+                            block => block,
+                        },
+                        kind,
+                        retries,
+                    );
                     wanted.push((core, cores[core].len(), want));
                     Do::Access(X, kind, Some(expect))
                 }
@@ -178,7 +199,7 @@ impl Plan {
             cores[core].push(step);
         }
         // Somebody who relies on nothing is at work all the time.
-        for core in &mut cores {
+        for core in cores.iter_mut().filter(|core| !core.is_empty()) {
             core.push(Do::Access(X, Read, None));
         }
         let start = self.beginning();
@@ -201,8 +222,12 @@ impl Plan {
         program.reaches(ROOT, MOST, bad).ok()
     }
 
-    fn breaks(&self) -> Option<&'static str> {
-        first_broken(&self.program().0.events())
+    fn breaks(&self) -> Option<Rule> {
+        first_broken(Checker::new(), &self.program().0.events())
+    }
+
+    fn breaks_without(&self, rule: Rule) -> Option<Rule> {
+        first_broken(Checker::without(rule), &self.program().0.events())
     }
 
     /// Whether one of the causes why the rules may be stricter explains what they say, or some together.
@@ -217,7 +242,7 @@ impl Plan {
         (1..8).any(|which: usize| {
             let used = |cause: usize| which >> cause & 1 != 0;
             let possible = (0..3).all(|cause| causes[cause] || !used(cause));
-            possible && first_broken(&excused(&events, used)).is_none()
+            possible && first_broken(Checker::new(), &excused(&events, used)).is_none()
         })
     }
 }
@@ -243,12 +268,11 @@ fn excused(events: &[Event], used: impl Fn(usize) -> bool) -> Vec<Event> {
     excused
 }
 
-fn first_broken(events: &[Event]) -> Option<&'static str> {
-    let mut checker = Checker::new();
+fn first_broken(mut checker: Checker, events: &[Event]) -> Option<Rule> {
     let mut results = events.iter().map(|event| checker.step(event));
     results
         .find_map(Result::err)
-        .map(|violation| violation.rule.name())
+        .map(|violation| violation.rule)
 }
 
 fn expected(now: u64, kind: AccessKind, retries: bool) -> (Expect, Wanted) {
@@ -261,11 +285,15 @@ fn expected(now: u64, kind: AccessKind, retries: bool) -> (Expect, Wanted) {
         return (Faults, Wanted::Fault);
     }
     let expect = if retries { Retries } else { Works };
-    let frame = FRAMES.iter().find(|(frame, _)| now & 0xffff_f000 == *frame);
-    match (kind, frame) {
-        (Read, Some((_, value))) => (expect, Wanted::Value(*value)),
-        _ => (expect, Wanted::Works),
-    }
+    let is_block = now & 0b10 == 0;
+    let frames = FRAMES.iter().find(|(frame, _)| now & 0xffff_f000 == *frame);
+    let (frame, value) = frames.copied().filter(|_| !is_block).unwrap_or(IN_BLOCK);
+    let wanted = match kind {
+        Read => Wanted::Value(value),
+        Execute => Wanted::Value(frame),
+        Write => Wanted::Works,
+    };
+    (expect, wanted)
 }
 
 /// What is wrong with the rules' opinion of a program.
@@ -277,9 +305,8 @@ enum Wrong {
     Unfounded,
 }
 
-fn judge(plan: &Plan) -> Option<Wrong> {
-    let breaks = plan.breaks();
-    match (plan.goes_wrong()?, breaks) {
+fn judge(plan: &Plan, goes_wrong: bool) -> Option<Wrong> {
+    match (goes_wrong, plan.breaks()) {
         (true, None) => Some(Wrong::Missed),
         (false, Some(_)) if !plan.is_explained() => Some(Wrong::Unfounded),
         _ => None,
@@ -292,7 +319,8 @@ fn shrink(mut plan: Plan, wrong: Wrong) -> Plan {
     while at < plan.steps.len() {
         let mut less = plan.clone();
         less.steps.remove(at);
-        if judge(&less) == Some(wrong) {
+        let still = less.goes_wrong().and_then(|bad| judge(&less, bad));
+        if still == Some(wrong) {
             (plan, at) = (less, 0);
         } else {
             at += 1;
@@ -328,7 +356,7 @@ fn rules_and_machine_agree() {
         broken += u64::from(breaks);
         wrong += u64::from(goes_wrong);
         strict += u64::from(breaks && !goes_wrong);
-        if let Some(found) = judge(&plan) {
+        if let Some(found) = judge(&plan, goes_wrong) {
             let shortest = shrink(plan, found);
             let (program, _) = shortest.program();
             let events: Vec<String> = program.events().iter().map(Event::to_string).collect();
@@ -349,4 +377,23 @@ fn rules_and_machine_agree() {
         broken > 0 && wrong > 0 && broken < programs,
         "nothing to compare"
     );
+}
+
+/// Each rule that such programs can break is needed: without it something that goes wrong is missed.
+#[test]
+fn without_a_rule_something_is_missed() {
+    for rule in [
+        Rule::Publish,
+        Rule::BreakBeforeMake,
+        Rule::Done,
+        Rule::Broadcast,
+        Rule::Early,
+    ] {
+        let found = (1..2_000).map(Numbers::plan).find(|plan| {
+            plan.breaks() == Some(rule)
+                && plan.breaks_without(rule).is_none()
+                && plan.goes_wrong() == Some(true)
+        });
+        assert!(found.is_some(), "{rule:?}");
+    }
 }

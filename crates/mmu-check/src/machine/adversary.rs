@@ -168,8 +168,9 @@ impl Machine {
     /// The fault it takes.
     pub fn read(&self, core: usize, va: u64) -> Result<u64, Fault> {
         let mut inner = self.inner.borrow_mut();
-        let way = inner.way(core, va);
-        inner.system.read(core, va, way)
+        let way = inner.way(core, va, AccessKind::Read);
+        let Inner { system, watch, .. } = &mut *inner;
+        system.read(core, va, way, watch)
     }
 
     /// A store of data. It is on its way then.
@@ -178,8 +179,9 @@ impl Machine {
     /// The fault it takes.
     pub fn write(&self, core: usize, va: u64, value: u64) -> Result<(), Fault> {
         let mut inner = self.inner.borrow_mut();
-        let way = inner.way(core, va);
-        inner.system.write(core, va, value, way)
+        let way = inner.way(core, va, AccessKind::Write);
+        let Inner { system, watch, .. } = &mut *inner;
+        system.write(core, va, value, way, watch)
     }
 
     /// An instruction fetch.
@@ -196,17 +198,18 @@ impl Machine {
     /// The fault that the access would take.
     pub fn translate(&self, core: usize, va: u64, kind: AccessKind) -> Result<u64, Fault> {
         let mut inner = self.inner.borrow_mut();
-        let way = inner.way(core, va);
-        let translated = inner.system.translate(core, va, kind, way);
+        let way = inner.way(core, va, kind);
+        let Inner { system, watch, .. } = &mut *inner;
+        let translated = system.translate(core, va, kind, way, watch);
         translated.map(|(pa, _)| pa)
     }
 }
 
 impl Inner {
     /// One of the ways to translate an access.
-    fn way(&mut self, core: usize, va: u64) -> Way {
+    fn way(&mut self, core: usize, va: u64, kind: AccessKind) -> Way {
         self.stir();
-        let ways = self.system.ways(core, va);
+        let ways = self.system.ways(core, va, kind, &self.watch);
         ways[self.chance.pick(ways.len())]
     }
 
@@ -240,7 +243,7 @@ impl Inner {
         if self.walks_left > 0 {
             for core in 0..self.system.cores.len() {
                 let addresses = self.watch.addresses.iter();
-                let walks = addresses.flat_map(|va| self.system.beginnings(core, *va));
+                let walks = addresses.flat_map(|va| self.system.beginnings(core, *va, &self.watch));
                 all.extend(walks.map(|walk| Happening::Begin(core, walk)));
             }
         }
@@ -319,7 +322,7 @@ impl Inner {
     /// A core walks for an address nobody has asked for yet, and keeps everything it finds: all of the way, or
     /// the first descriptor for now.
     fn speculate(&mut self, core: usize, va: u64) {
-        let walks = self.system.beginnings(core, va);
+        let walks = self.system.beginnings(core, va, &self.watch);
         let walk = walks[self.chance.pick(walks.len())];
         if self.chance.pick(4) == 0 {
             let begin = Happening::Begin(core, walk);

@@ -34,6 +34,8 @@ pub(super) struct Core {
     pub tlb: Tlb,
     pub walks: Vec<Walk>,
     pub ahead: Vec<Ahead>,
+    /// Translations that are gone, through which instructions may have been fetched that are still to be executed.
+    pub fetched: Vec<Entry>,
     /// TTBR0: root and ASID.
     pub ttbr0: (u64, u16),
     /// What was there before, if no context synchronisation has come since.
@@ -57,19 +59,32 @@ impl Ahead {
 }
 
 impl Core {
-    /// Keeps what was found ahead of time.
+    /// Keeps what was found ahead of time, in an order that does not say when.
     pub fn keep(&mut self, ahead: Ahead) {
-        if !self.ahead.contains(&ahead) {
+        if let Err(place) = self.ahead.binary_search(&ahead) {
             if self.ahead.len() == AHEAD {
-                self.ahead.remove(0);
+                self.ahead[place.min(AHEAD - 1)] = ahead;
+            } else {
+                self.ahead.insert(place, ahead);
             }
-            self.ahead.push(ahead);
         }
     }
 
     /// Carries out an invalidation.
     pub fn invalidate(&mut self, tlbi: &Decoded) {
-        self.tlb.invalidate(tlbi);
+        for entry in self.tlb.invalidate(tlbi) {
+            // An access that is on its way may have it.
+            self.keep(Ahead {
+                va: entry.va,
+                entry: Some(entry),
+                asid: entry.asid.unwrap_or(self.ttbr0.1),
+            });
+            if entry.desc.is_executable()
+                && let Err(place) = self.fetched.binary_search(&entry)
+            {
+                self.fetched.insert(place, entry);
+            }
+        }
         self.walks.retain(|walk| !walk.is_ended_by(tlbi));
     }
 
@@ -82,6 +97,7 @@ impl Core {
     /// A context synchronisation event.
     pub fn synchronise(&mut self) {
         self.ahead.clear();
+        self.fetched.clear();
         self.ttbr0_before = None;
     }
 }

@@ -26,8 +26,8 @@
 //!   [`program`] has its loads out of order.
 //! - Accesses of data and stores to tables share one buffer, and a `dmb ish` empties it: it is stronger than the
 //!   architecture for walks, which a walk that has begun ahead of time makes up for.
-//! - Instructions that were fetched through a translation are its translation, made ahead of time. What they are
-//!   is not kept apart from data.
+//! - What a core has fetched is told by where it was fetched: memory that is written and then executed (caches,
+//!   `ic ivau`) is not its subject.
 //! - Contiguous entries are held one by one; the access flag and the dirty state are not updated by hardware.
 //! - No FEAT_ETS2, FEAT_ETS3, FEAT_BBM or FEAT_nTLBPA; no virtualisation, no second stage.
 //!

@@ -10,7 +10,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 
 use super::system::{Fault, Happening, System, Watch, Way};
 use crate::event::{AccessKind, Barrier, Event, Expect, What};
@@ -26,6 +26,8 @@ pub enum Do {
     Store(u64, u64, u8, u64),
     /// A frame is filled with zeroes, to become a table.
     Zero(u64),
+    /// A frame is given back; its next owner's stores follow as [`Do::Data`].
+    Free(u64),
     /// A word of ordinary memory is stored, by its physical address.
     Data(u64, u64),
     /// A word of ordinary memory is loaded.
@@ -52,7 +54,7 @@ pub enum Do {
 pub enum Seen {
     /// Nothing: it was no load and no access, or has not been executed.
     Nothing,
-    /// A value; 0 where it was no load.
+    /// A value: what was loaded, where a fetched instruction stands in memory, 0 for a store.
     Value(u64),
     /// A fault.
     Fault(Fault),
@@ -79,6 +81,33 @@ pub struct Program {
 /// There are more states than were to be looked at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TooMany;
+
+/// A hash of a state in a hurry: states are told apart by it. Of a million, two are taken for one with a chance
+/// of one in tens of millions.
+struct Mixer(u64);
+
+impl Hasher for Mixer {
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 32
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 ^= self.0 >> 29;
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+}
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct State {
@@ -109,9 +138,9 @@ impl Program {
                 return Ok(true);
             }
             self.next(&state, &watch, |next| {
-                let mut hasher = DefaultHasher::new();
-                next.hash(&mut hasher);
-                if known.insert(hasher.finish()) {
+                let mut mixer = Mixer(0);
+                next.hash(&mut mixer);
+                if known.insert(mixer.finish()) {
                     open.push(next);
                 }
             });
@@ -158,8 +187,8 @@ impl Program {
         for step in &self.start {
             if let Do::Access(va, kind, _) = *step {
                 // It leaves its translation in the TLB.
-                let way = state.system.ways(0, va)[0];
-                let _ = state.system.translate(0, va, kind, way);
+                let way = state.system.ways(0, va, kind, watch)[0];
+                let _ = state.system.translate(0, va, kind, way, watch);
             }
             self.execute(&mut state.system, 0, *step);
             state.system.memory.arrive_all(0);
@@ -170,7 +199,6 @@ impl Program {
                 state.ttbr0 = (0, 0);
             }
         }
-        let _ = watch;
         state
     }
 
@@ -184,7 +212,7 @@ impl Program {
         for (core, steps) in self.cores.iter().enumerate() {
             for at in 0..steps.len() {
                 if self.may_execute(state, core, at) {
-                    self.step(state, core, at, &mut f);
+                    self.step(state, (core, at), watch, &mut f);
                 }
             }
         }
@@ -192,6 +220,9 @@ impl Program {
             let mut next = state.clone();
             next.walks_left -= walks;
             next.system.happen(happening, watch);
+            if next.system == state.system {
+                return;
+            }
             next.outcome.conflict |= next.system.conflict.is_some();
             f(next);
         };
@@ -202,7 +233,7 @@ impl Program {
             for core in 0..self.cores.len() {
                 // Nobody uses what a core finds that has no access left.
                 for va in self.to_come(state, core) {
-                    for walk in state.system.beginnings(core, va) {
+                    for walk in state.system.beginnings(core, va, watch) {
                         happen(Happening::Begin(core, walk), 1);
                     }
                 }
@@ -233,7 +264,13 @@ impl Program {
     }
 
     /// It executes, in each way that there is.
-    fn step(&self, state: &State, core: usize, at: usize, f: &mut impl FnMut(State)) {
+    fn step(
+        &self,
+        state: &State,
+        (core, at): (usize, usize),
+        watch: &Watch,
+        f: &mut impl FnMut(State),
+    ) {
         let step = self.cores[core][at];
         let done = |mut next: State, seen| {
             next.done[core] |= 1 << at;
@@ -246,9 +283,9 @@ impl Program {
             let seen = self.execute(&mut next.system, core, step);
             return f(done(next, seen));
         };
-        for way in state.system.ways(core, va) {
+        for way in state.system.ways(core, va, kind, watch) {
             let mut next = state.clone();
-            let seen = access(&mut next.system, core, va, kind, way);
+            let seen = access(&mut next.system, core, (va, kind), way, watch);
             let faults = matches!(seen, Seen::Fault(_));
             // An exception is taken in its place: when all that stands before has executed.
             if faults && state.done[core].trailing_ones() as usize != at {
@@ -259,9 +296,9 @@ impl Program {
                 continue;
             }
             next.system.cores[core].synchronise();
-            for way in next.system.ways(core, va) {
+            for way in next.system.ways(core, va, kind, watch) {
                 let mut again = next.clone();
-                let seen = access(&mut again.system, core, va, kind, way);
+                let seen = access(&mut again.system, core, (va, kind), way, watch);
                 f(done(again, seen));
             }
         }
@@ -280,7 +317,7 @@ impl Program {
             Do::Synchronise(_) => system.cores[core].synchronise(),
             Do::Tlbi(op, operand) => system.tlbi(core, op.decode(operand)),
             Do::Ttbr0(root, asid) => system.set_ttbr0(core, root, asid),
-            Do::Access(..) => {}
+            Do::Free(_) | Do::Access(..) => {}
         }
         Seen::Nothing
     }
@@ -323,11 +360,19 @@ impl Program {
     }
 }
 
-fn access(system: &mut System, core: usize, va: u64, kind: AccessKind, way: Way) -> Seen {
+fn access(
+    system: &mut System,
+    core: usize,
+    (va, kind): (u64, AccessKind),
+    way: Way,
+    watch: &Watch,
+) -> Seen {
     let result = match kind {
-        AccessKind::Read => system.read(core, va, way),
-        AccessKind::Write => system.write(core, va, 1, way).map(|()| 0),
-        AccessKind::Execute => system.translate(core, va, kind, way).map(|_| 0),
+        AccessKind::Read => system.read(core, va, way, watch),
+        AccessKind::Write => system.write(core, va, 1, way, watch).map(|()| 0),
+        AccessKind::Execute => system
+            .translate(core, va, kind, way, watch)
+            .map(|(pa, _)| pa),
     };
     result.map_or_else(Seen::Fault, Seen::Value)
 }
@@ -372,6 +417,7 @@ fn what(step: Do, memory: &mut BTreeMap<u64, u64>) -> Option<What> {
             memory.retain(|pa, _| pa & !0xfff != frame);
             What::Zero { frame }
         }
+        Do::Free(frame) => What::Free { frame },
         Do::Data(pa, value) => {
             memory.insert(pa, value);
             return None;

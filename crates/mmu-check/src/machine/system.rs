@@ -63,6 +63,14 @@ pub(super) struct Watch {
     pub changing: Option<BTreeSet<u64>>,
 }
 
+impl Watch {
+    /// Whether the program may store to this frame.
+    fn may_change(&self, frame: u64) -> bool {
+        let changing = self.changing.as_ref();
+        changing.is_none_or(|changing| changing.contains(&frame))
+    }
+}
+
 impl System {
     pub fn new(cores: usize, ttbr1: u64) -> Self {
         System {
@@ -79,14 +87,24 @@ impl System {
         core::iter::once(state.ttbr0).chain(state.ttbr0_before)
     }
 
-    /// Where a core may begin to walk for an address.
-    pub fn beginnings(&self, core: usize, va: u64) -> Vec<Walk> {
+    /// Where a core may begin to walk for an address, as far on as nothing can change.
+    pub fn beginnings(&self, core: usize, va: u64, watch: &Watch) -> Vec<Walk> {
         let mut all = Vec::new();
         for (root, asid) in self.roots(core) {
             let root = if va >> 63 != 0 { self.ttbr1 } else { root };
-            all.push(Walk::from_root(va, root, asid));
+            let from_root = Walk::from_root(va, root, asid);
             let tables = self.cores[core].tlb.tables(va, asid);
-            all.extend(tables.map(|step| Walk::from_step(va, step)));
+            let cached = tables.map(|step| Walk::from_step(va, step));
+            for mut walk in cached.chain([from_root]) {
+                while !watch.may_change(walk.frame())
+                    && let Read::Further(step) = walk.read(&self.memory)
+                {
+                    walk = Walk::from_step(va, step);
+                }
+                if !all.contains(&walk) {
+                    all.push(walk);
+                }
+            }
         }
         all
     }
@@ -118,7 +136,7 @@ impl System {
     /// The words of a frame that a walker may read, if it is a table, and that are not zero yet.
     pub fn walked_words(&self, frame: u64, watch: &Watch) -> BTreeSet<u64> {
         let words = watch.addresses.iter().flat_map(|va| {
-            let index = move |level| va / (span_pages(level) << 12) & 0x1ff;
+            let index = move |level| (va / (span_pages(level) << 12)) & 0x1ff;
             (0..4).map(move |level| frame + 8 * index(level))
         });
         words.filter(|pa| self.memory.word(*pa) != 0).collect()
@@ -143,23 +161,39 @@ impl System {
     /// Reads one descriptor, and those behind it that cannot change.
     fn go_on(&mut self, core: usize, mut walk: Walk, watch: &Watch) {
         loop {
-            let (va, asid) = (walk.va, walk.asid);
-            match walk.read(&self.memory, &mut self.cores[core].tlb) {
-                Read::Further(further) => walk = further,
-                Read::Leaf(entry) => {
-                    self.fill(core, entry);
-                    let entry = Some(entry);
-                    return self.cores[core].keep(Ahead { va, entry, asid });
-                }
-                Read::Fault => {
-                    let entry = None;
+            match self.read_descriptor(core, walk, watch) {
+                Ok(further) => walk = further,
+                Err(entry) => {
+                    let (va, asid) = (walk.va, walk.asid);
                     return self.cores[core].keep(Ahead { va, entry, asid });
                 }
             }
-            let changing = watch.changing.as_ref();
-            if changing.is_none_or(|changing| changing.contains(&walk.frame())) {
+            if watch.may_change(walk.frame()) {
                 return self.cores[core].walks.push(walk);
             }
+        }
+    }
+
+    /// A walk reads one descriptor, and the TLB keeps what it may: the walk behind that, or how it ends.
+    fn read_descriptor(
+        &mut self,
+        core: usize,
+        walk: Walk,
+        watch: &Watch,
+    ) -> Result<Walk, Option<Entry>> {
+        match walk.read(&self.memory) {
+            Read::Further(step) => {
+                // What cannot change need not be kept: it is found again.
+                if watch.may_change(walk.frame()) && self.cores[core].tlb.cache(step) {
+                    self.conflict.get_or_insert((core, step.va));
+                }
+                Ok(Walk::from_step(walk.va, step))
+            }
+            Read::Leaf(entry) => {
+                self.fill(core, entry);
+                Err(Some(entry))
+            }
+            Read::Fault => Err(None),
         }
     }
 
@@ -231,7 +265,7 @@ impl System {
     }
 
     /// The ways to translate an access that really happens, none twice.
-    pub fn ways(&self, core: usize, va: u64) -> Vec<Way> {
+    pub fn ways(&self, core: usize, va: u64, kind: AccessKind, watch: &Watch) -> Vec<Way> {
         let (state, page) = (&self.cores[core], va & !0xfff);
         let mut ways = Vec::new();
         let mut add = |way| {
@@ -240,18 +274,26 @@ impl System {
             }
         };
         for (_, asid) in self.roots(core) {
-            let same = |a: &&Ahead| a.va & !0xfff == page && (va >> 63 != 0 || a.asid == asid);
+            let same = |ahead: &&Ahead| match ahead.entry {
+                Some(entry) => entry.translates(va, asid),
+                None => ahead.va & !0xfff == page && (va >> 63 != 0 || ahead.asid == asid),
+            };
             let ahead = state.ahead.iter().filter(same);
             ahead.for_each(|ahead| add(Way::Found(ahead.entry)));
             let held = state.tlb.leaves(va, asid);
             held.for_each(|entry| add(Way::Found(Some(entry))));
+            let fetched = state
+                .fetched
+                .iter()
+                .filter(|entry| kind == AccessKind::Execute && entry.translates(va, asid));
+            fetched.for_each(|entry| add(Way::Found(Some(*entry))));
             let begun = state
                 .walks
                 .iter()
                 .filter(|walk| walk.va & !0xfff == page && (va >> 63 != 0 || walk.asid == asid));
             begun.for_each(|walk| add(Way::Walk(*walk)));
         }
-        let begun = self.beginnings(core, va);
+        let begun = self.beginnings(core, va, watch);
         begun.into_iter().for_each(|walk| add(Way::Walk(walk)));
         ways
     }
@@ -263,10 +305,11 @@ impl System {
         va: u64,
         kind: AccessKind,
         way: Way,
+        watch: &Watch,
     ) -> Result<(u64, Entry), Fault> {
         let entry = match way {
             Way::Found(entry) => entry,
-            Way::Walk(walk) => self.walk_through(core, walk),
+            Way::Walk(walk) => self.walk_through(core, walk, watch),
         };
         let entry = entry.ok_or(Fault::Translation)?;
         let allowed = match kind {
@@ -281,28 +324,31 @@ impl System {
         Ok((pa, entry))
     }
 
-    fn walk_through(&mut self, core: usize, mut walk: Walk) -> Option<Entry> {
+    fn walk_through(&mut self, core: usize, mut walk: Walk, watch: &Watch) -> Option<Entry> {
         loop {
-            match walk.read(&self.memory, &mut self.cores[core].tlb) {
-                Read::Further(further) => walk = further,
-                Read::Leaf(entry) => {
-                    self.fill(core, entry);
-                    return Some(entry);
-                }
-                Read::Fault => return None,
+            match self.read_descriptor(core, walk, watch) {
+                Ok(further) => walk = further,
+                Err(entry) => return entry,
             }
         }
     }
 
     /// A load of data, translated in this way.
-    pub fn read(&mut self, core: usize, va: u64, way: Way) -> Result<u64, Fault> {
-        let (pa, _) = self.translate(core, va, AccessKind::Read, way)?;
+    pub fn read(&mut self, core: usize, va: u64, way: Way, watch: &Watch) -> Result<u64, Fault> {
+        let (pa, _) = self.translate(core, va, AccessKind::Read, way, watch)?;
         Ok(self.memory.load(core, pa))
     }
 
     /// A store of data, translated in this way. It is on its way then, whatever becomes of the translation.
-    pub fn write(&mut self, core: usize, va: u64, value: u64, way: Way) -> Result<(), Fault> {
-        let (pa, entry) = self.translate(core, va, AccessKind::Write, way)?;
+    pub fn write(
+        &mut self,
+        core: usize,
+        va: u64,
+        value: u64,
+        way: Way,
+        watch: &Watch,
+    ) -> Result<(), Fault> {
+        let (pa, entry) = self.translate(core, va, AccessKind::Write, way, watch)?;
         self.memory.store(core, pa, value, Some(entry.target()));
         Ok(())
     }

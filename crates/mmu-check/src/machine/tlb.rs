@@ -65,6 +65,13 @@ impl Step {
         contains(self.va, self.desc, va) && self.asid == asid
     }
 
+    /// Whether a leaf stands where this table stands, or above it.
+    fn conflicts(&self, leaf: &Entry) -> bool {
+        leaf.desc.level <= self.desc.level
+            && contains(leaf.va, leaf.desc, self.va)
+            && leaf.asid.is_none_or(|asid| asid == self.asid)
+    }
+
     fn target(&self) -> Target {
         Target {
             va: self.va,
@@ -83,16 +90,24 @@ impl Tlb {
         let Err(place) = self.leaves.binary_search(&entry) else {
             return false;
         };
-        let conflict = self.leaves.iter().any(|held| held.conflicts(&entry));
+        let leaves = self.leaves.iter().any(|held| held.conflicts(&entry));
+        let tables = self.tables.iter().any(|held| held.conflicts(&entry));
         self.leaves.insert(place, entry);
-        conflict
+        leaves || tables
     }
 
-    /// Holds a table.
-    pub fn cache(&mut self, step: Step) {
-        if let Err(place) = self.tables.binary_search(&step) {
-            self.tables.insert(place, step);
-        }
+    /// Holds a table; returns whether that is in conflict with a leaf or with another table.
+    pub fn cache(&mut self, step: Step) -> bool {
+        let Err(place) = self.tables.binary_search(&step) else {
+            return false;
+        };
+        let leaves = self.leaves.iter().any(|leaf| step.conflicts(leaf));
+        let tables = self.tables.iter().any(|held| {
+            (held.va, held.desc.level, held.asid) == (step.va, step.desc.level, step.asid)
+                && held.desc.frame() != step.desc.frame()
+        });
+        self.tables.insert(place, step);
+        leaves || tables
     }
 
     /// The leaves held for an address.
@@ -107,12 +122,15 @@ impl Tlb {
         held.filter(move |step| step.leads(va, asid))
     }
 
-    /// Carries out an invalidation. A flawed one does nothing, as it may.
-    pub fn invalidate(&mut self, tlbi: &Decoded) {
-        self.leaves
-            .retain(|entry| tlbi.covers(&entry.target()) != Cover::Yes);
+    /// Carries out an invalidation and returns the leaves that it has dropped. A flawed one does nothing, as it
+    /// may.
+    pub fn invalidate(&mut self, tlbi: &Decoded) -> Vec<Entry> {
+        let is_kept = |entry: &Entry| tlbi.covers(&entry.target()) != Cover::Yes;
+        let (kept, dropped) = self.leaves.iter().partition(|entry| is_kept(entry));
+        self.leaves = kept;
         self.tables
             .retain(|step| tlbi.covers(&step.target()) != Cover::Yes);
+        dropped
     }
 }
 

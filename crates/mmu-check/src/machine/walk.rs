@@ -1,7 +1,7 @@
 //! A walk of the tables, a descriptor at a time: others may store between two of its reads.
 
 use super::memory::Memory;
-use super::tlb::{Entry, Step, Tlb, covers_walk};
+use super::tlb::{Entry, Step, covers_walk};
 use crate::desc::Desc;
 use crate::tlbi::{Decoded, span_pages};
 
@@ -18,8 +18,8 @@ pub(super) struct Walk {
 /// What a read of a descriptor has led to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Read {
-    /// Another table.
-    Further(Walk),
+    /// Another table, which a walk cache may keep.
+    Further(Step),
     /// A leaf.
     Leaf(Entry),
     /// A translation fault.
@@ -52,8 +52,8 @@ impl Walk {
         self.table
     }
 
-    /// Reads the next descriptor. The TLB keeps what it may.
-    pub fn read(self, memory: &Memory, tlb: &mut Tlb) -> Read {
+    /// Reads the next descriptor.
+    pub fn read(self, memory: &Memory) -> Read {
         let Walk {
             va,
             asid,
@@ -70,8 +70,7 @@ impl Walk {
                 desc,
                 asid,
             };
-            tlb.cache(step);
-            return Read::Further(Walk::from_step(va, step));
+            return Read::Further(step);
         }
         if !desc.is_cacheable() {
             return Read::Fault;

@@ -41,7 +41,7 @@ pub(super) fn first(
         }
         What::Access { va, kind, expect } => {
             let stales = state.ledger.stale_within(va, 1);
-            let relied = |s: &&Stale| relies(state, core, s, kind, expect);
+            let relied = |s: &&Stale| relies(state, core, s, (va, kind), expect);
             stales.filter(relied).for_each(&mut add);
         }
         What::Free { frame } | What::Alloc { frame } => {
@@ -68,18 +68,28 @@ fn claims(state: &State, event: &Event, stale: &Stale, asid: u16, tables: bool) 
 
 /// Whether an access shows it: a stale translation would let through what must fault, hold up what must
 /// work, or have fetched other instructions.
-fn relies(state: &State, core: usize, stale: &Stale, kind: AccessKind, expect: Expect) -> bool {
+fn relies(
+    state: &State,
+    core: usize,
+    stale: &Stale,
+    (va, kind): (u64, AccessKind),
+    expect: Expect,
+) -> bool {
     if is_elsewhere(state, core, stale) {
         return false;
     }
-    let lets_through = stale.old.is_table() || permits(stale.old, kind);
+    let lets_through = if stale.old.is_table() {
+        leads_on(state, stale.old, va, kind)
+    } else {
+        permits(stale.old, kind)
+    };
     let fetched = kind == AccessKind::Execute && stale.may_be_fetched(core);
     let other_text = fetched && lets_through && stale.old.is_leaf();
     match expect {
-        Expect::Faults => lets_through && (!stale.is_gone(core) || fetched),
-        Expect::Works => (!lets_through && !stale.is_gone(core)) || other_text,
+        Expect::Faults => lets_through && (stale.may_be_used(core) || fetched),
+        Expect::Works => (!lets_through && stale.may_be_used(core)) || other_text,
         // A retry cures what was begun ahead, and never what a TLB holds.
-        Expect::Retries => (!lets_through && stale.held != 0) || other_text,
+        Expect::Retries => (!lets_through && stale.is_held(core)) || other_text,
     }
 }
 
@@ -96,6 +106,15 @@ fn is_elsewhere(state: &State, core: usize, stale: &Stale) -> bool {
             let table = state.tables.find(stale.root);
             table.is_some_and(|table| state.tables.has_known_root(table)) && stale.root != root
         }
+    }
+}
+
+/// Whether a walk from an old table comes to a leaf that permits the access. What it was before that, is stale by
+/// itself; what a frame holds that is no table any more, nobody knows.
+fn leads_on(state: &State, table: Desc, va: u64, kind: AccessKind) -> bool {
+    match state.tables.translate(table.frame(), va) {
+        None => true,
+        Some(desc) => desc.is_table() || (desc.is_cacheable() && permits(desc, kind)),
     }
 }
 

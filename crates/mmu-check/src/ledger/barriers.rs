@@ -1,0 +1,141 @@
+//! What barriers, invalidations and context synchronisation pay.
+
+use alloc::vec::Vec;
+
+use super::{Ledger, MAX_CORES, Missed, Owner, Stale, page_numbers};
+use crate::tlbi::{Cover, Decoded};
+
+impl Ledger {
+    /// A DSB that waits for stores: what this core has stored is visible to every walker.
+    pub fn order(&mut self, core: usize, now: u64) {
+        let mut last = None;
+        let mut tickets = core::mem::take(&mut self.cores[core].unpublished);
+        for ticket in tickets.drain(..) {
+            let publish = self.publishes.at(ticket).filter(|p| p.visible.is_none());
+            let Some(publish) = publish else {
+                continue;
+            };
+            publish.visible = Some(now);
+            self.visible.push_back((now, ticket));
+            if last != Some(publish.origin.owner) {
+                last = Some(publish.origin.owner);
+                self.last_visible.insert(publish.origin.owner, now);
+            }
+        }
+        self.cores[core].unpublished = tickets;
+        for ticket in self.cores[core].invisible.drain(..) {
+            if let Some(stale) = self.stales.at(ticket) {
+                stale.visible = true;
+            }
+        }
+        self.trim();
+    }
+
+    /// A TLBI. Returns whether anything stale was among what it is about.
+    pub fn invalidate(&mut self, decoded: &Decoded, core: usize) -> bool {
+        if self.withdrawing.is_empty() {
+            return false;
+        }
+        let range = match decoded.pages() {
+            Some((va, pages)) => page_numbers(va, pages),
+            None => (0, 1 << 52),
+        };
+        let ids: Vec<u32> = self.ids_within(range).collect();
+        let mut useful = false;
+        let bit = 1 << core;
+        for id in ids {
+            let ticket = self.stales.ticket(id);
+            let Some(stale) = self.stales.get_mut(id).filter(|stale| stale.held != 0) else {
+                continue;
+            };
+            let cover = decoded.covers(&stale.target());
+            useful |= cover != Cover::No;
+            match cover {
+                Cover::No => {}
+                Cover::Flawed => stale.missed = Some(Missed::Operand),
+                Cover::Yes if !stale.visible => stale.missed = Some(Missed::Early),
+                Cover::Yes => {
+                    if decoded.is_broadcast() {
+                        stale.issued |= bit;
+                    } else {
+                        stale.issued_locally |= bit;
+                        if stale.held & !bit != 0 {
+                            stale.missed = Some(Missed::Local);
+                        }
+                    }
+                    self.cores[core].issued.push(ticket);
+                }
+            }
+        }
+        useful
+    }
+
+    /// A DSB that completes this core's invalidations; one for this core alone what it has invalidated for
+    /// itself.
+    pub fn complete(&mut self, core: usize, everywhere: bool, now: u64) {
+        let (bit, online) = (1 << core, self.online);
+        let issued = core::mem::take(&mut self.cores[core].issued);
+        for ticket in issued {
+            let Some(stale) = self.stales.at(ticket).filter(|stale| stale.held != 0) else {
+                continue;
+            };
+            if stale.issued & bit != 0 && everywhere {
+                stale.held = 0;
+            } else if stale.issued_locally & bit != 0 {
+                stale.held &= !bit;
+            }
+            if stale.issued & bit != 0 && !everywhere {
+                self.cores[core].issued.push(ticket);
+            }
+            if stale.held & bit == 0 && stale.behind & bit == 0 {
+                stale.behind |= bit;
+                self.cores[core].behind.push(ticket);
+            }
+            if stale.held == 0 {
+                stale.completed = now;
+                if stale.old.is_leaf() && stale.old.is_executable() {
+                    stale.fetched = online & !bit;
+                    let others = (0..MAX_CORES).filter(|other| online & !bit & 1 << other != 0);
+                    for other in others {
+                        self.cores[other].fetched.push(ticket);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A context synchronisation event on `core`, in the program of `owner`: behind everything that
+    /// was before `at`, and what this core has completed itself.
+    pub fn synchronise(&mut self, core: usize, owner: Owner, at: u64) {
+        let bit = 1 << core;
+        let own = self.synced.entry(owner).or_insert(0);
+        *own = at.max(*own);
+        self.cores[core].synced = at.max(self.cores[core].synced);
+        let mut behind = core::mem::take(&mut self.cores[core].behind);
+        for ticket in behind.drain(..) {
+            if let Some(stale) = self.stales.at(ticket) {
+                stale.behind &= !bit;
+                self.drop_if_gone(ticket.0);
+            }
+        }
+        self.cores[core].behind = behind;
+        for ticket in core::mem::take(&mut self.cores[core].fetched) {
+            match self.stales.at(ticket) {
+                Some(stale) if stale.completed < at => {
+                    stale.fetched &= !bit;
+                    self.drop_if_gone(ticket.0);
+                }
+                Some(_) => self.cores[core].fetched.push(ticket),
+                None => {}
+            }
+        }
+        self.trim();
+    }
+
+    fn drop_if_gone(&mut self, id: u32) {
+        let gone = |s: &Stale| s.held == 0 && s.behind == 0 && s.fetched == 0;
+        if self.stales.get(id).is_some_and(gone) {
+            self.remove_stale(id);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Traces by lines: how the tests begin, and which rule is broken first.
+
+use mmu_check::{Checker, Event};
+
+/// Core 1 runs too, and there is a last-level table for the first addresses of the upper half.
+pub const UPPER: &[&str] = &[
+    "zero frame=0x3000",
+    "dmb ishst",
+    "store slot=0x2000 va=0xffff000000000000 level=2 old=0x0 new=0x3003",
+    "dsb ishst",
+    "isb",
+    "1:core-start",
+    "1:isb",
+];
+
+/// Core 1 runs too, and core 0 has a space with ASID 1: root 0x1000, tables 0x2000, 0x3000, 0x4000.
+pub const LOWER: &[&str] = &[
+    "1:core-start",
+    "zero frame=0x1000",
+    "zero frame=0x2000",
+    "zero frame=0x3000",
+    "zero frame=0x4000",
+    "dsb ishst",
+    "ttbr0 root=0x1000 asid=1",
+    "isb",
+    "store slot=0x1000 va=0x0 level=0 old=0x0 new=0x2003",
+    "store slot=0x2000 va=0x0 level=1 old=0x0 new=0x3003",
+    "store slot=0x3000 va=0x0 level=2 old=0x0 new=0x4003",
+    "store slot=0x4008 va=0x1000 level=3 old=0x0 new=0x60000040000f07",
+    "dsb ishst",
+    "isb",
+];
+
+/// A page of frame 0x40000000 at the second page of [`UPPER`], read and write; the same read only, executable.
+pub const RW: &str = "0x60000040000707";
+pub const RO: &str = "0x60000040000787";
+pub const RX: &str = "0x40000040000787";
+/// Another frame.
+pub const OTHER: &str = "0x60000080000707";
+pub const TLBI: &str = "tlbi vaae1is 0xff000000001";
+pub const READ: &str = "access read works va=0xffff000000001000";
+pub const READ_FAULTS: &str = "access read faults va=0xffff000000001000";
+pub const WRITE_FAULTS: &str = "access write faults va=0xffff000000001000";
+
+/// The store of the second page's descriptor.
+pub fn page(old: &str, new: &str) -> String {
+    format!("store slot=0x3008 va=0xffff000000001000 level=3 old={old} new={new}")
+}
+
+/// The first rule that `program` breaks after `start`, which breaks none. Each line is `[core:]event`.
+pub fn first(start: &[&str], program: &[&str]) -> Option<&'static str> {
+    let mut checker = Checker::new();
+    let mut hear = |line: &str| {
+        let (core, what) = match line.split_once(':') {
+            Some((core, what)) => (core, what),
+            None => ("0", line),
+        };
+        let line = format!("0 core={core} task={core} {what}");
+        let event: Event = line.parse().unwrap_or_else(|e| panic!("{line}: {e}"));
+        checker.step(&event).map_err(|violation| {
+            println!("{violation}\n");
+            violation.rule.name()
+        })
+    };
+    for line in start {
+        assert_eq!(hear(line), Ok(()), "{line}");
+    }
+    program.iter().find_map(|line| hear(line).err())
+}
+
+/// Maps the page, unless it is mapped read only first, and settles that.
+pub fn mapped(as_what: &str) -> Vec<String> {
+    let mut lines: Vec<String> = UPPER.iter().map(|line| line.to_string()).collect();
+    lines.extend([page("0x0", as_what), "dsb ishst".into(), "isb".into()]);
+    lines.push("1:isb".into());
+    lines
+}
+
+pub fn after(start: &[String], program: &[&str]) -> Option<&'static str> {
+    let start: Vec<&str> = start.iter().map(String::as_str).collect();
+    first(&start, program)
+}
+
+/// A TLBI between its two DSBs, and the ISB.
+pub fn invalidate(tlbi: &str) -> [&str; 4] {
+    ["dsb ishst", tlbi, "dsb ish", "isb"]
+}

@@ -1,0 +1,348 @@
+//! Where walkers come, by which ASIDs, how far a barrier reaches, and whose a frame and a descriptor are.
+
+use crate::lines::*;
+
+/// Kind 5: where no walker comes, nothing is owed.
+#[test]
+fn reachability() {
+    // Filled, corrected and emptied before it is linked, in sections that end.
+    let fill = "store slot=0x5000 va=0xffff000000200000 level=3 old=0x0 new=0x60000040000707";
+    let correct =
+        "store slot=0x5000 va=0xffff000000200000 level=3 old=0x60000040000707 new=0x60000040001707";
+    let clear = "store slot=0x5000 va=0xffff000000200000 level=3 old=0x60000040001707 new=0x0";
+    let enclosed = [
+        "zero frame=0x5000",
+        "call enable",
+        fill,
+        correct,
+        "call disable",
+    ];
+    assert_eq!(first(UPPER, &enclosed), None);
+    assert_eq!(
+        first(
+            UPPER,
+            &[&enclosed[..], &[clear, "free frame=0x40001000"]].concat()
+        ),
+        None
+    );
+    let link = "store slot=0x2008 va=0xffff000000200000 level=2 old=0x0 new=0x5003";
+    assert_eq!(
+        first(UPPER, &[&enclosed[..], &[link]].concat()),
+        Some("R10")
+    );
+    assert_eq!(
+        first(UPPER, &[&enclosed[..], &["dmb ishst", link]].concat()),
+        None
+    );
+    // Unlinked: until the invalidation is complete walkers come there still.
+    let unlink = "store slot=0x2000 va=0xffff000000000000 level=2 old=0x3003 new=0x0";
+    let (clear, free) = (page(RW, "0x0"), "free frame=0x40000000");
+    let all = "tlbi vmalle1is 0x0";
+    let detached = [
+        unlink,
+        "dsb ishst",
+        all,
+        "dsb ish",
+        "isb",
+        &clear,
+        free,
+        "free frame=0x3000",
+    ];
+    assert_eq!(after(&mapped(RW), &detached), None);
+    let early = [unlink, "dsb ishst", all, &clear, "dsb ish", "isb", free];
+    assert_eq!(after(&mapped(RW), &early), Some("R4"));
+    // Moved, back, and with new contents in between.
+    let back = "store slot=0x2000 va=0xffff000000000000 level=2 old=0x0 new=0x3003";
+    let moved = [
+        &[unlink][..],
+        &invalidate(all),
+        &[back, "dsb ishst", "isb", READ],
+    ]
+    .concat();
+    assert_eq!(after(&mapped(RW), &moved), None);
+    let other = page(RW, OTHER);
+    let changed = [&[unlink][..], &invalidate(all), &[&other, back]].concat();
+    assert_eq!(after(&mapped(RW), &changed), Some("R10"));
+    let changed = [
+        &[unlink][..],
+        &invalidate(all),
+        &[&other, "dmb ishst", back],
+    ]
+    .concat();
+    assert_eq!(after(&mapped(RW), &changed), None);
+    // A tree that is linked by its top alone, with something unordered at its bottom.
+    let tree = [
+        "zero frame=0x5000",
+        "zero frame=0x6000",
+        "dmb ishst",
+        "store slot=0x5000 va=0xffff000040000000 level=2 old=0x0 new=0x6003",
+        "dmb ishst",
+        "store slot=0x6000 va=0xffff000040000000 level=3 old=0x0 new=0x60000040000707",
+    ];
+    let link = "store slot=0x7008 va=0xffff000040000000 level=1 old=0x0 new=0x5003";
+    assert_eq!(first(UPPER, &[&tree[..], &[link]].concat()), Some("R10"));
+    assert_eq!(
+        first(UPPER, &[&tree[..], &["dmb ishst", link]].concat()),
+        None
+    );
+    // A space that is in no TTBR0 and whose ASID was invalidated.
+    let leave = [
+        "zero frame=0x8000",
+        "dsb ishst",
+        "ttbr0 root=0x8000 asid=2",
+        "isb",
+    ];
+    let flush = ["tlbi aside1is 0x1000000000000", "dsb ish", "isb"];
+    let clear = "store slot=0x4008 va=0x1000 level=3 old=0x60000040000f07 new=0x0";
+    let dead = [&leave[..], &flush, &[clear, free, "free frame=0x4000"]].concat();
+    assert_eq!(first(LOWER, &dead), None);
+    let alive = [&leave[..], &[clear, free]].concat();
+    assert_eq!(first(LOWER, &alive), Some("R4"));
+    // A space that TTBR0 has never had, and that something is stored to just before.
+    let fresh = [
+        "zero frame=0x8000",
+        "zero frame=0x9000",
+        "dsb ishst",
+        "store slot=0x8000 va=0x0 level=0 old=0x0 new=0x9003",
+    ];
+    let enter = ["ttbr0 root=0x8000 asid=2", "isb"];
+    assert_eq!(first(LOWER, &[&fresh[..], &enter].concat()), Some("R10"));
+    assert_eq!(
+        first(LOWER, &[&fresh[..], &["dmb ishst"], &enter].concat()),
+        Some("R10")
+    );
+    assert_eq!(
+        first(LOWER, &[&fresh[..], &["dsb ishst"], &enter].concat()),
+        None
+    );
+}
+
+/// Kind 5, the other way: a root that is freed while a TTBR0 has it, or may have it.
+#[test]
+fn a_root_that_is_freed() {
+    let leave = [
+        "zero frame=0x8000",
+        "dsb ishst",
+        "ttbr0 root=0x8000 asid=2",
+        "isb",
+    ];
+    let flush = ["tlbi aside1is 0x1000000000000", "dsb ish", "isb"];
+    let free = "free frame=0x1000";
+    assert_eq!(first(LOWER, &[free]), Some("R5"));
+    assert_eq!(first(LOWER, &[&leave[..], &[free]].concat()), Some("R5"));
+    assert_eq!(first(LOWER, &[&leave[..], &flush, &[free]].concat()), None);
+    let unseen = ["ttbr0 root=0xa000 asid=3", "isb", "free frame=0xa000"];
+    assert_eq!(
+        first(LOWER, &unseen),
+        Some("R5"),
+        "nothing was ever stored there"
+    );
+    let other = ["1:ttbr0 root=0x1000 asid=1", "1:isb"];
+    let held = [&other[..], &leave, &flush, &[free]].concat();
+    assert_eq!(first(LOWER, &held), Some("R5"), "the other core has it");
+}
+
+/// Kind 6: ASIDs.
+#[test]
+fn asids() {
+    let clear = "store slot=0x4008 va=0x1000 level=3 old=0x60000040000f07 new=0x0";
+    let second = ["1:ttbr0 root=0x1000 asid=2", "1:isb"];
+    let free = "free frame=0x40000000";
+    let (one, two) = (
+        "tlbi vale1is 0x1000000000001",
+        "tlbi vale1is 0x2000000000001",
+    );
+    let both = ["dsb ishst", one, two, "dsb ish", "isb", free];
+    let before = [&second[..], &[clear], &invalidate(one), &[free]].concat();
+    assert_eq!(first(LOWER, &before), Some("R4"));
+    assert_eq!(first(LOWER, &[&second[..], &[clear], &both].concat()), None);
+    let between = [&[clear][..], &second, &invalidate(one), &[free]].concat();
+    assert_eq!(first(LOWER, &between), Some("R4"));
+    let visible = [
+        &[clear, "dsb ishst"][..],
+        &second,
+        &invalidate(one),
+        &[free],
+    ]
+    .concat();
+    assert_eq!(first(LOWER, &visible), None, "no walker finds it any more");
+    let all = [
+        &second[..],
+        &[clear],
+        &invalidate("tlbi vaale1is 0x1"),
+        &[free],
+    ]
+    .concat();
+    assert_eq!(first(LOWER, &all), None);
+
+    // Roll-over: each core that had the ASID invalidates for itself.
+    let away = |core: usize| {
+        [
+            format!("{core}:ttbr0 root=0x8000 asid=3"),
+            format!("{core}:isb"),
+            format!("{core}:tlbi vmalle1 0x0"),
+            format!("{core}:dsb nsh"),
+            format!("{core}:isb"),
+        ]
+    };
+    let root = [
+        "zero frame=0x8000",
+        "dsb ishst",
+        "1:ttbr0 root=0x1000 asid=1",
+        "1:isb",
+    ];
+    let reuse = ["zero frame=0x9000", "dsb ishst", "ttbr0 root=0x9000 asid=1"];
+    let with = |cores: &[usize]| {
+        let left: Vec<String> = cores.iter().flat_map(|core| away(*core)).collect();
+        let left: Vec<&str> = left.iter().map(String::as_str).collect();
+        first(LOWER, &[&root[..], &left, &reuse].concat())
+    };
+    assert_eq!(with(&[0, 1]), None);
+    assert_eq!(with(&[0]), Some("R3"));
+    assert_eq!(with(&[1]), Some("R3"));
+}
+
+/// Kind 7: ends that wrap.
+#[test]
+fn the_top_of_the_address_space() {
+    let start = [
+        UPPER,
+        &[
+            "zero frame=0x5000",
+            "dmb ishst",
+            "store slot=0x2ff8 va=0xffffffffffe00000 level=2 old=0x0 new=0x5003",
+            "store slot=0x5ff8 va=0xfffffffffffff000 level=3 old=0x0 new=0x60000040000707",
+            "dsb ishst",
+            "isb",
+        ],
+    ]
+    .concat();
+    let clear = "store slot=0x5ff8 va=0xfffffffffffff000 level=3 old=0x60000040000707 new=0x0";
+    let free = "free frame=0x40000000";
+    let over = "tlbi rvaae1is 0x409ffffffffd";
+    let with = |tlbi: &str, last: &str| {
+        let tail = [clear, "dsb ishst", tlbi, "dsb ish", "isb", last];
+        first(&start, &tail)
+    };
+    assert_eq!(with(over, free), None);
+    assert_eq!(with("tlbi rvaae1is 0x401ffffffffe", free), None);
+    assert_eq!(
+        with("tlbi rvaae1is 0x401ffffffffc", free),
+        Some("R4"),
+        "ends before it"
+    );
+    assert_eq!(with("tlbi vaae1is 0xfffffffffff", free), None);
+    let done = "done va=0xfffffffffffff000 pages=9 asid=0 tables=0";
+    assert_eq!(with(over, done), None);
+    assert_eq!(with("tlbi vaae1is 0xffffffffffe", done), Some("R3"));
+    // Nothing wraps to the bottom.
+    let done = "done va=0xffff000000001000 pages=1 asid=0 tables=0";
+    let below = [&page(RW, "0x0"), "dsb ishst", over, "dsb ish", "isb", done];
+    assert_eq!(after(&mapped(RW), &below), Some("R3"));
+}
+
+/// Kind 8: a barrier for one core orders nothing for another's walker.
+#[test]
+fn barriers_of_one_core() {
+    let link = "store slot=0x2008 va=0xffff000000200000 level=2 old=0x0 new=0x5003";
+    let linked = |barrier: &str| first(UPPER, &["zero frame=0x5000", barrier, link]);
+    for barrier in [
+        "dmb nsh",
+        "dmb nshst",
+        "dsb nsh",
+        "dsb nshst",
+        "dmb ishld",
+        "dsb ishld",
+    ] {
+        assert_eq!(linked(barrier), Some("R10"), "{barrier}");
+    }
+    for barrier in ["dmb ishst", "dmb ish", "dmb sy", "dsb ishst", "dsb st"] {
+        assert_eq!(linked(barrier), None, "{barrier}");
+    }
+    let map = page("0x0", RW);
+    assert_eq!(first(UPPER, &[&map, "dsb nsh", "isb", READ]), Some("R1"));
+    let clear = page(RW, "0x0");
+    let gone = [&clear, "dsb ishst", TLBI, "dsb nsh", "isb", READ_FAULTS];
+    assert_eq!(after(&mapped(RW), &gone), Some("R3"));
+    let gone = [&clear, "dsb nshst", TLBI, "dsb ish", "isb", READ_FAULTS];
+    assert_eq!(after(&mapped(RW), &gone), Some("R9"));
+    // Where no other core runs it is enough.
+    let alone = [
+        "zero frame=0x5000",
+        "dmb nshst",
+        "store slot=0x2008 va=0xffff000000200000 level=2 old=0x0 new=0x5003",
+    ];
+    assert_eq!(first(&[], &alone), None);
+}
+
+/// Kind 9: frames and owners.
+#[test]
+fn frames_and_owners() {
+    let free = "free frame=0x40000000";
+    assert_eq!(
+        after(&mapped(RW), &[free]),
+        Some("R4"),
+        "nobody has unmapped it"
+    );
+    // What maps it since before it was allocated is not its owner's: the linear map.
+    let alloc = "alloc frame=0x40000000";
+    assert_eq!(after(&mapped(RW), &[alloc, free]), None);
+    let beside = "store slot=0x3010 va=0xffff000000002000 level=3 old=0x0 new=0x60000040000707";
+    let third = "store slot=0x3018 va=0xffff000000003000 level=3 old=0x0 new=0x60000040000707";
+    let clear = "store slot=0x3018 va=0xffff000000003000 level=3 old=0x60000040000707 new=0x0";
+    assert_eq!(after(&mapped(RW), &[alloc, beside, free]), Some("R4"));
+    let twice = [alloc, beside, third, clear];
+    let all = invalidate("tlbi vmalle1is 0x0");
+    let left = [&twice[..], &all, &[free]].concat();
+    assert_eq!(after(&mapped(RW), &left), Some("R4"), "one of two is left");
+    // A block maps each of its frames.
+    let block = "store slot=0x2008 va=0xffff000000200000 level=2 old=0x0 new=0x60000040000705";
+    let inside = [block, "dsb ishst", "isb", "free frame=0x40123000"];
+    assert_eq!(first(UPPER, &inside), Some("R4"));
+    let inside = ["alloc frame=0x40123000", block, "free frame=0x40123000"];
+    assert_eq!(first(UPPER, &inside), Some("R4"));
+    // A table that is linked.
+    assert_eq!(first(UPPER, &["free frame=0x3000"]), Some("R5"));
+
+    // Two who change one descriptor, each by what it has seen.
+    let (mine, theirs) = (page(RW, RO), page(RW, "0x0"));
+    assert_eq!(
+        after(&mapped(RW), &[&mine, &format!("1:{theirs}")]),
+        Some("R11")
+    );
+    let (mine, theirs) = (page("0x0", RW), page("0x0", RW));
+    assert_eq!(first(UPPER, &[&mine, &format!("1:{theirs}")]), Some("R11"));
+    // Of a table whose first words nobody has seen, the first store is believed.
+    let unseen = "store slot=0x7008 va=0xffff000040000000 level=1 old=0x5003 new=0x0";
+    assert_eq!(first(UPPER, &[unseen]), None);
+}
+
+/// Kind 10: an exception entry that is reported late counts for what was settled before the report before it.
+#[test]
+fn exception_entries() {
+    let map = page("0x0", RW);
+    let (dsb, entry) = ("dsb ishst", "1:exception-entry");
+    let access = "1:access read works va=0xffff000000001000";
+    assert_eq!(first(UPPER, &[&map, dsb, entry, access]), Some("R1"));
+    assert_eq!(first(UPPER, &[&map, dsb, "1:owe", entry, access]), None);
+    assert_eq!(
+        first(UPPER, &[&map, dsb, entry, "1:exception-return", access]),
+        None
+    );
+    assert_eq!(
+        first(UPPER, &[&map, "1:owe", dsb, entry, access]),
+        Some("R1")
+    );
+    // The same for what was fetched.
+    let clear = page(RX, "0x0");
+    let gone = [&clear, "dsb ishst", TLBI, "dsb ish", "isb"];
+    let fetch = "1:access execute faults va=0xffff000000001000";
+    assert_eq!(
+        after(&mapped(RX), &[&gone[..], &[entry, fetch]].concat()),
+        Some("R3")
+    );
+    assert_eq!(
+        after(&mapped(RX), &[&gone[..], &["1:owe", entry, fetch]].concat()),
+        None
+    );
+}
