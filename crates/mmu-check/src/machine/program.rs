@@ -5,7 +5,8 @@
 //! stores, TLBIs and context synchronisation events behind that depend on it.
 //!
 //! Whatever may happen by itself may happen between any two of them. [`Program::reaches`] looks at every state
-//! that there is, each once; walks ahead of time are limited to [`WALKS`].
+//! that there is, each once; of walks ahead of time there are two in a run, one that keeps the old
+//! state and one that brings it back.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
