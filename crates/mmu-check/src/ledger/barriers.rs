@@ -81,10 +81,11 @@ impl Ledger {
             };
             if stale.issued & bit != 0 && everywhere {
                 stale.held = 0;
-            } else if stale.issued_locally & bit != 0 {
+            } else {
+                // This core has carried it out; of a broadcast one the others' part is still to be waited for.
                 stale.held &= !bit;
             }
-            if stale.issued & bit != 0 && !everywhere {
+            if stale.issued & bit != 0 && stale.held != 0 {
                 self.cores[core].issued.push(ticket);
             }
             if stale.held & bit == 0 && stale.behind & bit == 0 {

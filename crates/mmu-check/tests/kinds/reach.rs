@@ -262,8 +262,16 @@ fn barriers_of_one_core() {
     let map = page("0x0", RW);
     assert_eq!(first(UPPER, &[&map, "dsb nsh", "isb", READ]), Some("R1"));
     let clear = page(RW, "0x0");
-    let gone = [&clear, "dsb ishst", TLBI, "dsb nsh", "isb", READ_FAULTS];
-    assert_eq!(after(&mapped(RW), &gone), Some("R3"));
+    let gone = |access| {
+        let lines = [&clear, "dsb ishst", TLBI, "dsb nsh", "isb", access];
+        after(&mapped(RW), &lines)
+    };
+    assert_eq!(
+        gone("1:access read faults va=0xffff000000001000"),
+        Some("R3")
+    );
+    assert_eq!(gone("free frame=0x40000000"), Some("R4"));
+    assert_eq!(gone(READ_FAULTS), None, "its own TLB is rid of it");
     let gone = [&clear, "dsb nshst", TLBI, "dsb ish", "isb", READ_FAULTS];
     assert_eq!(after(&mapped(RW), &gone), Some("R9"));
     // Where no other core runs it is enough.
