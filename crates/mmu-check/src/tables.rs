@@ -412,9 +412,20 @@ impl Tables {
     /// The frame was given back.
     pub fn release(&mut self, frame: u64) {
         self.allocated.remove(frame);
-        if !self.more_pages.is_empty() {
-            self.more_pages.retain(|(of, _)| *of != frame);
+        let pages: Vec<Slot> = self.more_pages_of(frame).collect();
+        for page in pages {
+            self.more_pages.remove(&(frame, page));
         }
+    }
+
+    fn more_pages_of(&self, frame: u64) -> impl Iterator<Item = Slot> {
+        let first = Slot { table: 0, index: 0 };
+        let last = Slot {
+            table: TableId::MAX,
+            index: u16::MAX,
+        };
+        let pages = self.more_pages.range((frame, first)..=(frame, last));
+        pages.map(|(_, slot)| *slot)
     }
 
     fn note_mapping(&mut self, slot: Slot, new: Desc, now: u64) {
@@ -450,13 +461,7 @@ impl Tables {
         let Some(known) = self.allocated.get(frame) else {
             return self.search(frame);
         };
-        let first = Slot { table: 0, index: 0 };
-        let last = Slot {
-            table: TableId::MAX,
-            index: u16::MAX,
-        };
-        let more = self.more_pages.range((frame, first)..=(frame, last));
-        let pages = known.page.into_iter().chain(more.map(|(_, slot)| *slot));
+        let pages = known.page.into_iter().chain(self.more_pages_of(frame));
         let blocks = self.blocks.iter().rev();
         let blocks = blocks.take_while(|(made, _)| *made > known.at);
         let all = pages.chain(blocks.map(|(_, slot)| *slot));
