@@ -94,7 +94,7 @@ impl Machine {
 
     /// A core's load from physical memory.
     pub fn load(&self, core: usize, pa: u64) -> u64 {
-        self.inner.borrow().system.memory.load(core, pa)
+        self.inner.borrow_mut().system.memory.load(core, pa)
     }
 
     /// A core's store of a descriptor to physical memory.

@@ -52,6 +52,8 @@ impl Place {
 struct Buffer {
     stores: Vec<Pending>,
     group: u32,
+    /// The first group that a load of this core need not wait for.
+    awaited: u32,
 }
 
 /// All of memory: frames filled with one word, and words that are something else.
@@ -78,8 +80,18 @@ impl Memory {
         word.copied().unwrap_or_else(fill)
     }
 
-    /// What a load of this core returns.
-    pub fn load(&self, core: usize, pa: u64) -> u64 {
+    /// What a load of this core returns, behind the stores that a barrier has put before it.
+    pub fn load(&mut self, core: usize, pa: u64) -> u64 {
+        let Buffer {
+            stores, awaited, ..
+        } = &self.buffers[core];
+        let before = stores.iter().take_while(|store| store.group < *awaited);
+        self.arrive_up_to(core, before.count());
+        self.forwarded(core, pa)
+    }
+
+    /// What the core would load, as far as its own stores go.
+    pub fn forwarded(&self, core: usize, pa: u64) -> u64 {
         let newest = self.buffers[core].stores.iter().rev();
         newest
             .filter_map(|pending| match &pending.place {
@@ -117,6 +129,12 @@ impl Memory {
         }
     }
 
+    /// A barrier that orders stores, and later loads behind them. Walks are no loads.
+    pub fn full_fence(&mut self, core: usize) {
+        self.fence(core);
+        self.buffers[core].awaited = self.buffers[core].group;
+    }
+
     /// Positions of stores that may arrive next.
     pub fn ready(&self, core: usize) -> Vec<usize> {
         let stores = &self.buffers[core].stores;
@@ -145,7 +163,7 @@ impl Memory {
         let pending = self.buffers[core].stores.remove(position);
         self.write(pending.place);
         if self.buffers[core].stores.is_empty() {
-            self.buffers[core].group = 0;
+            (self.buffers[core].group, self.buffers[core].awaited) = (0, 0);
         }
     }
 

@@ -24,8 +24,8 @@
 //! - The [`Machine`] executes a load where it stands, as the kernel on it goes by what it has loaded. What a
 //!   core has loaded too early is seen in the translation, which it may have made at any time before. A
 //!   [`program`] has its loads out of order.
-//! - Accesses of data and stores to tables share one buffer, and a `dmb ish` empties it: it is stronger than the
-//!   architecture for walks, which a walk that has begun ahead of time makes up for.
+//! - Accesses of data and stores to tables share one buffer, and a store that has arrived is seen by loads and walks
+//!   of all cores at once.
 //! - What a core has fetched is told by where it was fetched: memory that is written and then executed (caches,
 //!   `ic ivau`) is not its subject.
 //! - Contiguous entries are held one by one; the access flag and the dirty state are not updated by hardware.

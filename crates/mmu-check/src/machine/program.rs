@@ -257,7 +257,7 @@ impl Program {
     fn may_execute(&self, state: &State, core: usize, at: usize) -> bool {
         let (steps, done) = (&self.cores[core], state.done[core]);
         let awaited = match steps[at] {
-            Do::Await(pa, value) => state.system.memory.load(core, pa) == value,
+            Do::Await(pa, value) => state.system.memory.forwarded(core, pa) == value,
             _ => true,
         };
         let open = |i: &usize| done >> i & 1 == 0;

@@ -218,10 +218,10 @@ impl System {
         self.cores[core].issued.push(Issued { tlbi, done: 0 });
     }
 
-    /// A DMB. One for all accesses waits until what this core has stored can be loaded by all.
+    /// A DMB. Behind one for all accesses a load waits until what this core has stored can be loaded by all.
     pub fn dmb(&mut self, core: usize, kind: Barrier) {
         match kind {
-            Barrier::Ish | Barrier::Sy => self.memory.arrive_all(core),
+            Barrier::Ish | Barrier::Sy => self.memory.full_fence(core),
             Barrier::Ishst | Barrier::St => self.memory.fence(core),
             // For this core alone, which sees its own accesses in order.
             Barrier::Ishld | Barrier::Nsh | Barrier::Nshst => {}

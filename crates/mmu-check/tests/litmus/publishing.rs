@@ -18,8 +18,7 @@ pub fn publishing(suite: &mut Suite) {
     suite.map("CoWTf.inv+isb", HERD, &[ISB], true);
     suite.map("CoWTf.inv+isb-dsb", HERD, &[ISB, dsb(Ish)], true);
     suite.map("CoWTf.inv+dsb-isb", ESOP, &[dsb(Ish), ISB], false);
-    suite.map("CoWTf.inv+dmb-isb", HERD, &[dmb(Ish), ISB], false);
-    suite.0.last_mut().unwrap().stricter = Some(Cause::StoringCore);
+    suite.map("CoWTf.inv+dmb-isb", HERD, &[dmb(Ish), ISB], true);
     suite.map("I2V-W-DSB.LD-ISB-R", HERD, &[dsb(Ishld), ISB], true);
     suite.map("I2V-W-DSB.ST-ISB-R", HERD, &[dsb(Ishst), ISB], false);
     suite.map(

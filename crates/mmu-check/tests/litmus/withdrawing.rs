@@ -136,7 +136,6 @@ pub fn withdrawing(suite: &mut Suite) {
     let bad = [Bad::Works(2, 3)];
     for (name, between, allowed) in [
         ("ISA2.RRT.EL1+dsb+dsb-tlbiis-dsb+dsb-isb", &whole[..], false),
-        ("ISA2.RRT.EL1+dsb+tlbiis-dsb+dsb-isb", &none, false),
         ("ISA2.RRT.EL1+dsb+dsb-tlbi-dsb+dsb-isb", &local, true),
     ] {
         let [one, two, three] = third(between);
