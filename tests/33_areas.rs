@@ -14,13 +14,13 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use common::ensure;
 use lazy_mmu_kernel::Boot;
-use lazy_mmu_kernel::arch::probe;
 use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::base::layout;
 use lazy_mmu_kernel::mem::areas::Area;
 use lazy_mmu_kernel::mem::frames::{self, Owned};
 use lazy_mmu_kernel::mem::spaces::TaskSpace;
 use lazy_mmu_kernel::mem::{self, PageRange};
+use lazy_mmu_kernel::observe::access::{self, Expect};
 use stage1_paging::{Access, Error, Fit, Half, Level, Pages, Prot, Va, What};
 
 lazy_mmu_kernel::entry!(main);
@@ -236,10 +236,13 @@ fn next_owner_finds_nothing() -> Checked {
     for page in pages.chunks(1) {
         let mapped = area.range().map_page(page.start(), old.frame(), Prot::RW);
         check(mapped.is_ok(), "a page was not mapped")?;
-        check(probe::read_u64(page.start()) == Ok(1), "it is not there")?;
+        check(
+            access::read(page.start(), Expect::Works) == Ok(1),
+            "it is not there",
+        )?;
     }
     drop(area);
-    let gone = |page: Pages| probe::read_u64(page.start()).is_err();
+    let gone = |page: Pages| access::read(page.start(), Expect::Faults).is_err();
     check(pages.chunks(1).all(gone), "a page of an area that is gone")?;
     let area = Area::take(2).ok_or("no area")?;
     check(area.pages() == pages, "the same pages again")?;
@@ -247,7 +250,7 @@ fn next_owner_finds_nothing() -> Checked {
     check(left.count() == 0, "a descriptor of the area's last owner")?;
     let mapped = area.range().map_page(pages.start(), new.frame(), Prot::RW);
     check(mapped.is_ok(), "the page is taken")?;
-    let found = probe::read_u64(pages.start());
+    let found = access::read(pages.start(), Expect::Works);
     check(found == Ok(2), "a translation of the area's last owner")?;
     drop(area);
     frames::free_all([old, new]);

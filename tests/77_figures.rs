@@ -8,6 +8,8 @@
 extern crate alloc;
 mod common;
 
+use alloc::vec::Vec;
+
 use common::ensure;
 use lazy_mmu::Policy;
 use lazy_mmu_kernel::arch::{registers, time};
@@ -88,11 +90,65 @@ fn handlers_sections() -> Verdict {
     Verdict::Good
 }
 
+/// On several cores: who migrates outside of sections does not migrate inside one, and the other way round.
+fn migrants() -> Verdict {
+    const PATIENCE: u64 = 60_000_000;
+    const TASKS: usize = 6;
+    let yields = || {
+        for _ in 0..200 {
+            sched::yield_now();
+            // For a clock that counts instructions, where cores take turns.
+            registers::yield_now();
+        }
+    };
+    let end = time::now() + time::from_micros(PATIENCE);
+    let mut sums = [Figures::default(); 2];
+    while sums.iter().any(|sum| sum.migrations == 0) && time::now() < end {
+        let tasks: Vec<_> = (0..TASKS)
+            .map(|number| {
+                sched::spawn(Policy::V3, move || match number % 2 {
+                    0 => yields(),
+                    _ => mode::section(yields),
+                })
+            })
+            .collect();
+        for (number, task) in tasks.into_iter().enumerate() {
+            let Ok(task) = task else {
+                return Verdict::Failed;
+            };
+            let sum = &mut sums[number % 2];
+            *sum = *sum + task.join().figures;
+        }
+    }
+    let [outside, inside] = sums;
+    ensure!(outside.migrations > 0, "{outside:?}");
+    ensure!(outside.migrations_inside == 0, "{outside:?}");
+    let Figures {
+        migrations,
+        migrations_inside,
+        ..
+    } = inside;
+    ensure!(
+        migrations > 0 && migrations == migrations_inside,
+        "{inside:?}"
+    );
+    Verdict::Good
+}
+
 fn main(boot: &Boot) -> Verdict {
     let verdict = alone().and(handlers_sections());
-    if boot.cores > 1 || verdict != Verdict::Good {
+    if verdict != Verdict::Good {
         return verdict;
     }
+    if boot.cores > 1 {
+        migrants()
+    } else {
+        one_core()
+    }
+}
+
+/// On one core: of two tasks, one does what counts.
+fn one_core() -> Verdict {
     // By itself, outside of sections and inside one, with a debt and without.
     let yields = || (0..9).for_each(|_| sched::yield_now());
     let outside = figures_of(0, yields);
