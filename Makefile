@@ -37,7 +37,7 @@ HOST := --profile host
 ON_HOST := --workspace $(BARE:%=--exclude %) --exclude $(FAULTS) --features stage1-paging/model
 ON_BARE := --target $(BARE_TARGET) $(BARE:%=--package %)
 
-.PHONY: help run test test-host test-qemu test-trace build debug check mutants clean setup
+.PHONY: help run test test-host test-qemu test-trace build debug check fuzz mutants clean setup
 
 help:
 	@echo 'make run [ARGS="run=zap pages=64 ..."] [CPU=..] [SMP=..] [MEM=..] [GIC=..] [EL2=on] [ICOUNT=on] [TIMEOUT=secs]'
@@ -49,6 +49,8 @@ help:
 	@echo 'make mutants [MUTANTS="--file debt.rs --shard 0/8 ..."]'
 	@echo '             change stage1-paging, lazy-mmu and the rules of mmu-check in one place after the other, and list each change'
 	@echo '             that their tests do not notice; takes hours, installs cargo-mutants, and MUTANTS are options of it'
+	@echo 'make fuzz [SECONDS=60]'
+	@echo '             random programs of page-table work on the rules and on the machine of mmu-check, which must agree'
 	@echo 'make debug   the same boot as `make run`, waiting for gdb'
 	@echo 'make build   build the kernels only'
 	@echo 'make clean   remove all that was built'
@@ -109,13 +111,17 @@ check: setup
 mutate = mkdir -p "$$out/$(1)"; cargo mutants --package $(1) --jobs 2 --output "$$out/$(1)" $$MUTANTS -- $(2); \
 	case $$? in 0|3) [ ! -s "$$out/$(1)/mutants.out/missed.txt" ];; *) false;; esac || failed="$$failed $(1)";
 
+fuzz: export MMU_CHECK_FUZZ_SECONDS = $(or $(SECONDS),60)
+fuzz: setup
+	@$(CARGO) test $(HOST) --package mmu-check --test fuzz -- --nocapture
+
 mutants: setup
 	@sh tools/setup.sh mutants
 	@$(ENV) out="$$CARGO_TARGET_DIR/mutants"; unset CARGO_TARGET_DIR; export PAGING_OPS=10000; failed=; set -f; \
 		ulimit -v 8388608 2>/dev/null || true; \
 		$(call mutate,stage1-paging,) \
 		$(call mutate,lazy-mmu,--lib --test api --test misuse -- --skip interleave --skip exhaustive) \
-		$(call mutate,mmu-check,--lib --test rules --test order --test event --test seam) \
+		$(call mutate,mmu-check,--lib --test rules --test kinds --test litmus --test order --test event --test seam) \
 		[ -z "$$failed" ] || { echo "mutants that no test fails for, or that were not tested, in:$$failed; see $$out"; exit 1; }
 
 clean:

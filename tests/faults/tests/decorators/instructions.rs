@@ -248,7 +248,7 @@ fn seen_as_one_kind_and_executed_as_another() {
         (op == Op::Dmb(Barrier::Ishst)).then_some(Op::Dmb(Barrier::Ishld))
     });
     exchanged(Fault::TlbiAsLocal, |op, _| match op {
-        Op::Tlbi(batch) => Some(Op::TlbiAllLocal),
+        Op::Tlbi(_) => Some(Op::TlbiAllLocal),
         _ => None,
     });
     exchanged(Fault::TlbiAsOther, |op, _| match op {
