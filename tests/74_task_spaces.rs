@@ -64,7 +64,7 @@ fn work(word: u64) -> Result<(), &'static str> {
 
 fn main(boot: &Boot) -> Verdict {
     sched::set_slice(50);
-    // Twelve at a time, often enough that every ASID is used more than once.
+    // Twelve at a time, so often that every ASID is used more than once.
     let mut figures = task::Figures::default();
     for round in 0..30_u64 {
         let joins: Vec<_> = (0..12)

@@ -43,7 +43,7 @@ qemu_version() {
     "${QEMU:-qemu-system-aarch64}" --version 2>/dev/null | sed -n '1s/.*version \([0-9]*\)\.\([0-9]*\).*/\1 \2/p'
 }
 
-# Asks nothing, also behind sudo, and waits for another apt: a new machine is often busy upgrading itself.
+# Needs no answers, also behind sudo, and waits for another apt: a new machine is often busy upgrading itself.
 apt_get() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@"
 }

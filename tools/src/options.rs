@@ -21,7 +21,7 @@ Boots a kernel in QEMU and ends with the status of the boot: 0 all good, 1 a che
   --el2 on|off     enter at EL2 instead of EL1          EL2      off
   --icount SPEC    clock that counts instructions; on   ICOUNT   off
                    is shift=0, else as QEMU takes it
-  --timeout SECS   kill QEMU then; 0 is never           TIMEOUT  what was asked for
+  --timeout SECS   kill QEMU then; 0 is never           TIMEOUT  what is run
                                                                  decides, at least 120
   --witness WORD   the counting plugin: on, off, or     WITNESS  on
                    must (no boot without it)

@@ -1,5 +1,5 @@
 //! The adapter: a decorator of [`stage1_hw::Instructions`] that reports what passes through it, each at
-//! the place in the order that [`event`](crate::event) asks for.
+//! the place in the order that [`event`](crate::event) gives it.
 //!
 //! | method | reported |
 //! |---|---|
@@ -177,7 +177,7 @@ impl<I: Instructions, L: Listener> Instructions for Reported<I, L> {
         self.stored(slot, None, new, || self.0.store(slot, new, why));
     }
 
-    /// `f` is asked outside of the listener's lock: it may load other descriptors and allocate.
+    /// `f` is called outside of the listener's lock: it may load other descriptors and allocate.
     fn edit(self, slots: Slots<'_>, mut f: impl FnMut(Desc) -> Step) -> Edited {
         let (mut passed, mut skipped) = (0, 0);
         while let Some(slot) = slots.get(passed) {

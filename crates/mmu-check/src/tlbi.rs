@@ -214,7 +214,7 @@ impl Decoded {
     }
 
     fn decode_page(&mut self, operand: u64) {
-        // VA[55:12] in bits 43:0; bit 55 tells the halves apart.
+        // VA[55:12] in bits 43:0; bit 55 distinguishes the halves.
         let page = ((operand << 20) as i64 >> 20) as u64 & (u64::MAX >> 12);
         self.pages = Some((page, 1));
         let top = page >> 36;
@@ -229,7 +229,7 @@ impl Decoded {
     }
 
     fn decode_range(&mut self, operand: u64) {
-        // BaseADDR, VA[48:12], in bits 36:0; bit 48 tells the halves apart.
+        // BaseADDR, VA[48:12], in bits 36:0; bit 48 distinguishes the halves.
         let first = ((operand << 27) as i64 >> 27) as u64 & (u64::MAX >> 12);
         let (num, scale) = (operand >> 39 & 0x1f, operand >> 44 & 0b11);
         self.pages = Some((first, (num + 1) << (5 * scale + 1)));

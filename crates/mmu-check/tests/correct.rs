@@ -1,5 +1,5 @@
 //! The correct kernel: neither the rules nor the machine find anything, whatever comes in between,
-//! and there was enough to find.
+//! and everything that could be checked was there.
 #![cfg(feature = "machine")]
 
 use lazy_mmu::Policy;
@@ -41,8 +41,8 @@ fn check(scenario: &Scenario, setup: &Setup, seed: u64) -> Run {
 
 /// How many runs of each kind: `MMU_CHECK_SEEDS`, for a longer look.
 fn seeds() -> u64 {
-    let asked = std::env::var("MMU_CHECK_SEEDS").ok();
-    asked.and_then(|text| text.parse().ok()).unwrap_or(160)
+    let set = std::env::var("MMU_CHECK_SEEDS").ok();
+    set.and_then(|text| text.parse().ok()).unwrap_or(160)
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn every_schedule(
     let mut chance = Some(Chance::exhaustive());
     while let Some(this) = chance {
         let machine = Machine::new(core + 1, ROOT, this);
-        machine.set_quiet(true);
+        machine.set_still(true);
         let mut table = ROOT;
         for (level, next) in TABLES.into_iter().enumerate() {
             let index = VA >> (39 - 9 * level) & 0x1ff;
@@ -59,7 +59,7 @@ fn every_schedule(
         machine.store(0, OTHER, VALUE);
         start(&machine);
         machine.watch(VA);
-        machine.set_quiet(false);
+        machine.set_still(false);
         for step in program {
             match *step {
                 Store(pa, value) => machine.store(0, pa, value),

@@ -330,8 +330,8 @@ fn shrink(mut plan: Plan, wrong: Wrong) -> Plan {
 }
 
 fn number(name: &str, otherwise: u64) -> u64 {
-    let asked = env::var(name).ok().filter(|text| !text.is_empty());
-    asked.map_or(otherwise, |text| {
+    let set = env::var(name).ok().filter(|text| !text.is_empty());
+    set.map_or(otherwise, |text| {
         text.parse()
             .unwrap_or_else(|_| panic!("{name} is a number, not {text:?}"))
     })

@@ -113,7 +113,7 @@ fn machine(start: &[&str], program: &[&str]) -> (u64, bool) {
     let mut chance = Some(Chance::exhaustive());
     while let Some(this) = chance {
         let machine = Machine::new(3, ROOT, this);
-        machine.set_quiet(true);
+        machine.set_still(true);
         machine.store(0, PAGE, VALUE);
         machine.fill(SPARE, EVIL);
         let links = links();
@@ -126,7 +126,7 @@ fn machine(start: &[&str], program: &[&str]) -> (u64, bool) {
                 machine.watch(va);
             }
         }
-        machine.set_quiet(false);
+        machine.set_still(false);
         schedules += 1;
         if !program.iter().all(|line| execute(&machine, line)) {
             return (schedules, true);

@@ -103,7 +103,7 @@ fn r1_on_another_core() {
 
 #[test]
 fn r1_behind_another_cores_link() {
-    // Core 1 stores behind the link of core 0, so it has read it; its own pair is enough for both.
+    // Core 1 stores behind the link of core 0, so it has read it; its own pair does for both.
     let zero = "zero frame=0x4000";
     let link = "store slot=0x2008 va=0xffff000000200000 level=2 old=0x0 new=0x4003";
     let leaf = "1:store slot=0x4000 va=0xffff000000200000 level=3 old=0x0 new=0x40000000009707";
@@ -138,7 +138,7 @@ fn r2_break_before_make() {
         first(&mapped(&[UNMAP, "dsb ishst", TLBI, "dsb ish", make])),
         None
     );
-    assert_eq!(first(&mapped(&[UNMAP, same])), None, "mended");
+    assert_eq!(first(&mapped(&[UNMAP, same])), None, "made again");
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn r4_and_r5_reuse() {
         free,
     ];
     assert_eq!(first(&walks), None);
-    // What hangs below an unlinked table goes with it: one address is not enough.
+    // What hangs below an unlinked table goes with it: one address does not do.
     let live = mapped(&[
         "store slot=0x3010 va=0xffff000000002000 level=3 old=0x0 new=0x4000000000b707",
         unlink,

@@ -32,7 +32,7 @@ fn logged(act: impl FnOnce()) -> Vec<String> {
     LOG.take()
 }
 
-/// Executes nothing but memory accesses, and says what it was asked for.
+/// Executes nothing but memory accesses, and says what it was called with.
 #[derive(Clone, Copy)]
 struct Machine;
 
@@ -60,7 +60,7 @@ impl Instructions for Machine {
     fn edit(self, slots: Slots<'_>, mut f: impl FnMut(Desc) -> Step) -> Edited {
         assert_eq!(slots.words.len(), 1);
         let Step::Store(new) = f(self.load(&slots.words[0])) else {
-            panic!("asked to leave a descriptor alone")
+            panic!("called to leave a descriptor alone")
         };
         log(format!("  edit {:?} {:#x}", slots.pa, new.bits()));
         slots.words[0].store(new.bits(), Relaxed);
@@ -272,7 +272,7 @@ fn an_edit_asks_outside_of_the_lock_and_stores_inside() {
     let mut edited = None;
     let log = logged(|| {
         edited = Some(SEAM.edit(slots(&words), |old| {
-            log(format!("asked {:#x}", old.bits()));
+            log(format!("called {:#x}", old.bits()));
             match old.bits() {
                 1 => Step::Skip,
                 3 => Step::Stop,
@@ -285,18 +285,18 @@ fn an_edit_asks_outside_of_the_lock_and_stores_inside() {
     assert_eq!(
         log,
         [
-            "asked 0x0",
+            "called 0x0",
             " lock",
             &format!("  edit {:?} 0x700", pa(0x3010)),
             "  heard store slot=0x3010 va=0xffff000000400000 level=2 old=0x0 new=0x700",
             " unlock",
-            "asked 0x1",
-            "asked 0x2",
+            "called 0x1",
+            "called 0x2",
             " lock",
             &format!("  edit {:?} 0x702", pa(0x3020)),
             "  heard store slot=0x3020 va=0xffff000000800000 level=2 old=0x2 new=0x702",
             " unlock",
-            "asked 0x3",
+            "called 0x3",
         ]
     );
     assert_eq!(words.map(AtomicU64::into_inner), [0x700, 1, 0x702, 3, 4]);
@@ -491,7 +491,7 @@ fn the_rules_follow_what_passes_the_seam() {
     );
 }
 
-/// A listener that has only what it must have hears what it is told.
+/// A listener that has only what it must have hears what is reported.
 /// One "done" for each run of pages that an invalidation covers, and whether tables go with it.
 #[test]
 fn each_run_of_a_debt_is_done() {

@@ -54,8 +54,8 @@ pub enum Why {
     ///
     /// For every table walker: one that reads the link must read zeroes behind it, or it takes what
     /// the frame held before for descriptors. It is never deferred: the pair that publishes the link
-    /// may come much later, and orders nothing against a walker that runs ahead of it. A DMB is
-    /// enough, as the second store is itself what is ordered.
+    /// may come much later, and orders nothing against a walker that runs ahead of it. A DMB
+    /// does, as the second store is itself what is ordered.
     Link,
     /// The zeroing of a root, and `dsb ishst` behind all stores to it and below, before a TTBR points
     /// at it.
@@ -218,7 +218,7 @@ pub trait Instructions: Copy {
         slot.word.store(new.bits(), Relaxed);
     }
 
-    /// Loads descriptors in ascending order, shows each to `f` and stores what it asks for, until it
+    /// Loads descriptors in ascending order, shows each to `f` and stores what it returns, until it
     /// says stop. The inner loop of every operation: a decorator decides once per call, not per
     /// descriptor, whether it looks at each.
     #[inline(always)]

@@ -83,7 +83,7 @@ impl<S: Services> Hardware<S> {
     /// # Safety
     /// 1. `services` keeps what its methods say: frames are nobody else's, and the linear map has them
     ///    mapped read-write from [`alloc`](Services::alloc) until [`free`](Services::free).
-    /// 2. Its instructions execute what they are asked to. On them rests that a [`Done`] is one: the
+    /// 2. Its instructions execute what their names say. On them rests that a [`Done`] is one: the
     ///    frames that it frees are reachable by no old translation.
     /// 3. The value is used only with tables whose roots [`Hardware::new_root`] made, and through
     ///    [`Space`](stage1_paging::Space) and its gathers: then every table descriptor in them was

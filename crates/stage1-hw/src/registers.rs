@@ -59,7 +59,7 @@ impl core::error::Error for BadWalks {}
 pub const fn check_walks(tcr: u64, mair: u64) -> Result<(), BadWalks> {
     let both = WALKS << 8 | WALKS << 24;
     let (register, value, why) = if tcr & (0x3F << 8 | 0x3F << 24) != both {
-        // `dsb ishst` would not be enough to publish a descriptor: each store would need a clean to the
+        // `dsb ishst` would not publish a descriptor: each store would need a clean to the
         // point of coherency as well.
         let why = "table walks are not write-back, inner shareable; set it from TCR";
         ("TCR_EL1", tcr, why)

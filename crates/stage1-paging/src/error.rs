@@ -16,7 +16,7 @@ pub enum What {
     TooLong,
     /// The address belongs to the half that these tables do not translate.
     OtherHalf,
-    /// The pages are not all in the [`Part`](crate::Part) that was asked.
+    /// The pages are not all in the [`Part`](crate::Part) whose operation was called.
     Outside,
     /// The gather was opened by another space: of another machine, root, half or ASID, for which it
     /// would invalidate and free.
@@ -55,7 +55,7 @@ impl What {
             ),
             What::Outside => (
                 "not in this part of the space",
-                "ask the part that has these pages",
+                "call the part that has these pages",
             ),
             What::OtherGather => (
                 "gather belongs to another space",

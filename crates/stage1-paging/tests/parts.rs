@@ -9,40 +9,40 @@ use stage1_paging::*;
 const VA: u64 = 0x40_0000;
 const LAST_PAGE: u64 = 0xFFFF_FFFF_FFFF_F000;
 
-/// Tries every operation on `asked`, which is not all in `part`: each is refused and nothing is done.
-fn refuses(model: &Model, part: Part<'_, Model>, asked: Pages) {
+/// Tries every operation on `pages`, which is not all in `part`: each is refused and nothing is done.
+fn refuses(model: &Model, part: Part<'_, Model>, pages: Pages) {
     let outside = Error {
         what: What::Outside,
-        at: asked.start(),
+        at: pages.start(),
         done: 0,
     };
-    let list = vec![ram(9); asked.count() as usize];
+    let list = vec![ram(9); pages.count() as usize];
     let mut gather = part.gather(());
     let _ = model.events();
     let own = part.pages().start();
     let mut results = vec![
-        part.map(asked, ram(9), Prot::RO, Fit::Largest),
-        part.map_frames(asked, list.iter().copied(), Prot::RO),
-        part.reserve(asked),
-        part.mappings(asked).map(drop),
-        part.unmap(asked, &mut gather).map(drop),
-        part.protect(asked, Access::ReadOnly, &mut gather).map(drop),
-        part.replace(asked.start(), &list, Prot::RW, &mut gather),
-        part.move_pages(asked, &part, own, &mut gather).map(drop),
+        part.map(pages, ram(9), Prot::RO, Fit::Largest),
+        part.map_frames(pages, list.iter().copied(), Prot::RO),
+        part.reserve(pages),
+        part.mappings(pages).map(drop),
+        part.unmap(pages, &mut gather).map(drop),
+        part.protect(pages, Access::ReadOnly, &mut gather).map(drop),
+        part.replace(pages.start(), &list, Prot::RW, &mut gather),
+        part.move_pages(pages, &part, own, &mut gather).map(drop),
     ];
     // The other way the part has to be as long.
-    let from = part.pages().take(asked.count());
-    if from.count() == asked.count() {
-        let moved = part.move_pages(from, &part, asked.start(), &mut gather);
+    let from = part.pages().take(pages.count());
+    if from.count() == pages.count() {
+        let moved = part.move_pages(from, &part, pages.start(), &mut gather);
         results.push(moved.map(drop));
     }
-    if asked.count() == 1 {
-        let inside = Va::new(asked.start().raw() + 8);
-        results.push(part.map_page(asked.start(), ram(9), Prot::RO));
+    if pages.count() == 1 {
+        let inside = Va::new(pages.start().raw() + 8);
+        results.push(part.map_page(pages.start(), ram(9), Prot::RO));
         results.push(part.walk(inside).map(drop));
     }
     for (n, result) in results.into_iter().enumerate() {
-        assert_eq!(result, Err(outside), "operation {n} on {asked:?}");
+        assert_eq!(result, Err(outside), "operation {n} on {pages:?}");
     }
     assert_eq!(trace(&model.events()), "");
     assert!(gather.debt().is_empty());

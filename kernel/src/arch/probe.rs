@@ -1,10 +1,10 @@
 //! Loads, stores and calls that may fault by intent.
 //!
-//! A workload asks "is this page really gone?" by touching it. The access is one instruction with
+//! Whether a page is really gone is seen by touching it. The access is one instruction with
 //! an entry in the fix-up table (`traps/fixup.rs`); if it faults, the function returns what the
 //! exception said. None of them executes a barrier: a probe must see what the core sees at this
 //! moment, not what it would see after a DSB or an ISB that the code under test owes. (Taking the
-//! exception and returning from it do synchronise the context, as SCTLR_EL1.EIS and EOS ask for. So
+//! exception and returning from it do synchronise the context, as SCTLR_EL1.EIS and EOS have it. So
 //! after a probe that *faulted* nothing can be said about an ISB that was missing before it.)
 
 use stage1_paging::Va;
@@ -36,7 +36,7 @@ pub(super) use may_fault;
 /// The outcome of an access to `va`, where `syndrome` is 0 unless a fix-up put an ESR_EL1 there: no
 /// abort has EC 0.
 ///
-/// The fault is at the address that was asked for. FAR_EL1 is the same one, or invalid, or for
+/// The fault is at the address that was passed. FAR_EL1 is the same one, or invalid, or for
 /// cache maintenance another.
 fn outcome<T>(va: Va, syndrome: u64, value: T) -> Result<T, Fault> {
     if syndrome == 0 {

@@ -1,4 +1,4 @@
-//! System registers that the rest of the kernel asks for by name.
+//! System registers that the rest of the kernel reads and writes by name.
 
 use core::arch::asm;
 
@@ -99,7 +99,7 @@ pub(crate) fn mask_interrupts() -> u64 {
 #[inline(always)]
 pub fn interrupts_masked() -> bool {
     let daif: u64;
-    // SAFETY: it reads a register. Not `nomem`: its place among the accesses is what is asked about.
+    // SAFETY: it reads a register. Not `nomem`: its place among the accesses matters.
     unsafe { asm!("mrs {}, daif", out(reg) daif, options(nostack, preserves_flags)) };
     daif >> 7 & 1 != 0
 }
@@ -122,7 +122,7 @@ pub fn without_interrupts<R>(f: impl FnOnce() -> R) -> R {
 
 /// Gives the other hardware thread, or QEMU's other core, a turn while waiting.
 ///
-/// `core::hint::spin_loop` is an ISB on AArch64: it would count as a barrier nobody asked for, and
+/// `core::hint::spin_loop` is an ISB on AArch64: it would count as a barrier without a reason, and
 /// could stand in for one that is missing.
 #[inline(always)]
 pub fn yield_now() {

@@ -1,6 +1,6 @@
 //! `AT S1E1R` and `AT S1E1W`: what the MMU itself says of an address.
 //!
-//! A walk by software believes its own decoding; this asks the unit that decides. It may answer from
+//! A walk by software believes its own decoding; this has the answer of the unit that decides. It may answer from
 //! its TLB or walk again, as it likes (QEMU walks), so it is no proof that a stale entry is gone: that
 //! takes a real access.
 

@@ -4,7 +4,7 @@
 //! | from | what | mapped as |
 //! |---|---|---|
 //! | `FFFF_0000_0000_0000` | linear map: all RAM at `LINEAR_BASE + pa` | read-write; text and rodata read-only; never executable |
-//! | `FFFF_8000_0000_0000` | vmap area, for workloads and whoever needs addresses | as asked for |
+//! | `FFFF_8000_0000_0000` | vmap area, for workloads and whoever needs addresses | as its owner maps it |
 //! | `FFFF_A000_0000_0000` | stacks, each above a guard of its own size | read-write |
 //! | `FFFF_C000_0000_0000` | device area: registers at `DEVICE_BASE + pa` | Device-nGnRE, read-write |
 //! | `FFFF_FFFF_8000_0000` | the image, RAM's start at its base | text read-execute, rodata read-only, the rest read-write |

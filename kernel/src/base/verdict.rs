@@ -4,11 +4,11 @@
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Verdict {
-    /// All that was asked for was done and checked.
+    /// All runs were done and checked.
     Good = 0,
     /// A check failed.
     Failed = 1,
-    /// The command line asks for something that is not there.
+    /// The command line names something that is not there.
     BadArguments = 2,
     /// The kernel panicked.
     Panic = 3,

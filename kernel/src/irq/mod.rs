@@ -69,7 +69,7 @@ pub(crate) fn init_core() -> Result<(), IrqError> {
     Ok(gic::init_core(HW, core, enabled)?)
 }
 
-/// Asks the cores whose bits are set to park for good.
+/// Has the cores whose bits are set park for good.
 pub(crate) fn send_stop(cores: u8) {
     STOPPING.store(true, Relaxed);
     // For the cores that are interrupted: no lock is handed over here, and a message to the GIC is not ordered

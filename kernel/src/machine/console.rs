@@ -2,7 +2,7 @@
 //!
 //! `arm-pl011-uart` drives it: of the Trusted Firmware Rust crates, kept up, and waits without
 //! `spin_loop`. Before the device tree is read, and where it names no UART, output goes nowhere;
-//! the verdict still tells.
+//! there is still the verdict.
 
 use core::fmt::{self, Write};
 use core::ptr::NonNull;

@@ -70,7 +70,7 @@ pub struct Machine {
     pub gic: Option<Gic>,
     /// The interrupt of each core's own virtual timer.
     pub timer: Option<u32>,
-    /// How to ask for another core.
+    /// How another core is started.
     pub psci: Option<Conduit>,
 }
 

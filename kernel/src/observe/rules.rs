@@ -17,7 +17,7 @@ use super::Listening;
 use crate::base::{Lock, Verdict};
 use crate::{print, println, task};
 
-/// How many violations are printed: one is enough to know, and a lost barrier breaks a rule at every use.
+/// How many violations are printed: one shows that something is wrong, and a lost barrier breaks a rule at every use.
 const PRINTED: u64 = 4;
 
 /// The kernel runs on its own tables: an address is what they say, and its use can be checked.

@@ -1,7 +1,7 @@
 //! What runs between the kernel and the machine: the one place that says so.
 //!
 //! Three seams: the machine's instructions, the processor that the mode sees, and the services that
-//! the tables ask for. In the product the first is watched by the [`Observer`] and the other two
+//! the tables call. In the product the first is watched by the [`Observer`] and the other two
 //! stand as they are. The image that injects faults (`tests/faults`) decorates all three; these lines
 //! are all that the kernel knows of it.
 

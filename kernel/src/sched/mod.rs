@@ -2,7 +2,7 @@
 //!
 //! No priorities and no queues per core: tasks migrate all the time, which is what the mode has to
 //! survive. A task leaves its core by [`yield_now`], [`sleep`], [`Join::join`] and its end, or
-//! because an interrupt asks for it (`preempt`), at any instruction where interrupts are not
+//! because an interrupt demands it (`preempt`), at any instruction where interrupts are not
 //! masked, inside a lazy-MMU section as anywhere else.
 //!
 //! How a task changes hands without being run twice: it is put into the queue not by itself but by
@@ -34,7 +34,7 @@ use queue::{Queue, Until};
 
 static QUEUE: Lock<Queue> = Lock::new(Queue::new());
 
-/// How long a task may run before the timer asks for the next one, in counts of the timer on
+/// How long a task may run before the timer demands the next one, in counts of the timer on
 /// average; 0 for ever.
 static SLICE: AtomicU64 = AtomicU64::new(0);
 
@@ -58,7 +58,7 @@ pub fn sleep(micros: u64) {
     registers::without_interrupts(|| leave(Until::Time(until)));
 }
 
-/// From an interrupt that asks for another task, with interrupts masked and after the mode's
+/// From an interrupt that demands another task, with interrupts masked and after the mode's
 /// `irq_exit`: lets the next task run. Returns when the interrupted one is to go on; says whether
 /// another ran.
 ///
@@ -160,7 +160,7 @@ fn arm(next_wake: Option<u64>) {
     }
 }
 
-/// From the timer's interrupt: wakes who has slept enough.
+/// From the timer's interrupt: wakes those whose time has come.
 ///
 /// # Panics
 /// Where interrupts are not masked: the core must stay this one.

@@ -52,7 +52,7 @@ static WORK: [Lock<Option<Work>>; MAX_TASKS] = [const { Lock::new(None) }; MAX_T
 /// is no barrier of this kernel's and would be in somebody's window.
 static ENDS: [Lock<Option<End>>; MAX_TASKS] = [const { Lock::new(None) }; MAX_TASKS];
 
-/// A task that was created: the right, and the duty, to ask for its end.
+/// A task that was created: the right, and the duty, to wait for its end.
 #[must_use = "a task that nobody joins keeps its number and its stack"]
 pub struct Join<T> {
     id: u16,
@@ -168,7 +168,7 @@ impl<T: 'static> Join<T> {
 
     /// Waits for the task's end, and returns what is left of it. Stack and number are free then.
     pub fn join(self) -> Ended<T> {
-        // Once is enough: nothing but the task's end makes this one ready.
+        // Once: nothing but the task's end makes this one ready.
         registers::without_interrupts(|| leave(Until::End(self.id)));
         let end = ENDS[usize::from(self.id)].lock().take();
         let task = task::by_id(self.id);

@@ -20,7 +20,7 @@ use crate::task::Task;
 /// or with a store that it owes for, would execute its own DSB on another core, where it waits for
 /// nothing, and go on while a stale translation is still used or the new one not yet seen. Not `ishst`:
 /// that would not wait for the TLBI, nor for loads through the old translation. It is the only DSB of
-/// the switch, debt or not: to ask would cost as much as it saves.
+/// the switch, debt or not: to test for one would cost as much as it saves.
 ///
 /// `isb`: this core sees what `to` relies on, and always:
 /// 1. The pair by which `to` (or for a new stack, its creator) published a mapping may have ended in

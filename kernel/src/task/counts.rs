@@ -14,7 +14,7 @@ impl Count {
         Self(AtomicU64::new(0))
     }
 
-    /// Adds `n`. A plain load and store: see the parent module for why that is enough.
+    /// Adds `n`. A plain load and store: see the parent module for why that suffices.
     #[inline(always)]
     pub fn add(&self, n: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);

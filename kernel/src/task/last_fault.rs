@@ -10,7 +10,7 @@ use crate::arch::{TrapFrame, time};
 const IN_A_ROW: u64 = 1_000;
 
 /// How often in a row one access may be made again. AT and the access may disagree for good: LDTR and STTR have EL0's
-/// permissions, and AT S1E1R is asked about EL1's. These end here.
+/// permissions, and AT S1E1R answers for EL1's. These end here.
 const MOST_IN_A_ROW: u64 = 1_000;
 
 /// How often in all, with nothing changed in the registers: the bound for an access that goes nowhere and takes its time, on a

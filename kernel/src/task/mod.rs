@@ -46,7 +46,7 @@ pub struct Task {
     pub stats: Stats,
     /// What TTBR0_EL1 holds while it runs.
     pub ttbr0: Ttbr0,
-    /// The last fault of its that was over when the MMU was asked.
+    /// The last fault of its that AT found to be over.
     pub last_fault: LastFault,
     /// Its registers while it does not run.
     pub(crate) context: Context,
@@ -103,7 +103,7 @@ pub struct Core {
     pub sent: Count,
     /// Times that it has woken from idling.
     pub woken: Count,
-    /// An interrupt asks for another task to run here.
+    /// An interrupt demands that another task to run here.
     pub resched: AtomicBool,
     /// It takes part.
     pub online: AtomicBool,
@@ -177,7 +177,7 @@ pub(crate) fn by_id(id: u16) -> &'static Task {
     &TASKS[usize::from(id)]
 }
 
-/// Whether this is the address of a task: asked where SP_EL0 itself is not to be trusted.
+/// Whether this is the address of a task: called where SP_EL0 itself is not to be trusted.
 pub fn is_task(address: u64) -> bool {
     all().any(|task| &raw const *task as u64 == address)
 }
@@ -221,7 +221,7 @@ impl Deref for Current {
 #[inline(always)]
 pub fn current() -> Current {
     let task = registers::current_task() as *const Task;
-    // SAFETY: 1. SP_EL0 is set to a live task before any code that asks: `adopt` is the first call of the
+    // SAFETY: 1. SP_EL0 is set to a live task before any code that reads it: `adopt` is the first call of the
     // kernel, and of every other core.
     // 2. Tasks are statics: they live for ever.
     // 3. A task is only ever used by shared reference; what changes in it is atomic, or its context.

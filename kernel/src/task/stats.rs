@@ -39,7 +39,7 @@ counted! {
         interrupts,
         /// Those of them inside a section.
         interrupts_inside,
-        /// Faults that were gone when the MMU was asked, and were retried.
+        /// Faults that were over by the time AT was executed, and were retried.
         spurious,
         /// Break-before-make waits: accesses that met a page while it was being replaced, and waited for the make.
         bbm_waits,

@@ -2,7 +2,7 @@
 //!
 //! Between the break and the make the descriptor is invalid, and every access faults for real. It is marked, though
 //! ([`stage1_paging::Desc::is_broken`]): the one who broke it is about to make it again, and the access waits for that instead of being
-//! reported. The wait is bounded; a page that stays broken is somebody's mistake.
+//! reported. The wait is bounded; a page that stays broken is a bug of who broke it.
 
 use stage1_paging::{Desc, Va};
 

@@ -20,7 +20,7 @@ pub(super) struct LastWords(Verdict);
 
 impl LastWords {
     /// Stops the kernel for the reason of `verdict`: a panic or an exception. Returns only to the
-    /// first who asks.
+    /// first caller.
     ///
     /// Another core waits for ever. The same core has failed while it was reporting: that ends the
     /// boot at once, after the one line `what`, with the verdict of the *first* failure, since

@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `vectors.s` | the vector table: stack check, save, call `trap`, restore |
-//! | `spurious.rs` | faults that are over when the MMU is asked |
+//! | `spurious.rs` | faults that AT finds to be over |
 //! | `broken.rs` | faults on pages that are being replaced |
 //! | `fixup.rs` | instructions that may fault by intent |
 //! | `report.rs`, `walk.rs` | the report, and the walk of the address that faulted |
@@ -80,7 +80,7 @@ fn on_breakpoint(frame: &mut TrapFrame) {
 
 /// Whether the access is to be made again: its fault was another core's doing, and is over.
 ///
-/// Asked several times in turn: a page that is replaced over and over may be made between the one question and the other.
+/// Both are tried several times in turn: a page that is replaced again and again may be made between the one test and the other.
 fn is_transient(frame: &TrapFrame) -> bool {
     for _ in 0..4 {
         if spurious::is_over(frame) {
@@ -95,7 +95,7 @@ fn is_transient(frame: &TrapFrame) -> bool {
     false
 }
 
-/// An IRQ. If it asks for another task, the interrupted one goes on when its turn comes, which may be
+/// An IRQ. If it demands another task, the interrupted one goes on when its turn comes, which may be
 /// on another core.
 fn interrupt(frame: &mut TrapFrame) {
     if !irq::handle(task::current()) {

@@ -45,7 +45,7 @@ fn write(out: &mut LastWords, frame: &TrapFrame, vector: Vector) -> fmt::Result 
         if in_vectors(frame.elr) {
             writeln!(
                 out,
-                "  the vectors themselves faulted: SP was wild before, and ELR is lost; x30 may tell"
+                "  the vectors themselves faulted: SP was wild before, and ELR is lost; x30 may show where"
             )?;
         }
     }

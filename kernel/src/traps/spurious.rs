@@ -1,8 +1,8 @@
-//! H14: faults that are gone when the MMU is asked.
+//! H14: faults that AT finds to be over.
 //!
 //! A pair `dsb ishst; isb` makes a mapping usable on the core that executes it. Another core did no
 //! ISB: it may have translated ahead, before the store, and take the fault now. Such a fault is
-//! told from a real one by asking the MMU (AT S1E1R or W), and the access is made again; the
+//! distinguished from a real one by AT S1E1R or AT S1E1W, and the access is made again; the
 //! exception that came in between has synchronised this core. On QEMU, which never translates ahead,
 //! it is a plain race: the mapping is stored between the fault and the question.
 
@@ -16,7 +16,7 @@ use crate::task;
 /// Whether the access of this exception is to be made again: the MMU says that it would succeed, and
 /// has not said so too often already ([`LastFault`](task::LastFault) has the bounds).
 ///
-/// Asked before the fix-up table: a probe must not take for the truth what is over. AT says nothing
+/// Called before the fix-up table: a probe must not take for the truth what is over. AT says nothing
 /// of execution, so of an instruction fetch only a translation fault can be over.
 pub(super) fn is_over(frame: &TrapFrame) -> bool {
     let esr = Esr(frame.esr);

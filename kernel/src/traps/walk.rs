@@ -54,7 +54,7 @@ pub(super) fn write(out: &mut impl Write, va: Va) -> fmt::Result {
 
 /// The descriptor at physical address `slot`, if the linear map has it.
 ///
-/// The MMU is asked first: it answers without an exception where a load would take one, so the
+/// AT comes first: it answers without an exception where a load would take one, so the
 /// probe's fix-up is only needed for memory that is mapped and not there.
 fn read(slot: u64) -> Option<Desc> {
     let va = layout::linear(Pa::new(slot)?);

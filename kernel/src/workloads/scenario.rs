@@ -1,4 +1,4 @@
-//! The scenario: a short sequence of nested sections, small enough to be stopped at each of its instructions.
+//! The scenario: a short sequence of nested sections, so short that it can be stopped at each of its instructions.
 //!
 //! It has two nested sections, a pause, the page allocator's re-entry, and uses every mapping as soon as it may be used. What it did is
 //! recorded in a [`Trace`].

@@ -29,7 +29,7 @@ pub(crate) fn shortened(batch: Batch) -> Batch {
 /// `(NUM + 1) << (5 * SCALE + 1)` pages, less one unit of the largest scale that leaves some.
 fn range(operand: u64, range: fn(u64) -> Tlbi, page: fn(u64) -> Tlbi) -> Tlbi {
     let (num, scale) = (operand >> NUM & 0x1F, operand >> SCALE & 0b11);
-    // A hint would ask for an alignment that the shorter range need not have.
+    // A hint would demand an alignment that the shorter range need not have.
     let rest = operand & !(0x1F << NUM | 0b11 << SCALE | TTL);
     match (num, scale) {
         (1.., _) => range(operand - (1 << NUM)),

@@ -10,7 +10,7 @@ const BOOTS: &str = include_str!("../../faults.boots");
 fn boots() -> impl Iterator<Item = (&'static str, &'static str)> {
     let boots = BOOTS.lines().filter(|line| line.starts_with("@boot"));
     boots.filter_map(|line| {
-        let (_, fault) = line.split_once(" fault=")?; // after `run=`: the bare one asks for the names
+        let (_, fault) = line.split_once(" fault=")?; // after `run=`: the bare one prints the names
         Some((fault.split([' ', '"']).next()?, line))
     })
 }

@@ -344,7 +344,7 @@ words! {
     Expect {
         /// It works, and a fault would be a bug.
         Works = "works",
-        /// It works, and a spurious fault is told apart from a real one and retried: how a core
+        /// It works, and a spurious fault is distinguished from a real one and retried: how a core
         /// uses what another one has published.
         Retries = "retries",
         /// It faults: a probe that something is gone.

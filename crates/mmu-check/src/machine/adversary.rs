@@ -25,7 +25,7 @@ struct Inner {
     /// The address that is most worth a walk now.
     tempting: Option<u64>,
     /// Nothing happens by itself.
-    quiet: bool,
+    still: bool,
     /// Walks ahead of time left in an exhaustive run.
     walks_left: u32,
 }
@@ -42,17 +42,17 @@ impl Machine {
                     changing: None,
                 },
                 tempting: None,
-                quiet: false,
+                still: false,
                 walks_left: WALKS,
             }),
         }
     }
 
-    /// Lets nothing happen by itself, or everything that may. When quiet ends, stores on their way
+    /// Lets nothing happen by itself, or everything that may. When that ends, stores on their way
     /// have arrived.
-    pub fn set_quiet(&self, quiet: bool) {
+    pub fn set_still(&self, still: bool) {
         let mut inner = self.inner.borrow_mut();
-        inner.quiet = quiet;
+        inner.still = still;
         for core in 0..inner.system.cores.len() {
             inner.system.memory.arrive_all(core);
         }
@@ -215,7 +215,7 @@ impl Inner {
 
     /// Something happens by itself, or nothing.
     fn stir(&mut self) {
-        if self.quiet {
+        if self.still {
             return;
         }
         if self.chance.is_exhaustive() {
@@ -319,7 +319,7 @@ impl Inner {
         true
     }
 
-    /// A core walks for an address nobody has asked for yet, and keeps everything it finds: all of the way, or
+    /// A core walks for an address that no access has used yet, and keeps everything it finds: all of the way, or
     /// the first descriptor for now.
     fn speculate(&mut self, core: usize, va: u64) {
         let walks = self.system.beginnings(core, va, &self.watch);

@@ -1,4 +1,4 @@
-//! The planted bugs: in each, exactly one thing is wrong.
+//! Injected bugs: in each, exactly one thing is wrong.
 
 use alloc::format;
 use alloc::string::String;

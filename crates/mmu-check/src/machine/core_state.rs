@@ -10,7 +10,7 @@ use crate::tlbi::{Cover, Decoded, Target};
 /// Translations made ahead that one core keeps.
 const AHEAD: usize = 16;
 
-/// A translation made ahead of time, before the instruction that will ask for it is sure to
+/// A translation made ahead of time, before the instruction that will need it is sure to
 /// execute.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) struct Ahead {

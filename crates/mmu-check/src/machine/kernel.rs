@@ -80,7 +80,7 @@ pub(super) struct Others {
 
 pub(super) struct Task {
     pub mmu: TaskMmu<Cell<u8>>,
-    /// Planted: the next payment does not happen.
+    /// Injected: the next payment does not happen.
     pub loses: Cell<bool>,
 }
 
@@ -114,7 +114,7 @@ impl Kernel {
     pub(super) fn new(setup: Setup, checker: Checker, chance: Chance) -> Self {
         let root = FIRST;
         let machine = Machine::new(CORES, root, chance);
-        machine.set_quiet(true);
+        machine.set_still(true);
         let task = || Task {
             mmu: TaskMmu::with_slots(setup.policy),
             loses: Cell::new(false),
@@ -150,7 +150,7 @@ impl Kernel {
 
     /// From here on the machine misbehaves, and intrusions are counted.
     pub(super) fn booted(&self) {
-        self.machine.set_quiet(false);
+        self.machine.set_still(false);
         self.booted.set(true);
         self.steps.set(0);
     }
@@ -193,12 +193,12 @@ impl Kernel {
         self.wrong.borrow().clone()
     }
 
-    /// Notes what went wrong where nobody can be told at once.
+    /// Notes what went wrong where no error can be returned.
     pub(super) fn note(&self, wrong: Wrong) {
         self.wrong.borrow_mut().get_or_insert(wrong);
     }
 
-    /// Tells the rules.
+    /// Reports to the rules.
     pub(super) fn record(&self, what: What) {
         let mut trace = self.trace.borrow_mut();
         let event = Event {
@@ -309,7 +309,7 @@ impl Kernel {
         self.task().mmu.reenter(&ThisCpu(self), work)
     }
 
-    /// The contract of this run's policy, told to the rules.
+    /// The contract of this run's policy, reported to the rules.
     pub(super) fn tell_contract(&self) {
         self.record(What::Contract(match self.setup.policy {
             Policy::Reenter => Contract::OutermostExit,
@@ -396,7 +396,7 @@ impl Kernel {
         }
     }
 
-    /// A context synchronisation that no bug is planted in. An exception entry can only be reported
+    /// A context synchronisation that no bug is injected into. An exception entry can only be reported
     /// when it has happened, an ISB and an exception return are before.
     pub(super) fn exception(&self, what: What) {
         let synchronise = || self.machine.synchronise(self.core.get());
@@ -415,7 +415,7 @@ impl Kernel {
         self.core.set(core);
     }
 
-    /// A DSB that no bug is planted in.
+    /// A DSB that no bug is injected into.
     fn barrier(&self, kind: Barrier) {
         self.machine.dsb(self.core.get(), kind);
         self.record(What::Dsb(kind));

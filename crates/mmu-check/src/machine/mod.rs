@@ -26,7 +26,7 @@
 //!   [`program`] has its loads out of order.
 //! - Accesses of data and stores to tables share one buffer, and a store that has arrived is seen by loads and walks
 //!   of all cores at once.
-//! - What a core has fetched is told by where it was fetched: memory that is written and then executed (caches,
+//! - What a core has fetched is known by where it was fetched: memory that is written and then executed (caches,
 //!   `ic ivau`) is not its subject.
 //! - Contiguous entries are held one by one; the access flag and the dirty state are not updated by hardware.
 //! - No FEAT_ETS2, FEAT_ETS3, FEAT_BBM or FEAT_nTLBPA; no virtualisation, no second stage.

@@ -83,7 +83,7 @@ pub struct Program {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TooMany;
 
-/// A hash of a state in a hurry: states are told apart by it. Of a million, two are taken for one with a chance
+/// A hash of a state in a hurry: states are distinguished by it. Of a million, two are taken for one with a chance
 /// of one in tens of millions.
 struct Mixer(u64);
 

@@ -26,7 +26,7 @@ pub(super) enum Happening {
     Arrive(usize, usize),
     /// One word of the zeroes at this position arrives.
     ArrivePart(usize, usize, u64),
-    /// A core begins to walk for an address that nobody has asked for yet.
+    /// A core begins to walk for an address that no access has used yet.
     Begin(usize, Walk),
     /// It goes on with a walk.
     GoOn(usize, usize),

@@ -16,7 +16,7 @@
 //! of table walks: a system register counts from the next context synchronisation on).
 //!
 //! A core that uses what *another* one has published has done no ISB of its own. It either
-//! synchronises, or tells a spurious fault from a real one and retries (`AT S1E1R`; Linux
+//! synchronises, or distinguishes a spurious fault from a real one and retries (`AT S1E1R`; Linux
 //! `is_spurious_el1_translation_fault`): the access says which. What no retry makes up for is the
 //! DSB.
 

@@ -1,4 +1,4 @@
-//! The kinds of mistakes that page-table code makes and that rules are easily blind for, each with several
+//! The kinds of faults that page-table code has and that rules easily miss, each with several
 //! members: what must be flagged and by which rule, and the next thing to it that is right.
 
 mod changes;

@@ -274,7 +274,7 @@ fn barriers_of_one_core() {
     assert_eq!(gone(READ_FAULTS), None, "its own TLB is rid of it");
     let gone = [&clear, "dsb nshst", TLBI, "dsb ish", "isb", READ_FAULTS];
     assert_eq!(after(&mapped(RW), &gone), Some("R9"));
-    // Where no other core runs it is enough.
+    // Where no other core runs it does.
     let alone = [
         "zero frame=0x5000",
         "dmb nshst",

@@ -100,7 +100,7 @@ pub enum Cause {
     TlbiAfterMap,
 }
 
-/// What an instruction of a core must have seen for the outcome to be the one that is asked about.
+/// What an instruction of a core must have seen for the outcome to be the one in question.
 #[derive(Clone, Copy)]
 pub enum Bad {
     Faults(usize, usize),

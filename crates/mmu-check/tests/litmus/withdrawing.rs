@@ -126,7 +126,7 @@ pub fn withdrawing(suite: &mut Suite) {
         true,
     );
 
-    // Core 1 invalidates for core 0, and tells core 2.
+    // Core 1 invalidates for core 0, and sends core 2 a message.
     let third = |between: &[Do]| {
         let one = vec![x(0), dsb(Ish), SET];
         let two = [&[SEE], between, &[SET2]].concat();
@@ -313,50 +313,50 @@ pub fn permissions(suite: &mut Suite) {
         true,
         None,
     );
-    let told = [&[up][..], &whole, &[SET]].concat();
+    let sender = [&[up][..], &whole, &[SET]].concat();
     let user = [SEE, dmb(Ish), write(Works)];
     let bad = [Bad::Faults(1, 2)];
     suite.add(
         "permchange-M-shoot",
         HERD,
         start(PAGE | RO),
-        &[&told, &user],
+        &[&sender, &user],
         &bad,
         false,
         None,
     );
-    let told = [&[down][..], &whole, &[SET]].concat();
+    let sender = [&[down][..], &whole, &[SET]].concat();
     let user = [SEE, dsb(Ish), ISB, write(Faults)];
     let bad = [Bad::Works(1, 3)];
     suite.add(
         "S.RT.ro+dsb-tlbiis-dsb+dsb-isb",
         ESOP,
         start(PAGE | RW),
-        &[&told, &user],
+        &[&sender, &user],
         &bad,
         false,
         None,
     );
-    let told = [down, dsb(Ish), SET];
+    let sender = [down, dsb(Ish), SET];
     suite.add(
         "S.RT.ro+dsb+dsb-isb",
         ESOP,
         start(PAGE | RW),
-        &[&told, &user],
+        &[&sender, &user],
         &bad,
         true,
         None,
     );
     // Instructions.
     let fetch = |relied| access(X, Execute, relied);
-    let told = [&[x(0)][..], &whole, &[SET]].concat();
+    let sender = [&[x(0)][..], &whole, &[SET]].concat();
     let user = [SEE, ISB, fetch(Faults)];
     let bad = [Bad::Works(1, 2)];
     suite.add(
         "fetch+dsb-tlbiis-dsb+isb",
         HERD,
         start(PAGE | RX),
-        &[&told, &user],
+        &[&sender, &user],
         &bad,
         false,
         None,
@@ -366,7 +366,7 @@ pub fn permissions(suite: &mut Suite) {
         "fetch+dsb-tlbiis-dsb+dmbld",
         HERD,
         start(PAGE | RX),
-        &[&told, &user],
+        &[&sender, &user],
         &bad,
         true,
         None,

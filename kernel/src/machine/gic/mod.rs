@@ -1,7 +1,7 @@
 //! The interrupt controller, a GICv2 or a GICv3.
 //!
 //! Both drivers are the kernel's own and small. `arm-gic` 0.10.0, the newest when this was written, was
-//! tried, and is not enough for this kernel:
+//! tried, and does not do for this kernel:
 //! - It executes no barrier: none behind the acknowledge, ICC_SRE_EL1 or ICC_SGI1R_EL1. `GicV3::init_cpu`
 //!   even writes ICC_SRE_EL1 and the registers behind it in one call.
 //! - `GicV2` is one object for the distributor and the CPU interface, which every core has for itself.
@@ -12,7 +12,7 @@
 //!   which bit of a target list a core is known (GICD_ITARGETSR).
 //! - `GicV2::set_interrupt_priority` writes the whole word, and clears the priorities of three others.
 //! - Its waits for a redistributor have no bound, and spin by `spin_loop`, which is an ISB on this
-//!   architecture: one that nobody asked for.
+//!   architecture: one without a reason.
 //!
 //! Barriers are the machine's, which is passed in: nothing below the observer counts.
 
@@ -40,7 +40,7 @@ static TARGETS: [AtomicU64; MAX_CORES] = [const { AtomicU64::new(0) }; MAX_CORES
 
 /// IDs from here on are no interrupts: nothing is pending.
 pub const NONE: u32 = 1020;
-/// The software-generated interrupt by which cores ask each other to look at the run queue.
+/// The software-generated interrupt by which a core makes others look at the run queue.
 pub const RESCHEDULE: u32 = 1;
 
 /// All interrupts have the same priority: none is taken on top of another.

@@ -88,7 +88,7 @@ pub(super) fn wait_for_ends(joins: &[Join<Done>]) {
     }
 }
 
-/// How long the tasks have run, and whether that is long enough.
+/// How long the tasks have run, and whether that is as long as it must be.
 struct Clock {
     /// The kernel's counter when they were started.
     start: u64,

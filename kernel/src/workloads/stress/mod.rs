@@ -38,7 +38,7 @@ pub struct Stress {
     pub seconds: u64,
 }
 
-/// A task's slice in microseconds: short enough to end inside sections.
+/// A task's slice in microseconds: so short that it ends inside sections.
 const SLICE: u64 = 100;
 
 /// What one task has done: the name of its work, and how many rounds. Or the first check that failed.

@@ -46,15 +46,15 @@ pub(super) fn zap(kernel: &Kernel) -> Outcome {
     (0..4).try_for_each(|n| write_and_read(kernel, n))?;
     unaware_store(kernel, page(1));
     let mut gather = space.gather(());
-    let staging = kernel.section(|| {
-        let mut staging = Vec::new();
+    let copies = kernel.section(|| {
+        let mut copies = Vec::new();
         for n in 0..4 {
             space.unmap(range(page(n), 1)?, &mut gather).map_err(text)?;
             if n % 2 == 1 {
                 // The inner section's end pays; the frame is usable inside the outer one.
                 let frame = take(kernel, 1)?[0];
                 fill(kernel, frame, value(n))?;
-                staging.push(frame);
+                copies.push(frame);
             }
         }
         if kernel.frees_early() {
@@ -66,10 +66,10 @@ pub(super) fn zap(kernel: &Kernel) -> Outcome {
         if !kernel.frees_early() {
             give(kernel, frames.clone());
         }
-        Ok::<_, Wrong>(staging)
+        Ok::<_, Wrong>(copies)
     })?;
     (0..4).try_for_each(|n| gone(kernel, page(n)))?;
-    give(kernel, staging);
+    give(kernel, copies);
     // The next owner: the allocator looks whether anybody has written since.
     let frames = take(kernel, 6)?;
     give(kernel, frames);

@@ -106,7 +106,7 @@ pub(super) fn gone(kernel: &Kernel, va: Va) -> Outcome {
     Ok(())
 }
 
-/// A store of another core that may land or fault: nobody has told it what happens to the page.
+/// A store of another core that may land or fault: it does not know what happens to the page.
 pub(super) fn unaware_store(kernel: &Kernel, va: Va) {
     let _ = kernel.machine.write(1, va.raw(), 0xbad);
 }

@@ -1,4 +1,4 @@
-//! The planted bugs: who sees which. Prints the matrix, and fails where somebody does not see what
+//! The injected bugs: who sees which. Prints the matrix, and fails where somebody does not see what
 //! he should, or sees what is not there. Then each rule is taken away in turn, which must not go
 //! unnoticed either.
 
@@ -120,7 +120,7 @@ fn on_all_cores<T: Sync, R: Send>(work: &[T], each: impl Fn(&T) -> R + Sync) -> 
 fn print(bugs: &[Bug], results: &[Seen]) {
     println!(
         "{:44} {:24} {:14} {:>12}  {:5} {:6}",
-        "planted bug", "stands for", "rules (runs)", "machine", "QEMU*", "plugin*"
+        "injected bug", "stands for", "rules (runs)", "machine", "QEMU*", "plugin*"
     );
     for (bug, seen) in bugs.iter().zip(results) {
         let rules = seen.rules.iter();
@@ -161,14 +161,14 @@ fn main() -> ExitCode {
         .filter(|(b, s)| s.judge(**b).is_err())
         .count();
 
-    println!("\neach rule taken away: which bug tells");
-    let told = on_all_cores(&Rule::ALL, |rule| {
+    println!("\neach rule taken away: which bug shows it");
+    let shown = on_all_cores(&Rule::ALL, |rule| {
         let sees = |bug: &&Bug| bug.expected().rules == [*rule];
         let bug = bugs.iter().find(sees).copied();
         let without = bug.map(|bug| look(bug, || Checker::without(*rule)).judge(bug));
         (bug, without)
     });
-    for (rule, (bug, without)) in Rule::ALL.iter().zip(told) {
+    for (rule, (bug, without)) in Rule::ALL.iter().zip(shown) {
         let bug = bug.map_or("no bug".into(), Bug::name);
         match without {
             Some(Err(what)) => println!("{:4} {bug}: {what}", rule.name()),
@@ -180,7 +180,7 @@ fn main() -> ExitCode {
     }
     if failed == 0 {
         println!(
-            "\n{} planted bugs, all seen by whom they should be",
+            "\n{} injected bugs, all seen by whom they should be",
             bugs.len()
         );
         ExitCode::SUCCESS
