@@ -50,20 +50,22 @@ fn main(boot: &Boot) -> Verdict {
     }
     let [store, load] = FLAGS;
     let text = layout::image().start.raw();
-    // SAFETY: none: this is the test. Each of them ends the boot; the flags and masks that are set before are what is reported.
-    unsafe {
-        match boot.arguments.own("do") {
-            Some("store") => {
-                asm!("msr nzcv, {}", "msr daifset, #2", "str xzr, [{}]", in(reg) store, in(reg) text)
-            }
-            Some("load") => {
-                asm!("msr nzcv, {}", "msr daifset, #13", "ldr xzr, [{}]", in(reg) load, in(reg) 0xDEAD_0000_1000_u64)
-            }
-            Some("break") => asm!("brk #1"),
-            Some("undefined") => asm!("udf #0"),
-            Some("call") => asm!("svc #5"),
-            _ => {}
-        }
+    match boot.arguments.own("do") {
+        // SAFETY: none: this is the test. The flags and masks that are set first are what is reported, and text is read-only.
+        Some("store") => unsafe {
+            asm!("msr nzcv, {}", "msr daifset, #2", "str xzr, [{}]", in(reg) store, in(reg) text)
+        },
+        // SAFETY: none: this is the test, and nothing is mapped there.
+        Some("load") => unsafe {
+            asm!("msr nzcv, {}", "msr daifset, #13", "ldr xzr, [{}]", in(reg) load, in(reg) 0xDEAD_0000_1000_u64)
+        },
+        // SAFETY: none: this is the test, and it ends the boot.
+        Some("break") => unsafe { asm!("brk #1") },
+        // SAFETY: as above.
+        Some("undefined") => unsafe { asm!("udf #0") },
+        // SAFETY: as above.
+        Some("call") => unsafe { asm!("svc #5") },
+        _ => {}
     }
     Verdict::Good
 }
