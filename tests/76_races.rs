@@ -31,7 +31,7 @@ lazy_mmu_kernel::entry!(main);
 const TABLES: u64 = 2000;
 /// How often at least one of the two must have come second with a table of its own.
 const LOST: u64 = 20;
-const PATIENCE: u64 = 60_000_000;
+const PATIENCE: u64 = 20_000_000;
 
 /// Where both tasks are: each adds one, and waits for the other.
 static TURNS: AtomicU64 = AtomicU64::new(0);
