@@ -149,7 +149,7 @@ fn fault_below() {
 /// its lowest address.
 fn stack_around(sp: u64) -> Checked<u64> {
     let size = linked().stack;
-    check!(sp % 16 == 0, "SP is {sp:#x}");
+    check!(sp.is_multiple_of(16), "SP is {sp:#x}");
     let low = sp / size * size;
     check!(low / size % 2 == 1, "SP {sp:#x} is in a guard");
     let stack = mappings(low, low + size)?;

@@ -1,7 +1,7 @@
 //! What an exception report decodes: the class, the fault status and its level, the saved state, the walk, and the last events.
 //!
 //! @boot args="do=store" verdict=4 expect="000000009600004f data abort: store, permission fault, level 3" expect="FAR  ffffffff80200000" expect="SPSR 00000000a0000085 EL1h N C I"
-//! @boot args="do=store" verdict=4 expect="AT S1E1R: 0x000040200000" expect="walk of ffffffff80200000 through TTBR1_EL1" expect="  L0 [511] at" expect="  L1 [510] at" expect="  L2 [  1] at" expect="  L3 [  0] at" expect="page 0x000040200000 normal r-x"
+//! @boot args="do=store" verdict=4 expect="AT S1E1R: 0x000040200000" expect="walk of ffffffff80200000 through TTBR1_EL1" expect="  L0 [511" expect="  L1 [510" expect="  L2 [  1" expect="  L3 [  0" expect="page 0x000040200000 normal r-x"
 //! @boot args="do=store trace=on" verdict=4 expect="last events of this core:" expect="call pause"
 //! @boot args="do=load" verdict=4 expect="0000000096000004 data abort: load, translation fault, level 0" expect="SPSR 0000000050000345 EL1h Z V D A F" expect="through TTBR0_EL1" expect="0000000000000000 invalid"
 //! @boot args="do=break" verdict=4 expect="00000000f2000001 BRK #0x1 (the compiler's trap" expect="(not of this exception)" expect="(text); addr2line"
