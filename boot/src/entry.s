@@ -33,7 +33,7 @@ _start:
     b.ne    park
     b       at_entry
 
-// What PSCI CPU_ON enters, by its physical address. x0 = the context that `boot::start_core` passed. It is all that this
+// What PSCI CPU_ON enters, by its physical address. x0 = the context that `cores.rs` passed by `boot::secondary_context`. It is all that this
 // core is given: it reads no memory that another core has written before the MMU and the caches are on.
 .global secondary_start
 secondary_start:
@@ -176,7 +176,7 @@ replace_ttbr1_in_idmap:
     ret
 .ltorg
 
-// Where the stack of each core that is not the first ends: written by `boot::start_core`.
+// Where the stack of each core that is not the first ends: written by `boot::set_secondary_stack`.
 .section .bss.secondary, "aw", %nobits
 .balign 8
 .global secondary_stack_tops

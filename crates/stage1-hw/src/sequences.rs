@@ -36,7 +36,7 @@ pub struct Upkeep {
 /// Invalidates what `debt` names, on every core:
 /// `dsb ishst; tlbi…; dsb ish; isb` ([`Why::BeforeTlbi`], [`Why::AfterTlbi`]).
 ///
-/// It says that it is done by returning: [`Debt::done`] is the caller's to call.
+/// Complete when it returns; the caller may call [`Debt::done`] then.
 pub fn invalidate(machine: impl Instructions, debt: &Debt, upkeep: Upkeep) {
     machine.execute(Op::Dsb(Barrier::Ishst), Why::BeforeTlbi);
     for batch in debt.batches(upkeep.tlb) {

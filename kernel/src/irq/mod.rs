@@ -83,7 +83,7 @@ pub(crate) fn set_tick_work(work: Option<fn()>) {
     *TICK_WORK.lock() = work;
 }
 
-/// An IRQ, on top of `task`. Says whether there was one that is known; none at all is nobody's fault.
+/// An IRQ, on top of `task`. Returns false for an interrupt that is not known; a spurious one is fine.
 pub(crate) fn handle(task: Current) -> bool {
     // First of all: from here on the mode knows that it is not the task that runs.
     task.mmu.irq_enter();

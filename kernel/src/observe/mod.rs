@@ -14,8 +14,8 @@
 //! are reported by the [`observer`]; what is no instruction is reported where it happens. These
 //! places are listed in `docs/how-it-works.md`.
 //!
-//! Who is to listen besides gets a bit of `Listening` and a line in `Ears::hear_with`. What is to change
-//! what is executed is a decorator, in [`seam`].
+//! To add a listener, add a bit to `Listening` and a line to `Ears::hear_with`. To change what is executed,
+//! write a decorator and name it in [`seam`].
 //!
 //! # When a thing is reported
 //! - *Before* it takes effect: what relies on a payment (an access, a frame given back, "done", a

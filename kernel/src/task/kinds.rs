@@ -5,13 +5,13 @@
 
 use core::ops::Range;
 
-use stage1_hw::{Barrier, Op};
+use stage1_hw::Op;
 use stage1_paging::Tlbi;
 
 /// How many kinds there are.
 pub const KINDS: usize = NAMES.len();
 
-/// Their names, as the plugin has them.
+/// Their names, as the plugin has them; those of barriers in the order of [`stage1_hw::Barrier`].
 pub const NAMES: [&str; 22] = [
     "dsb-ish",
     "dsb-ishst",
@@ -50,22 +50,11 @@ pub const TLBIS: Range<usize> = 11..KINDS;
 #[inline(always)]
 pub fn of(op: Op) -> usize {
     match op {
-        Op::Dsb(barrier) => DSBS.start + of_barrier(barrier),
-        Op::Dmb(barrier) => DMBS.start + of_barrier(barrier),
+        Op::Dsb(barrier) => DSBS.start + barrier as usize,
+        Op::Dmb(barrier) => DMBS.start + barrier as usize,
         Op::Isb => ISBS.start,
         Op::Tlbi(batch) => TLBIS.start + of_tlbi(batch.first),
         Op::TlbiAllLocal => KINDS - 1,
-    }
-}
-
-#[inline(always)]
-fn of_barrier(barrier: Barrier) -> usize {
-    match barrier {
-        Barrier::Ish => 0,
-        Barrier::Ishst => 1,
-        Barrier::Ishld => 2,
-        Barrier::Nsh => 3,
-        Barrier::Sy => 4,
     }
 }
 

@@ -4,9 +4,8 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::arch::{TrapFrame, time};
 
-/// Two faults with less than this between them, in microseconds, and nothing changed in the registers, are in a row. One that
-/// comes round to the same instruction has got somewhere in between: a page may be replaced again and again, and be met by the
-/// same load each time.
+/// Two faults with less than this between them, in microseconds, and nothing changed in the registers, are in a row. Changed
+/// registers mean progress: a page may be replaced again and again, and the same load of a loop may meet it each time.
 const IN_A_ROW: u64 = 1_000;
 
 /// How often in a row one access may be made again. AT and the access may disagree for good: LDTR and STTR have EL0's

@@ -42,8 +42,8 @@ pub(super) fn wait(frame: &TrapFrame) -> Wait {
     if task::current().mmu.in_interrupt() || !is_broken(va) {
         return Wait::NotBroken;
     }
-    // Who holds a lock has interrupts masked, and must not leave its core. The page is another core's to make again
-    // then, or nobody's: who may be the only one to run keeps off as well.
+    // With interrupts masked, as under a lock, the access cannot leave its core: it waits for another core to make the page.
+    // Where no other core runs, nobody would; such code must not touch what is replaced.
     let may_leave = frame.spsr & MASKED == 0;
     let made = time::wait_until(PATIENCE, || {
         if may_leave {

@@ -1,4 +1,4 @@
-//! H14: faults that AT finds to be over.
+//! Faults that AT finds to be over.
 //!
 //! A pair `dsb ishst; isb` makes a mapping usable on the core that executes it. Another core did no
 //! ISB: it may have translated ahead, before the store, and take the fault now. Such a fault is

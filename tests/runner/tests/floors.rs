@@ -1,4 +1,4 @@
-//! The kernel's imports go down the floors of `docs/floors.md`, never up.
+//! The kernel's imports go to floors with a smaller number in `docs/floors.md`, never to one with a greater.
 //!
 //! Of every source file all that names another module is looked at: `use`, paths in the text, in macros and in their
 //! definitions (`$crate`), `super`, and macros by their names. `proc-macro2` cuts the text into tokens (MIT or Apache-2.0, what every

@@ -25,7 +25,7 @@ const LIMITS: [(Limited, &[&str], &[&str], usize); 2] = [
             "kernel/src/run.rs",
             "kernel/src/arguments.rs",
         ],
-        6143,
+        5000,
     ),
 ];
 

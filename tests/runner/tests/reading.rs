@@ -13,6 +13,20 @@ fn code(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
 
+/// Whether `word` stands in `text`, and not only inside of a longer name.
+fn has_word(text: &str, word: &str) -> bool {
+    let of_name = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    text.match_indices(word).any(|(at, _)| {
+        !of_name(text[..at].chars().next_back()) && !of_name(text[at + word.len()..].chars().next())
+    })
+}
+
+#[test]
+fn a_part_of_a_name_is_no_word() {
+    assert!(has_word("fn pay(&self)", "pay") && has_word("pay", "pay"));
+    assert!(!has_word("fn pay_all(repay)", "pay"));
+}
+
 #[test]
 fn the_path_is_short_and_every_step_is_there() {
     let root = places::repository();
@@ -35,7 +49,10 @@ fn the_path_is_short_and_every_step_is_there() {
         let words: Vec<&str> = code(what).collect();
         assert!(!words.is_empty(), "step {number} says nothing to look for");
         for word in words {
-            assert!(text.contains(word), "step {number}: {file} has no `{word}`");
+            assert!(
+                has_word(&text, word),
+                "step {number}: {file} has no `{word}`"
+            );
         }
     }
     println!("{files} files, {lines} lines");

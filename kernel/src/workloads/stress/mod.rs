@@ -1,7 +1,7 @@
 //! Stress: many tasks at once, on all cores, with preemption, and with interrupt handlers that work on page
 //! tables themselves. This is what [`mixed`] and [`preempt`] have in common.
 //!
-//! A run has one window, which is the machine's. It starts and ends when no other core executes anything. What was
+//! A run has one window, over all cores. It starts and ends when no other core executes anything. What was
 //! counted between must be the sum over the tasks, the controlling one among them, over the cores' handlers and
 //! switches, and over the idle tasks ([`balance`]). The witness counts the window too.
 
