@@ -23,8 +23,12 @@ const TLBI: &str = "tlbi vaale1is 0xff000000001";
 
 /// The first rule that the lines break, each `[core:]event`, after the tables are made.
 fn first(lines: &[&str]) -> Option<&'static str> {
+    first_behind(TABLE3, lines)
+}
+
+fn first_behind(tables: &str, lines: &[&str]) -> Option<&'static str> {
     let mut checker = Checker::new();
-    for line in TABLE3.lines().filter(|l| !l.trim().is_empty()) {
+    for line in tables.lines().filter(|l| !l.trim().is_empty()) {
         checker.step(&line.trim().parse().unwrap()).unwrap();
     }
     for (n, line) in lines.iter().enumerate() {
@@ -402,4 +406,98 @@ fn r3_sees_past_a_second_change() {
         write,
     ];
     assert_eq!(first(&mapped(&in_between)), None);
+}
+
+#[test]
+fn every_frame_of_a_block_waits_for_the_invalidation() {
+    let block = "store slot=0x2008 va=0xffff000000200000 level=2 old=0x0 new=0x60000080000705";
+    let unmap = "store slot=0x2008 va=0xffff000000200000 level=2 old=0x60000080000705 new=0x0";
+    let freed = |frame| first(&[block, "dsb ishst", "isb", unmap, frame]);
+    assert_eq!(freed("free frame=0x80000000"), Some("R4"), "its first");
+    assert_eq!(freed("free frame=0x80003000"), Some("R4"), "inside");
+    assert_eq!(freed("free frame=0x801ff000"), Some("R4"), "its last");
+    assert_eq!(freed("alloc frame=0x80003000"), Some("R4"));
+    assert_eq!(freed("free frame=0x80200000"), None, "behind it");
+    assert_eq!(freed("free frame=0x7ffff000"), None, "in front of it");
+}
+
+#[test]
+fn a_local_tlbi_does_where_no_other_core_runs() {
+    let alone: String = TABLE3
+        .lines()
+        .filter(|line| !line.contains("core=1"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let local = mapped(&[
+        UNMAP,
+        "dsb ishst",
+        "tlbi vmalle1 0x0",
+        "dsb nsh",
+        "isb",
+        DONE,
+    ]);
+    assert_eq!(first_behind(&alone, &local), None);
+    assert_eq!(first(&local), Some("R7"));
+    let late = [&["1:core-start", "1:isb"][..], &local].concat();
+    assert_eq!(first_behind(&alone, &late), Some("R7"), "it has come");
+}
+
+#[test]
+fn a_change_of_software_bits_owes_nothing() {
+    // Bits 58..55, one by one; beside them the change of a permission.
+    for bit in 55..59 {
+        let new = 0x40_0000_0000_9707_u64 ^ 1 << bit;
+        let change = format!(
+            "store slot=0x3008 va=0xffff000000001000 level=3 old=0x40000000009707 new={new:#x}"
+        );
+        for then in [DONE, "switch to=5", "task-end", USE] {
+            assert_eq!(first(&mapped(&[&change, then])), None, "bit {bit}, {then}");
+        }
+    }
+    let read_only =
+        "store slot=0x3008 va=0xffff000000001000 level=3 old=0x40000000009707 new=0x40000000009787";
+    assert_eq!(first(&mapped(&[read_only, DONE])), Some("R3"));
+}
+
+#[test]
+fn a_store_into_a_table_that_is_not_linked_owes_nothing() {
+    let zero = "zero frame=0x5000";
+    let store = "store slot=0x5008 va=0xffff000000201000 level=3 old=0x0 new=0x40000000009707";
+    let link = "store slot=0x2008 va=0xffff000000200000 level=2 old=0x0 new=0x5003";
+    for then in ["switch to=5", "task-end", "call disable"] {
+        assert_eq!(first(&["call enable", zero, store, then]), None, "{then}");
+    }
+    // The link owes for both; and what is stored afterwards owes by itself.
+    assert_eq!(
+        first(&[zero, store, "dmb ishst", link, "task-end"]),
+        Some("R8")
+    );
+    let paid = [
+        zero,
+        store,
+        "dmb ishst",
+        link,
+        "dsb ishst",
+        "isb",
+        "task-end",
+    ];
+    assert_eq!(first(&paid), None);
+}
+
+/// Its descriptors were stored before the rules were there: what they are is not known, and nothing is accused for it. What is
+/// stored there from now on is judged.
+#[test]
+fn a_root_that_nothing_is_known_of() {
+    let root = "ttbr0 root=0x8000 asid=1";
+    for access in [
+        "access read works va=0x1000",
+        "access read faults va=0x1000",
+    ] {
+        assert_eq!(first(&[root, "isb", access]), None, "{access}");
+    }
+    let link = "store slot=0x8000 va=0x0 level=0 old=0x0 new=0x9003";
+    assert_eq!(first(&[root, "isb", link]), Some("R10"));
+    let linked = [root, "isb", "zero frame=0x9000", "dmb ishst", link];
+    assert_eq!(first(&linked), None);
+    assert_eq!(first(&[&linked[..], &["task-end"]].concat()), Some("R8"));
 }
