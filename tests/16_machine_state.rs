@@ -1,7 +1,7 @@
 //! What the machine is like once the kernel is up, by its registers and its tables, and on every core: properties that code
 //! which works does not notice the loss of.
 //!
-//! Nothing here asks `layout` where something is that the linker or the tables say as well.
+//! Where the linker or the tables say where something is, `layout` is not used.
 //!
 //! @boot cpu=max,cortex-a72 smp=1,4
 //! @boot cpu=cortex-a72 smp=4 gic=3 el2=on args="debug=off"

@@ -1,6 +1,6 @@
 //! A run that gave the rules nothing to check is not good: the product's run, of a boot that says of itself what is not so.
 //!
-//! With `debug=off` no section nests. The run is told that the allocator is in debug mode, so nesting is expected.
+//! With `debug=off` no section nests. The run gets arguments that claim the debug allocator, so it expects nesting.
 //!
 //! @boot args="run=vmap policy=v3 pages=64 check=on debug=off claim=debug" verdict=1 expect="there was nothing to check of: nested" expect="no violation"
 //! @boot args="run=nesting check=on claim=pages" verdict=1 expect="there was nothing to check of: probes" expect="no violation"
@@ -19,12 +19,12 @@ fn main(boot: &Boot) -> Verdict {
     let mut arguments = boot.arguments.clone();
     let claim = boot.arguments.own("claim");
     arguments.debug |= claim == Some("debug");
-    let told = Boot {
+    let claimed = Boot {
         machine: boot.machine.clone(),
         arguments,
         cores: boot.cores,
     };
-    let verdict = run::main(&told);
+    let verdict = run::main(&claimed);
     verdict.and(rules::reaches(Expected {
         pages: claim == Some("pages"),
         nested: false,

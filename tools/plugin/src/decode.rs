@@ -1,6 +1,6 @@
 //! What an A64 instruction is to the witness.
 
-/// How many kinds of barriers and TLBIs are told apart; [`name`] has their names.
+/// How many kinds of barriers and TLBIs are distinguished; [`name`] has their names.
 pub const KINDS: usize = OTHER_TLBI as usize + 1;
 
 // A kind's number: which instruction, then the operand's field of the encoding.
