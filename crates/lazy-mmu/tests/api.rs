@@ -382,25 +382,10 @@ fn the_end_of_a_call_is_told_where_it_is_ignored_and_after_a_bug() {
     assert_eq!(cpu.0.take(), ["misuse", "disable"]);
 }
 
-#[test]
-fn pauses_of_the_nesting_contract_leave_and_enter_once_and_only_in_a_section() {
-    use Call::{Disable, Enable, Pause, Resume};
-    let (task, cpu) = with(Policy::Linux7);
-    for (call, hook, on) in [
-        // Outside of a section.
-        (Pause, None, false),
-        (Pause, None, false),
-        (Resume, None, false),
-        (Resume, None, false),
-        (Enable, Some(Hook::Enter), true),
-        (Pause, Some(Hook::Leave), false),
-        (Pause, None, false),
-        (Enable, None, false),
-        (Disable, None, false),
-        (Resume, None, false),
-        (Resume, Some(Hook::Enter), true),
-        (Disable, Some(Hook::Leave), false),
-    ] {
+/// Makes the calls one after the other: each runs this hook, and the mode is on afterwards or not.
+fn calls(policy: Policy, expected: &[(Call, Option<Hook>, bool)]) {
+    let (task, cpu) = with(policy);
+    for &(call, hook, on) in expected {
         task.call(call, &cpu);
         assert_eq!(cpu.hooks.take(), Vec::from_iter(hook), "{call}");
         assert_eq!(task.in_lazy_mmu_mode(), on, "{call}");
@@ -408,23 +393,44 @@ fn pauses_of_the_nesting_contract_leave_and_enter_once_and_only_in_a_section() {
 }
 
 #[test]
+fn pauses_of_the_nesting_contract_leave_and_enter_once_and_only_in_a_section() {
+    use Call::{Disable, Enable, Pause, Resume};
+    calls(
+        Policy::Linux7,
+        &[
+            // Outside of a section.
+            (Pause, None, false),
+            (Pause, None, false),
+            (Resume, None, false),
+            (Resume, None, false),
+            (Enable, Some(Hook::Enter), true),
+            (Pause, Some(Hook::Leave), false),
+            (Pause, None, false),
+            (Enable, None, false),
+            (Disable, None, false),
+            (Resume, None, false),
+            (Resume, Some(Hook::Enter), true),
+            (Disable, Some(Hook::Leave), false),
+        ],
+    );
+}
+
+#[test]
 fn pauses_of_reenter_leave_always_and_enter_only_in_a_section() {
     use Call::{Disable, Enable, Pause, Resume};
-    let (task, cpu) = with(Policy::Reenter);
-    for (call, hook, on) in [
-        (Pause, Some(Hook::Leave), false),
-        (Resume, None, false),
-        (Enable, Some(Hook::Enter), true),
-        (Pause, Some(Hook::Leave), false),
-        (Enable, None, false),
-        (Disable, None, false),
-        (Resume, Some(Hook::Enter), true),
-        (Disable, Some(Hook::Leave), false),
-    ] {
-        task.call(call, &cpu);
-        assert_eq!(cpu.hooks.take(), Vec::from_iter(hook), "{call}");
-        assert_eq!(task.in_lazy_mmu_mode(), on, "{call}");
-    }
+    calls(
+        Policy::Reenter,
+        &[
+            (Pause, Some(Hook::Leave), false),
+            (Resume, None, false),
+            (Enable, Some(Hook::Enter), true),
+            (Pause, Some(Hook::Leave), false),
+            (Enable, None, false),
+            (Disable, None, false),
+            (Resume, Some(Hook::Enter), true),
+            (Disable, Some(Hook::Leave), false),
+        ],
+    );
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! A map from frames to small values: open addressing, as frames are looked up at every event and are spread
-//! well by a multiplication. `no_std` has no hash map, and a tree costs several times as much.
+//! well by a multiplication. `alloc` has no hash map, and a tree costs several times as much.
 
 use alloc::vec::Vec;
 

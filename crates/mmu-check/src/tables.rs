@@ -141,6 +141,13 @@ impl Tables {
         self.by_frame.get(frame)
     }
 
+    fn find_or_insert(&mut self, frame: u64) -> TableId {
+        match self.find(frame) {
+            Some(id) => id,
+            None => self.insert(Table::new(frame)),
+        }
+    }
+
     fn insert(&mut self, table: Table) -> TableId {
         let frame = table.frame;
         let id = match self.free.pop() {
@@ -161,10 +168,7 @@ impl Tables {
     /// what the table's descriptors owed elsewhere, if it has moved.
     pub fn slot(&mut self, pa: u64, va: u64, level: u8) -> (Slot, Option<PlaceId>) {
         let frame = pa & !0xfff;
-        let id = match self.find(frame) {
-            Some(id) => id,
-            None => self.insert(Table::new(frame)),
-        };
+        let id = self.find_or_insert(frame);
         let span = span_pages(level) << 21;
         let moved = self.settle_at(id, level, va & !(span - 1));
         if level == 0 && va >> 63 != 0 {
@@ -207,10 +211,7 @@ impl Tables {
     pub fn link(&mut self, slot: Slot, frame: u64) -> (TableId, Option<PlaceId>) {
         let parent = self.get(slot.table);
         let (level, va) = (parent.level + 1, parent.va_of(slot.index));
-        let id = match self.find(frame) {
-            Some(id) => id,
-            None => self.insert(Table::new(frame)),
-        };
+        let id = self.find_or_insert(frame);
         let moved = self.settle_at(id, level, va);
         let table = self.get_mut(id);
         (table.parent, table.unlinked) = (Some(slot), false);

@@ -117,16 +117,21 @@ fn scattered(half: Half) -> Vec<Pages> {
     .to_vec()
 }
 
+/// Maps them, each at a frame of its own, and returns what is mapped then.
+fn map_scattered(space: &Space<'_, Model>, half: Half) -> Vec<Mapping> {
+    for (n, range) in (0..).zip(scattered(half)) {
+        let first = frame((n + 1) << 18);
+        space.map(range, first, Prot::RW, Fit::Largest).unwrap();
+    }
+    space.mappings(Pages::whole(half)).unwrap().collect()
+}
+
 #[test]
 fn destroy_parks_every_mapping_at_its_own_address() {
     for half in [TASK, Half::Upper] {
         let model = model();
         let space = model.space(half);
-        for (n, range) in (0..).zip(scattered(half)) {
-            let first = frame((n + 1) << 18);
-            space.map(range, first, Prot::RW, Fit::Largest).unwrap();
-        }
-        let mapped: Vec<Mapping> = space.mappings(Pages::whole(half)).unwrap().collect();
+        let mapped = map_scattered(&space, half);
         let count = |level| mapped.iter().filter(|m| m.level == level).count();
         assert_eq!(Level::ALL.map(count), [0, 1, 6, 6]);
         let (parked, _) = space.destroy(Parked::default());
@@ -139,11 +144,7 @@ fn unmap_parks_every_mapping_at_its_own_address() {
     for half in [TASK, Half::Upper] {
         let model = model();
         let space = model.space(half);
-        for (n, range) in (0..).zip(scattered(half)) {
-            let first = frame((n + 1) << 18);
-            space.map(range, first, Prot::RW, Fit::Largest).unwrap();
-        }
-        let mapped: Vec<Mapping> = space.mappings(Pages::whole(half)).unwrap().collect();
+        let mapped = map_scattered(&space, half);
         let mut gather = space.gather(Parked::default());
         space.unmap(Pages::whole(half), &mut gather).unwrap();
         assert_eq!(gather.finish().0.0, mapped);

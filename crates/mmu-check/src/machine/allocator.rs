@@ -17,10 +17,10 @@ impl Kernel {
     pub(super) fn boot(&self) {
         let root = self.root.get();
         self.zero_table(root);
-        self.tell_contract();
+        self.record_contract();
         for task in [1, 2] {
             self.current[0].set(task);
-            self.tell_contract();
+            self.record_contract();
         }
         self.current[0].set(0);
         let pages = Pages::new(linear(FIRST), COUNT);

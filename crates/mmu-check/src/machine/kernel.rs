@@ -20,7 +20,7 @@ use super::chance::Chance;
 use super::frames::{FIRST, Frames};
 use super::system::Fault;
 use crate::checker::Checker;
-use crate::event::{self, AccessKind, Barrier, Contract, Event, Expect, What};
+use crate::event::{AccessKind, Barrier, Event, Expect, What};
 use crate::tlbi::Op;
 use crate::violation::Violation;
 
@@ -288,12 +288,7 @@ impl Kernel {
             self.task().mmu.owe(&ThisCpu(self));
         }
         self.task().loses.set(false);
-        self.record(What::Call(match call {
-            Call::Enable => event::Call::Enable,
-            Call::Disable => event::Call::Disable,
-            Call::Pause => event::Call::Pause,
-            Call::Resume => event::Call::Resume,
-        }));
+        self.record(What::Call(call.into()));
     }
 
     /// Runs `work` in a section.
@@ -310,11 +305,8 @@ impl Kernel {
     }
 
     /// The contract of this run's policy, reported to the rules.
-    pub(super) fn tell_contract(&self) {
-        self.record(What::Contract(match self.setup.policy {
-            Policy::Reenter => Contract::OutermostExit,
-            _ => Contract::EveryExit,
-        }));
+    pub(super) fn record_contract(&self) {
+        self.record(What::Contract(self.setup.policy.into()));
     }
 
     /// A load that must return `value`.

@@ -2,6 +2,16 @@
 
 use crate::lines::*;
 
+/// TTBR0 gets another root, with another ASID.
+const LEAVE: [&str; 4] = [
+    "zero frame=0x8000",
+    "dsb ishst",
+    "ttbr0 root=0x8000 asid=2",
+    "isb",
+];
+/// Everything of the first ASID is invalidated.
+const FLUSH: [&str; 3] = ["tlbi aside1is 0x1000000000000", "dsb ish", "isb"];
+
 /// Kind 5: where no walker comes, nothing is owed.
 #[test]
 fn reachability() {
@@ -86,17 +96,10 @@ fn reachability() {
         None
     );
     // A space that is in no TTBR0 and whose ASID was invalidated.
-    let leave = [
-        "zero frame=0x8000",
-        "dsb ishst",
-        "ttbr0 root=0x8000 asid=2",
-        "isb",
-    ];
-    let flush = ["tlbi aside1is 0x1000000000000", "dsb ish", "isb"];
     let clear = "store slot=0x4008 va=0x1000 level=3 old=0x60000040000f07 new=0x0";
-    let dead = [&leave[..], &flush, &[clear, free, "free frame=0x4000"]].concat();
+    let dead = [&LEAVE[..], &FLUSH, &[clear, free, "free frame=0x4000"]].concat();
     assert_eq!(first(LOWER, &dead), None);
-    let alive = [&leave[..], &[clear, free]].concat();
+    let alive = [&LEAVE[..], &[clear, free]].concat();
     assert_eq!(first(LOWER, &alive), Some("R4"));
     // A space that TTBR0 has never had, and that something is stored to just before.
     let fresh = [
@@ -120,17 +123,10 @@ fn reachability() {
 /// Kind 5, the other way: a root that is freed while a TTBR0 has it, or may have it.
 #[test]
 fn a_root_that_is_freed() {
-    let leave = [
-        "zero frame=0x8000",
-        "dsb ishst",
-        "ttbr0 root=0x8000 asid=2",
-        "isb",
-    ];
-    let flush = ["tlbi aside1is 0x1000000000000", "dsb ish", "isb"];
     let free = "free frame=0x1000";
     assert_eq!(first(LOWER, &[free]), Some("R5"));
-    assert_eq!(first(LOWER, &[&leave[..], &[free]].concat()), Some("R5"));
-    assert_eq!(first(LOWER, &[&leave[..], &flush, &[free]].concat()), None);
+    assert_eq!(first(LOWER, &[&LEAVE[..], &[free]].concat()), Some("R5"));
+    assert_eq!(first(LOWER, &[&LEAVE[..], &FLUSH, &[free]].concat()), None);
     let unseen = ["ttbr0 root=0xa000 asid=3", "isb", "free frame=0xa000"];
     assert_eq!(
         first(LOWER, &unseen),
@@ -138,7 +134,7 @@ fn a_root_that_is_freed() {
         "nothing was ever stored there"
     );
     let other = ["1:ttbr0 root=0x1000 asid=1", "1:isb"];
-    let held = [&other[..], &leave, &flush, &[free]].concat();
+    let held = [&other[..], &LEAVE, &FLUSH, &[free]].concat();
     assert_eq!(first(LOWER, &held), Some("R5"), "the other core has it");
 }
 
