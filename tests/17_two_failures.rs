@@ -1,9 +1,12 @@
 //! Two failures at once: the first is reported whole and gives the verdict, whatever the second is and wherever.
 //!
-//! `then=` is the second: a panic or a store to nowhere, on another core while the first core reports, or by the report itself.
+//! `first=` and `then=`: a panic or a store to nowhere, each on its own core, the second while the first reports. `then=itself`: the
+//! report of the panic fails.
 //!
 //! @boot smp=2 gic=2,3 args="then=panic" verdict=3 expect="the first report, whole"
 //! @boot smp=2,4 args="then=store" verdict=3 expect="the first report, whole"
+//! @boot smp=2,4 args="first=store then=panic" verdict=4 expect="AT S1E1R: "
+//! @boot smp=2 gic=3 args="first=store then=store" verdict=4 expect="AT S1E1R: "
 //! @boot args="then=itself" verdict=3 expect="failed again while reporting: synchronous exception"
 #![no_std]
 #![no_main]
@@ -17,13 +20,12 @@ use common::ensure;
 use lazy_mmu::Policy;
 use lazy_mmu_kernel::arch::time;
 use lazy_mmu_kernel::base::Verdict;
-use lazy_mmu_kernel::{Boot, sched};
+use lazy_mmu_kernel::{Boot, sched, traps};
 
-lazy_mmu_kernel::entry!(main, keys = ["then"]);
+lazy_mmu_kernel::entry!(main, keys = ["first", "then"]);
 
 const PATIENCE: u64 = 10_000_000;
 static HERE: AtomicBool = AtomicBool::new(false);
-static REPORTING: AtomicBool = AtomicBool::new(false);
 static FAILING: AtomicBool = AtomicBool::new(false);
 
 /// A store that no fix-up expects.
@@ -44,7 +46,6 @@ impl fmt::Display for Report {
         if self.fails_itself {
             store_to_nowhere();
         }
-        REPORTING.store(true, SeqCst);
         time::wait_until(PATIENCE, || FAILING.load(SeqCst));
         // Long enough for the other core to fail, and to report if nothing stops it.
         time::wait_until(200_000, || false);
@@ -58,7 +59,7 @@ fn main(boot: &Boot) -> Verdict {
     if !fails_itself {
         let second = sched::spawn(Policy::V3, move || {
             HERE.store(true, SeqCst);
-            time::wait_until(PATIENCE, || REPORTING.load(SeqCst));
+            time::wait_until(PATIENCE, traps::is_stopping);
             FAILING.store(true, SeqCst);
             if panics {
                 panic!("the second");
@@ -69,6 +70,9 @@ fn main(boot: &Boot) -> Verdict {
         // It has a core of its own then: this task does not leave the one that it has.
         let here = time::wait_until(PATIENCE, || HERE.load(SeqCst));
         ensure!(here, "no second core");
+    }
+    if boot.arguments.own("first") == Some("store") {
+        store_to_nowhere();
     }
     panic!("{}", Report { fails_itself });
 }

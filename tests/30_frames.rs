@@ -1,8 +1,8 @@
 //! The frame allocator, with and without the debug page allocator and the poison.
 //!
 //! @boot args="debug=on"
-//! @boot args="debug=on poison=on"
-//! @boot args="debug=off"
+//! @boot args="debug=on poison=on check=on"
+//! @boot args="debug=off check=on"
 //! @boot args="debug=off poison=on"
 //! @boot args="debug=on poison=on" mem=1G
 //! @boot args="debug=on" cpu=cortex-a72
@@ -17,11 +17,11 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use common::ensure;
 use lazy_mmu::Policy;
-use lazy_mmu_kernel::arch::probe;
 use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::base::layout;
 use lazy_mmu_kernel::mem::frames;
 use lazy_mmu_kernel::mem::frames::Owned;
+use lazy_mmu_kernel::observe::access::{self, Expect};
 use lazy_mmu_kernel::{Boot, mode, println, task};
 
 lazy_mmu_kernel::entry!(main);
@@ -50,10 +50,11 @@ fn reuse(debug: bool) -> Verdict {
     );
     let (which, va) = (frame.frame(), layout::linear(frame.frame().pa()));
     frame.words()[511].store(7, Relaxed);
-    ensure!(probe::read_u64(va).is_ok(), "in the TLB now");
+    ensure!(access::read(va, Expect::Works).is_ok(), "in the TLB now");
     frames::free(frame);
+    let freed = if debug { Expect::Faults } else { Expect::Works };
     ensure!(
-        probe::read_u64(va).is_err() == debug,
+        access::read(va, freed).is_err() == debug,
         "{va} after the free, debug={debug}"
     );
     // The lists give the lowest frame of the smallest block: this one, which has just come back alone or joined.
@@ -70,7 +71,7 @@ fn reuse(debug: bool) -> Verdict {
         "{which:?} never came back"
     );
     ensure!(
-        probe::read_u64(va).is_ok(),
+        access::read(va, Expect::Works).is_ok(),
         "{va} after the second allocation"
     );
     frames::free_all(taken);

@@ -2,18 +2,19 @@
 //!
 //! The bug here: a sink that touches the page it is given the old frame of, while that page is broken.
 //!
-//! @boot cpu=max
+//! @boot cpu=max args="check=on"
 #![no_std]
 #![no_main]
 
 mod common;
 
 use common::ensure;
+use lazy_mmu_kernel::arch::time;
 use lazy_mmu_kernel::arch::{Fault, FaultKind};
-use lazy_mmu_kernel::arch::{probe, time};
 use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::mem::areas::Area;
 use lazy_mmu_kernel::mem::frames;
+use lazy_mmu_kernel::observe::access::{self, Expect};
 use lazy_mmu_kernel::{Boot, println, task};
 use stage1_paging::{Mapping, Prot, Sink};
 
@@ -26,7 +27,7 @@ struct Impatient(Option<(Result<u64, Fault>, u64)>);
 impl Sink for Impatient {
     fn park(&mut self, mapping: Mapping) {
         let start = time::now();
-        let read = probe::read_u64(mapping.va);
+        let read = access::read(mapping.va, Expect::Faults);
         self.0 = Some((read, time::to_nanos(time::now() - start) / 1_000_000));
     }
 }
@@ -39,7 +40,10 @@ fn main(_: &Boot) -> Verdict {
     let (range, page) = (area.range(), area.pages());
     let mapped = range.map_page(page.start(), old.frame(), Prot::RW);
     ensure!(mapped.is_ok(), "{mapped:?}");
-    ensure!(probe::read_u64(page.start()).is_ok(), "the page is there");
+    ensure!(
+        access::read(page.start(), Expect::Works).is_ok(),
+        "the page is there"
+    );
 
     let mut gather = range.gather(Impatient::default());
     let replaced = range.replace(page.start(), &[new.frame()], Prot::RW, &mut gather);
@@ -58,7 +62,7 @@ fn main(_: &Boot) -> Verdict {
     let waits = task::current().stats.bbm_waits.get();
     ensure!(waits == 0, "{waits} accesses were made again");
     ensure!(
-        probe::read_u64(page.start()).is_ok(),
+        access::read(page.start(), Expect::Works).is_ok(),
         "the new page is there"
     );
 

@@ -1,6 +1,7 @@
 //! What two cores do at once to one thing: link a table, end a task whose number another wants, sleep on what a handler makes ready.
 //!
 //! @boot smp=2,4 timeout=180
+//! @boot smp=4 args="check=on" timeout=180
 //! @boot smp=2 cpu=cortex-a72 gic=3 args="debug=off" timeout=180
 #![no_std]
 #![no_main]
@@ -16,11 +17,12 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use common::ensure;
 use lazy_mmu::Policy;
-use lazy_mmu_kernel::arch::{probe, time};
+use lazy_mmu_kernel::arch::time;
 use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::base::layout::PAGE_SIZE;
 use lazy_mmu_kernel::mem::areas::Area;
 use lazy_mmu_kernel::mem::{frames, services};
+use lazy_mmu_kernel::observe::access::{self, Expect};
 use lazy_mmu_kernel::sched;
 use lazy_mmu_kernel::{Boot, println, task};
 use stage1_paging::{Level, Prot, Va};
@@ -69,7 +71,7 @@ fn link_all(areas: Vec<Area>, word: u64) -> Result<u64, String> {
         if !meet(turn + 2) {
             return Err(format!("alone at {va}"));
         }
-        let found = probe::read_u64(va);
+        let found = access::read(va, Expect::Works);
         if found != Ok(word) {
             return Err(format!("{va}: {found:x?}"));
         }

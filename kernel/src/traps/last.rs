@@ -14,6 +14,11 @@ static SINCE: AtomicU8 = AtomicU8::new(0);
 
 const AFFINITY: u64 = 0xFF_00FF_FFFF;
 
+/// Whether a core has failed, and reports that: the boot is about to end.
+pub fn is_stopping() -> bool {
+    FIRST.load(Relaxed) != 0
+}
+
 /// Proof that the kernel is stopping, on this core, and that this code is the one to say why.
 /// Writes to the console.
 pub(super) struct LastWords(Verdict);

@@ -20,6 +20,8 @@ mod report;
 mod spurious;
 mod walk;
 
+pub use last::is_stopping;
+
 use broken::Wait;
 use core::arch::global_asm;
 use core::sync::atomic::Ordering::Relaxed;
