@@ -1,7 +1,7 @@
 //! What two cores do at once to one thing: link a table, end a task whose number another wants, sleep on what a handler makes ready.
 //!
 //! @boot smp=2,4 timeout=180
-//! @boot smp=4 args="check=on" timeout=180
+//! @boot smp=2 args="check=on" mem=1G timeout=180
 //! @boot smp=2 cpu=cortex-a72 gic=3 args="debug=off" timeout=180
 #![no_std]
 #![no_main]
