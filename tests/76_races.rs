@@ -155,20 +155,33 @@ fn numbers(boot: &Boot) -> Verdict {
     Verdict::Good
 }
 
-/// All cores idle, and an interrupt on one of them makes a task ready: it runs then, and does not wait for the next interrupt.
-fn idle(_: &Boot) -> Verdict {
+/// All cores idle, and an interrupt on one of them makes a task ready: it runs then, and does not wait for the next interrupt. Nobody wakes
+/// for nothing.
+fn idle(boot: &Boot) -> Verdict {
+    const SLEEPS: u64 = 100;
     const SHORT: u64 = 2_000;
     const LONG: u64 = 60_000_000;
     ensure!(sched::quiesce(), "a core is busy");
     // The next interrupt without those below. Nobody waits for it: the kernel ends while it sleeps.
     let long = sched::spawn(Policy::V3, || sched::sleep(LONG)).map(core::mem::forget);
     ensure!(long.is_ok(), "{long:?}");
-    let start = time::now();
-    for _ in 0..100 {
+    let woken = || -> u64 { task::cores().iter().map(|core| core.woken.get()).sum() };
+    let (start, before) = (time::now(), woken());
+    for _ in 0..SLEEPS {
         sched::sleep(SHORT);
     }
     let took = time::to_nanos(time::now() - start) / 1_000;
-    ensure!(took < LONG / 2, "100 sleeps of {SHORT} us took {took} us");
+    ensure!(
+        took < LONG / 2,
+        "{SLEEPS} sleeps of {SHORT} us took {took} us"
+    );
+    // A core whose timer stays as it was when it went off wakes for ever. Each may wake for the timer's end of a sleep, and one is sent for.
+    let woken = woken() - before;
+    let most = SLEEPS * (boot.cores as u64 + 1);
+    ensure!(
+        woken <= most,
+        "{SLEEPS} sleeps woke idle cores {woken} times"
+    );
     Verdict::Good
 }
 

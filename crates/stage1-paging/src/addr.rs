@@ -281,6 +281,27 @@ impl Pages {
         Self::new(va, 1)
     }
 
+    /// The pages from `start` up to the one at `end`, which is not among them: 2^48 is the end of the lower half,
+    /// and 0 that of the upper one.
+    ///
+    /// # Errors
+    /// Those of [`Pages::new`], [`What::Misaligned`] also for `end`; [`What::Reversed`]; [`What::TooLong`] when
+    /// `end` is beyond the half of `start`.
+    pub const fn between(start: Va, end: Va) -> Result<Self, Error> {
+        if !end.0.is_multiple_of(PAGE_SIZE) {
+            return Err(Error::new(What::Misaligned, end));
+        }
+        let none = match Self::new(start, 0) {
+            Ok(none) => none,
+            Err(error) => return Err(error),
+        };
+        let top = end.0 == 0 && matches!(start.in_upper_half(), Some(true));
+        if end.0 < start.0 && !top {
+            return Err(Error::new(What::Reversed, start));
+        }
+        Self::new(none.start, end.0.wrapping_sub(start.0) >> PAGE_SHIFT)
+    }
+
     /// Every page of `half`.
     pub const fn whole(half: Half) -> Self {
         let start = match half {
@@ -356,6 +377,11 @@ impl Pages {
         })
     }
 
+    /// The first address of each page, in ascending order.
+    pub const fn iter(self) -> PagesIter {
+        PagesIter(self)
+    }
+
     /// Leaves out the part that `n` descriptors of `level` span, counted from the one that covers
     /// the first page.
     pub(crate) const fn skip_slots(self, level: Level, n: usize) -> Self {
@@ -376,6 +402,55 @@ impl Pages {
         (min(fit, to_end) & 0x3ff) as usize
     }
 }
+
+impl IntoIterator for Pages {
+    type Item = Va;
+    type IntoIter = PagesIter;
+
+    fn into_iter(self) -> PagesIter {
+        self.iter()
+    }
+}
+
+/// Iterator over single pages, by their first addresses; see [`Pages::iter`].
+#[derive(Clone, Debug)]
+pub struct PagesIter(Pages);
+
+impl Iterator for PagesIter {
+    type Item = Va;
+
+    #[inline]
+    fn next(&mut self) -> Option<Va> {
+        self.nth(0)
+    }
+
+    #[inline]
+    fn nth(&mut self, n: usize) -> Option<Va> {
+        let page = self.0.skip(n as u64);
+        self.0 = page.skip(1);
+        (!page.is_empty()).then_some(page.start)
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = (self.0.count & (u64::MAX >> PAGE_SHIFT)) as usize;
+        (left, Some(left))
+    }
+}
+
+impl DoubleEndedIterator for PagesIter {
+    #[inline]
+    fn next_back(&mut self) -> Option<Va> {
+        let before = self.0.take(self.0.count.checked_sub(1)?);
+        let last = self.0.skip(before.count).start;
+        self.0 = before;
+        Some(last)
+    }
+}
+
+impl ExactSizeIterator for PagesIter {}
+
+impl core::iter::FusedIterator for PagesIter {}
 
 impl fmt::Debug for Pages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

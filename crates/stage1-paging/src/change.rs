@@ -4,6 +4,7 @@ use crate::addr::{Frame, Level, Pages, Va};
 use crate::desc::{Access, Desc, Mapping, Memory, Prot, needs_break};
 use crate::error::{Error, What};
 use crate::gather::{Gather, Sink};
+use crate::listed::Listed;
 use crate::map::check_prot;
 use crate::mmu::{Mmu, Slots, Step};
 use crate::space::Space;
@@ -13,8 +14,8 @@ impl<M: Mmu> Space<'_, M> {
     /// [`Space::free_tables`].
     ///
     /// The frames go to the gather's sink; the pages may be mapped anew, and the frames reused,
-    /// when the gather has paid. A cleared descriptor owes no pair. Returns how many pages were
-    /// mapped.
+    /// when the gather has paid, which it does on the way where its sink is full. A cleared descriptor
+    /// owes no pair. Returns how many pages were mapped.
     ///
     /// # Errors
     /// Nothing changed: [`What::OtherHalf`], [`What::OtherGather`]. Part of the way:
@@ -27,6 +28,7 @@ impl<M: Mmu> Space<'_, M> {
         self.check_with(pages, gather)?;
         self.sweep(pages, |slots| {
             let (first, level) = (slots.va, slots.level);
+            let slots = slots.take(gather.room());
             let mut va = first.raw();
             let cleared = self.mmu.edit(slots, |old| {
                 if !old.is_leaf(level) {
@@ -160,7 +162,8 @@ impl<M: Mmu> Space<'_, M> {
     /// that the fault waits for the make; never for text or a stack in use ([`Mmu::may_break`]). The
     /// new pages are usable when the pair is paid that this owes, and where `prot` alone changed
     /// when the gather is. The old frames are in the gather's sink, free to be reused after its next
-    /// payment or now with [`Gather::pay`], which then executes nothing.
+    /// payment or now with [`Gather::pay`], which then executes nothing. A frame that is among `frames`
+    /// too, as where pages change places, stays mapped and does not go there.
     ///
     /// # Errors
     /// All leave the pages as they were (though, once broken, an access may have faulted): those of
@@ -180,6 +183,7 @@ impl<M: Mmu> Space<'_, M> {
         self.check_with(pages, gather)?;
         check_prot(prot, start)?;
         let make = |frame: &Frame| Desc::leaf(Level::L3, *frame, prot, self.half.is_global());
+        let mut kept = Listed::new(frames);
         let mut may_break = None;
         let (mut broke, mut held, mut why) = (false, false, What::NotMapped);
         let mut new = frames.iter().map(make);
@@ -225,7 +229,7 @@ impl<M: Mmu> Space<'_, M> {
         } else if broke {
             let _ = gather.pay();
         }
-        let changed = self.make(pages, frames.iter().map(make), gather);
+        let changed = self.make(pages, frames.iter().map(make), &mut kept, gather);
         if broke || changed && !M::INVALIDATION_SETTLES {
             self.mmu.owe();
         }
@@ -238,11 +242,13 @@ impl<M: Mmu> Space<'_, M> {
         &self,
         pages: Pages,
         mut new: impl Iterator<Item = Desc>,
+        kept: &mut Listed<'_>,
         gather: &mut Gather<'_, M, S>,
     ) -> bool {
         let mut any = false;
         self.last_level(pages, |slots| {
             let (first, mut va, mut changed) = (slots.va, slots.va.raw(), false);
+            let slots = slots.take(gather.room());
             let edited = self.mmu.edit(slots, |old| {
                 let Some(mut new) = new.next() else {
                     return Step::Stop;
@@ -251,7 +257,7 @@ impl<M: Mmu> Space<'_, M> {
                 // The memory type may be all that changed: then the frame is still in use.
                 if was.frame(level) == new.frame(level) {
                     new = new.in_place_of(was);
-                } else {
+                } else if !kept.contains(was.frame(level)) {
                     gather.park(Mapping {
                         va: Va::new(va),
                         level,
@@ -296,9 +302,8 @@ impl<M: Mmu> Space<'_, M> {
         }
     }
 
-    /// Goes over the last-level slots of `pages`, table by table, until there is no last-level
-    /// table or `f` deals with fewer descriptors than it was given. Returns how many pages it dealt
-    /// with.
+    /// Goes over the last-level slots of `pages`, until there is no last-level table or `f` deals with none
+    /// of those it is given, which are of one table. Returns how many pages it dealt with.
     pub(crate) fn last_level(
         &self,
         pages: Pages,
@@ -314,7 +319,7 @@ impl<M: Mmu> Space<'_, M> {
             let whole = rest.whole_slots(level);
             let n = f(Slots::new(table, level, va, whole));
             rest = rest.skip(n as u64);
-            if n < whole {
+            if n == 0 {
                 break;
             }
         }

@@ -222,7 +222,6 @@ impl Debt {
 /// It says nothing about other gathers; that the right frames are freed with it is what the
 /// [`Sink`](crate::Sink) is for, which comes out of its own gather together with this proof.
 #[derive(Debug)]
-#[must_use = "frames and tables are freed with it"]
 pub struct Done {
     /// The half that was invalidated whole, if one was.
     all_of: Option<Half>,

@@ -14,6 +14,8 @@ pub enum What {
     NonCanonical,
     /// The range runs over the end of its half of the address space.
     TooLong,
+    /// The range ends before it begins.
+    Reversed,
     /// The address belongs to the half that these tables do not translate.
     OtherHalf,
     /// The pages are not all in the [`Part`](crate::Part) whose operation was called.
@@ -49,6 +51,7 @@ impl What {
             What::Misaligned => ("not page aligned", "round the address to 4 KiB"),
             What::NonCanonical => ("not a canonical address", "bits 63..48 must all be equal"),
             What::TooLong => ("range leaves its half of the address space", "shorten it"),
+            What::Reversed => ("range ends before it begins", "swap its two addresses"),
             What::OtherHalf => (
                 "address is in the other half",
                 "use the space that translates it",

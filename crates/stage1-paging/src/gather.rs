@@ -16,9 +16,25 @@ use crate::space::Space;
 /// a reference.) `()` is for mappings that do not own their frames.
 pub trait Sink {
     /// Takes one removed mapping. Called in the loop over descriptors, before the invalidation:
-    /// remember it, and touch nothing else. A sink with bounded room is given sub-ranges that fit,
-    /// and emptied with [`Gather::pay`] between them.
+    /// remember it, and touch nothing else.
     fn park(&mut self, mapping: Mapping);
+
+    /// How many more it can take. Looked at once for each run of descriptors of one table, so that a sink
+    /// without bounds pays nothing for those that have some.
+    #[inline]
+    fn room(&self) -> usize {
+        usize::MAX
+    }
+
+    /// There was no room, so the gather has paid before the operation goes on: what is parked may be
+    /// reused. Frees it, to make room (Linux: `tlb_batch_pages_flush`). A sink that makes none is given one
+    /// more all the same.
+    ///
+    /// It comes between two runs of descriptors: pages that [`Space::replace`] breaks may be broken.
+    #[inline]
+    fn release(&mut self, done: &Done) {
+        let _ = done;
+    }
 }
 
 impl Sink for () {
@@ -114,7 +130,18 @@ impl<'m, M: Mmu, S: Sink> Gather<'m, M, S> {
         (&mut self.sink, done)
     }
 
-    /// Pays, and returns the sink, whose frames may now be reused.
+    /// Pays, and returns the sink, whose frames may now be reused, and the proof of it. Neither need be used:
+    ///
+    /// ```
+    /// #![deny(unused_must_use)]
+    /// # use stage1_paging::{Error, Mmu, Pages, Space};
+    /// fn withdraw<M: Mmu>(space: &Space<'_, M>, pages: Pages) -> Result<u64, Error> {
+    ///     let mut gather = space.gather(());
+    ///     let count = space.unmap(pages, &mut gather)?;
+    ///     gather.finish();
+    ///     Ok(count)
+    /// }
+    /// ```
     pub fn finish(mut self) -> (S, Done) {
         let done = self.owed.pay();
         (self.sink, done)
@@ -145,6 +172,16 @@ impl<'m, M: Mmu, S: Sink> Gather<'m, M, S> {
     #[inline]
     pub(crate) fn park(&mut self, mapping: Mapping) {
         self.sink.park(mapping);
+    }
+
+    /// How many mappings can be parked, at least one: where the sink has no room, pays and has it make some.
+    #[inline]
+    pub(crate) fn room(&mut self) -> usize {
+        if self.sink.room() == 0 {
+            let done = self.owed.pay();
+            self.sink.release(&done);
+        }
+        self.sink.room().max(1)
     }
 
     /// A table was unlinked from the descriptor of `level` for `va`.

@@ -73,6 +73,25 @@
 //!   instruction cache before text is executed.
 //! - 64-bit hosts: an address fits a `usize`.
 //!
+//! # Safe calls that unmap anything
+//!
+//! Every operation is safe to call, also one that unmaps the stack it runs on. The crate protects no
+//! memory: it stores words where an [`Mmu`] says that tables are. Whoever makes those words the tables that
+//! the CPU walks does so with `unsafe` code, the [`Mmu`]'s or its construction, and answers there for every
+//! call that can be made: by keeping the [`Space`] to itself and lending out a [`Part`] of it, by
+//! [`Mmu::may_break`], by making the way to the kernel's own image `unsafe`. `stage1-hw` has its
+//! `Hardware::new` for that, which says what its caller promises.
+//!
+//! # Page faults inside a section
+//!
+//! A page-fault handler runs in the task that faulted, and not in interrupt context. If the task has a
+//! section of the lazy MMU mode open, what the handler maps is deferred like the task's own stores: it
+//! returns with the pair pending, and the access that is made again may fault again, as no DSB has made the
+//! descriptor visible to the walker. (The exception return is the ISB of the pair; nothing stands for the
+//! DSB.) An emulator hides it, since its walks see every store. So such a handler maps inside a section of
+//! its own: the end of that pays, before the return, and the task's section goes on deferring. `mmu-check`
+//! has both as a scenario, `page fault`.
+//!
 //! # Performance
 //!
 //! A loop visits each descriptor once and walks from the root only at the end of a table. Compiled
@@ -96,6 +115,7 @@ mod desc;
 mod draw;
 mod error;
 mod gather;
+mod listed;
 mod map;
 mod mmu;
 #[cfg(feature = "model")]
@@ -107,7 +127,8 @@ mod space;
 mod tlbi;
 
 pub use addr::{
-    Asid, ENTRIES, Frame, Half, Level, PA_BITS, PAGE_SHIFT, PAGE_SIZE, Pa, Pages, VA_BITS, Va,
+    Asid, ENTRIES, Frame, Half, Level, PA_BITS, PAGE_SHIFT, PAGE_SIZE, Pa, Pages, PagesIter,
+    VA_BITS, Va,
 };
 pub use debt::{Debt, Done, MAX_OPS};
 pub use desc::{Access, Desc, Kind, Mapping, Memory, Prot, needs_break};

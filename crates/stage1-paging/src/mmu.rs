@@ -32,6 +32,13 @@ impl<T> Slots<T> {
             va,
         }
     }
+
+    /// The first `n` of them; all where there are no more.
+    #[inline]
+    pub(crate) fn take(mut self, n: usize) -> Self {
+        self.at.end = self.at.start + self.at.len().min(n);
+        self
+    }
 }
 
 /// What to do with one descriptor.

@@ -113,13 +113,16 @@ impl<M: Mmu> Space<'_, M> {
     ///
     /// No core has the root in its TTBR any more, and none gets it back. Nothing is cleared first,
     /// the tables go as they are. A gather of this space that is not paid yet may be paid later: what
-    /// it holds is no part of the tables.
+    /// it holds is no part of the tables. A sink that is full makes room on the way ([`Sink::release`]): the
+    /// whole half is invalidated before it does so the first time, and once more at the end.
     pub fn destroy<S: Sink>(self, sink: S) -> (S, Done) {
         let mut gather = self.gather(sink);
         gather.add_all();
         let start = Pages::whole(self.half).start();
         self.park_all(self.root, Level::L0, start, &mut gather);
         gather.park_table(self.root, start, Level::L0);
+        // Once more if that was paid on the way: tables were parked since.
+        gather.add_all();
         gather.finish()
     }
 
@@ -139,6 +142,7 @@ impl<M: Mmu> Space<'_, M> {
                 self.park_all(child, below, va, gather);
                 gather.park_table(child, va, below);
             } else if desc.is_leaf(level) {
+                let _ = gather.room();
                 gather.park(Mapping { va, level, desc });
             }
         }

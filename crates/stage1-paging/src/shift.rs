@@ -8,8 +8,10 @@ use crate::mmu::{Mmu, Slots, Step};
 use crate::space::Space;
 
 impl<M: Mmu> Space<'_, M> {
-    /// Moves the mappings of `from` to the same number of pages at `to`; holes move along. Returns
-    /// how many pages were mapped.
+    /// Moves the mappings of `from` to the same number of pages at `to`. Returns how many pages were mapped.
+    ///
+    /// A hole stays behind as one, and takes no place: what is mapped where it would go is left as it is,
+    /// and a table is linked only for pages.
     ///
     /// The new place is usable when the pair is paid that this owes (one per call); the old
     /// addresses may be mapped anew when the gather has paid. Frames stay in use, so the sink gets
@@ -156,10 +158,8 @@ impl<M: Mmu> Space<'_, M> {
         } else {
             dest.take(by)
         };
-        if let Some(there) = self.mappings(fresh)?.next() {
-            let into = there.va.max(fresh.start()).raw() - dest.start().raw();
-            return Err(refused(What::AlreadyMapped, into >> PAGE_SHIFT));
-        }
+        let leaving = from.skip(fresh.start().raw().wrapping_sub(dest.start().raw()) >> PAGE_SHIFT);
+        let leaving = leaving.take(fresh.count());
         let mut mapped = self.mappings(from)?.peekable();
         if mapped.peek().is_some() && !self.mmu.may_break(from) {
             return Err(refused(What::InUse, 0));
@@ -167,11 +167,38 @@ impl<M: Mmu> Space<'_, M> {
         if mapped.any(|m| m.level < Level::L3) {
             return Err(refused(What::PartOfBlock, 0));
         }
-        self.link_all(dest, linked)
-            .map_err(|e| refused(e.what, e.done))
+        // Where nothing is mapped, nothing is in the way.
+        if self.mappings(fresh)?.next().is_some() {
+            for page in self.mappings(leaving)? {
+                let number = (page.va.raw() - from.start().raw()) >> PAGE_SHIFT;
+                let place = dest.skip(number).start();
+                let (table, level) = self.find(place);
+                if self.mmu.read(table, level.index(place)).is_valid() {
+                    return Err(refused(What::AlreadyMapped, number));
+                }
+            }
+        }
+        self.link_for(from, dest, linked)
     }
 
-    /// Makes the broken descriptors of `from` at `dest`, whose tables are linked, and clears them.
+    /// Links the last-level tables at `dest` that the pages of `from` will need.
+    fn link_for(&self, from: Pages, dest: Pages, linked: &mut bool) -> Result<(), Error> {
+        let mut there = Pages::one(dest.start())?.take(0);
+        for page in self.mappings(from)? {
+            let place = dest
+                .skip((page.va.raw() - from.start().raw()) >> PAGE_SHIFT)
+                .start();
+            if there.contains(place) {
+                continue;
+            }
+            self.table_for(place, Level::L3, linked)
+                .map_err(|what| Error::new(what, page.va))?;
+            there = Pages::new(Level::L2.floor(place), TABLE)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the broken descriptors of `from` at `dest`, where the tables for them are linked, and clears them.
     fn make_at(&self, from: Pages, dest: Pages) {
         let upwards = from.contains(dest.start());
         let by = dest.start().raw().abs_diff(from.start().raw()) >> PAGE_SHIFT;
@@ -197,8 +224,8 @@ impl<M: Mmu> Space<'_, M> {
         }
     }
 
-    /// Makes the broken descriptors of `from` at `to` and clears them. Each side is in one table,
-    /// that of `to` is linked.
+    /// Makes the broken descriptors of `from` at `to` and clears them. Each side is in one table:
+    /// there is none for `to` where `from` is all holes.
     fn move_broken(&self, from: Pages, to: Va) {
         let slots = |va| {
             let (table, level) = self.find(va);

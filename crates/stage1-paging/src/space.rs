@@ -44,6 +44,11 @@ impl<'m, M: Mmu> Space<'m, M> {
         Self { mmu, root, half }
     }
 
+    /// The machine that its tables are made for.
+    pub const fn mmu(&self) -> &'m M {
+        self.mmu
+    }
+
     /// The root table, for TTBRn_EL1.
     pub const fn root(&self) -> M::Table {
         self.root

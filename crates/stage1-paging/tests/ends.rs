@@ -30,6 +30,63 @@ fn ranges_are_checked_when_they_are_made() {
 }
 
 #[test]
+fn pages_from_start_to_end() {
+    let between =
+        |start, end| Pages::between(Va::new(start), Va::new(end)).map_err(|e| (e.what, e.at.raw()));
+    let of = |half| Ok(Pages::whole(half));
+    assert_eq!(between(0x1000, 0x4000), Ok(pages(0x1000, 3)));
+    assert_eq!(between(0x1000, 0x1000), Ok(pages(0x1000, 0)));
+    assert_eq!(between(0, 1 << 48), of(TASK));
+    assert_eq!(between(!0 << 48, 0), of(Half::Upper));
+    assert_eq!(
+        between(!0 << 48, (!0 << 48) + 0x2000),
+        Ok(pages(!0 << 48, 2))
+    );
+    assert_eq!(between(0, 0), Ok(pages(0, 0)));
+    assert_eq!(between(1, 0x4000), Err((What::Misaligned, 1)));
+    assert_eq!(between(0x1000, 0x4001), Err((What::Misaligned, 0x4001)));
+    assert_eq!(between(0x4000, 0x1000), Err((What::Reversed, 0x4000)));
+    assert_eq!(between(0x4000, 0), Err((What::Reversed, 0x4000)));
+    assert_eq!(between(!0 << 48, 0x1000), Err((What::Reversed, !0 << 48)));
+    assert_eq!(
+        between(0x1000, (1 << 48) + 4096),
+        Err((What::TooLong, 0x1000))
+    );
+    assert_eq!(between(0x1000, !0 << 48), Err((What::TooLong, 0x1000)));
+    assert_eq!(
+        between(1 << 48, !0 << 48),
+        Err((What::NonCanonical, 1 << 48))
+    );
+}
+
+#[test]
+fn single_pages_from_either_end_of_either_half() {
+    for (start, n) in [
+        (0x1000, 3),
+        ((1 << 48) - 0x3000, 3),
+        (0u64.wrapping_sub(0x3000), 3),
+        (0, 0),
+    ] {
+        let area = pages(start, n);
+        let want: Vec<Va> = (0..n).map(|page| Va::new(start + page * 4096)).collect();
+        assert!(area.into_iter().eq(want.iter().copied()));
+        assert!(area.iter().rev().eq(want.iter().rev().copied()));
+        assert_eq!(area.iter().len() as u64, n);
+        let mut both = area.iter();
+        assert_eq!(
+            (both.next_back(), both.nth(1)),
+            (want.last().copied(), want.get(1).copied())
+        );
+        assert_eq!((both.next(), both.next_back(), both.len()), (None, None, 0));
+    }
+    assert_eq!(
+        Pages::whole(Half::Upper).iter().nth((1 << 36) - 1),
+        Some(Va::new(0u64.wrapping_sub(4096)))
+    );
+    assert_eq!(Pages::whole(TASK).iter().nth(1 << 36), None);
+}
+
+#[test]
 fn the_very_last_page_of_either_half() {
     for (half, va) in [
         (TASK, (1 << 48) - 4096),

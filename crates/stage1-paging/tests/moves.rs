@@ -176,6 +176,64 @@ fn an_overlapping_move_says_what_stands_in_its_way_and_where() {
 }
 
 #[test]
+fn a_hole_takes_no_place_wherever_it_would_go() {
+    let page = |n: u64| Va::new(n * 4096);
+    // Apart, and overlapping in both directions: pages 1, 4 and 9 of the ten are holes, so what is mapped where those would go
+    // stays, a block included, and no table is linked for them.
+    for (from, to) in [
+        (600, 3000),
+        (600, 604),
+        (604, 600),
+        (700, 1527),
+        (1523, 1527),
+        (507, 512),
+    ] {
+        let model = model();
+        let space = model.space(TASK);
+        let area = Pages::new(page(from), 10).unwrap();
+        let holes = |n: &u64| [1, 4, 9].contains(n);
+        let kept = |n: u64| holes(&n) && !area.contains(page(to + n));
+        for n in (0..10).filter(|n| !holes(n)) {
+            space.map_page(page(from + n), ram(n), Prot::RW).unwrap();
+        }
+        let block = to / 512 == 2 && (to + 9) / 512 == 3;
+        if block {
+            let there = pages(3 * MIB2, 512);
+            space.map(there, frame(0), Prot::RW, Fit::Largest).unwrap();
+        }
+        for n in (0..10).filter(|n| kept(*n) && !block) {
+            space.map_page(page(to + n), ram(50 + n), Prot::RW).unwrap();
+        }
+        let mut gather = space.gather(());
+        assert_eq!(
+            space.move_pages(area, page(to), &mut gather),
+            Ok(7),
+            "{from} to {to}"
+        );
+        gather.finish();
+        let number = |n: u64| space.walk(page(to + n)).unwrap().frame();
+        for n in 0..10 {
+            let want = match n {
+                _ if !holes(&n) => Some(ram(n)),
+                9 if block => Some(frame((to + 9) % 512)),
+                _ if kept(n) && !block => Some(ram(50 + n)),
+                _ => None,
+            };
+            assert_eq!(number(n), want, "{from} to {to}, page {n}");
+        }
+    }
+    // All holes: no table, no debt.
+    let model = model();
+    let space = model.space(TASK);
+    let mut gather = space.gather(());
+    for to in [MIB2, GIB] {
+        let moved = space.move_pages(pages(MIB2 - 0x3000, 9), Va::new(to), &mut gather);
+        assert_eq!(moved, Ok(0));
+    }
+    assert_eq!(model.events(), []);
+}
+
+#[test]
 fn a_block_moves_as_a_block_where_it_is_aligned() {
     let model = model();
     let space = model.space(TASK);

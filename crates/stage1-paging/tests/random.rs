@@ -282,15 +282,18 @@ impl Oracle {
         } else {
             to..to + by
         };
-        if let Some(q) = fresh.into_iter().find(|&q| self.pages[q].is_some()) {
-            return Some((What::AlreadyMapped, q - to));
-        }
         if (at..at + n).any(|p| self.block[p / 512]) {
             return Some((What::PartOfBlock, 0));
         }
-        self.reserve(to, n);
+        let both = |q: usize| self.pages[q].is_some() && self.pages[q - to + at].is_some();
+        if let Some(q) = fresh.into_iter().find(|&q| both(q)) {
+            return Some((What::AlreadyMapped, q - to));
+        }
         let moved: Vec<_> = (at..at + n).map(|p| self.pages[p].take()).collect();
-        self.pages[to..to + n].copy_from_slice(&moved);
+        for (q, page) in (to..).zip(moved).filter(|(_, page)| page.is_some()) {
+            self.linked[q / 512] = true;
+            self.pages[q] = page;
+        }
         None
     }
 
@@ -306,8 +309,10 @@ impl Oracle {
         }
         for (p, frame) in (at..).zip(new) {
             let old = self.pages[p].replace((*frame, prot));
-            self.removed
-                .extend(old.filter(|(old, _)| old != frame).map(|(old, _)| (old, 1)));
+            self.removed.extend(
+                old.filter(|(old, _)| !new.contains(old))
+                    .map(|(old, _)| (old, 1)),
+            );
         }
         None
     }

@@ -142,6 +142,8 @@ bugs! {
     ExitPaysNothing,
     /// A pause pays nothing.
     PausePaysNothing,
+    /// A page-fault handler maps the page inside the task's section, and returns with the pair pending.
+    FaultHandlerDefers,
     /// A store in an interrupt handler is deferred like the task's.
     IrqDefers,
     /// An interrupt handler takes the task's pending flag and does not pay.
@@ -246,9 +248,10 @@ impl Bug {
             Bug::FramesFreedEarly => (&[FrameReuse][..], true, true),
             Bug::TablesFreedEarly | Bug::PeerSubtableNone => (&[TableReuse][..], true, false),
             Bug::ReplacedInPlace | Bug::RemappedEarly => (&[BreakBeforeMake][..], true, false),
-            Bug::UsedWhilePending | Bug::ImmediateDeferred | Bug::NoRetry => {
-                (&[Publish][..], true, false)
-            }
+            Bug::UsedWhilePending
+            | Bug::ImmediateDeferred
+            | Bug::FaultHandlerDefers
+            | Bug::NoRetry => (&[Publish][..], true, false),
             Bug::InnerExitPaysNothing
             | Bug::ExitPaysNothing
             | Bug::PausePaysNothing

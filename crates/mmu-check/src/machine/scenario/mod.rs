@@ -25,7 +25,7 @@ pub struct Scenario {
 }
 
 /// All programs.
-pub const ALL: [Scenario; 15] = [
+pub const ALL: [Scenario; 16] = [
     scenario("vmap", pages::vmap),
     scenario("zap", pages::zap),
     scenario("protect", pages::protect),
@@ -40,6 +40,7 @@ pub const ALL: [Scenario; 15] = [
     scenario("migrate", sections::migrate),
     scenario("pause", sections::pause),
     scenario("irq", sections::irq),
+    scenario("page fault", sections::page_fault),
     scenario("immediate", sections::immediate),
 ];
 

@@ -3,6 +3,7 @@
 use lazy_mmu::{Call, Policy};
 
 use super::steps::{Outcome, give, map, on, page, range, take, unmap, value, write_and_read};
+use crate::event::What;
 use crate::machine::bug::Bug;
 use crate::machine::kernel::{Kernel, Wrong};
 
@@ -121,6 +122,28 @@ pub(super) fn irq(kernel: &Kernel) -> Outcome {
     map(kernel, page(2), frames[2])?;
     write_and_read(kernel, 2)?;
     unmap(kernel, range(page(0), 3)?)?;
+    give(kernel, frames);
+    Ok(())
+}
+
+/// A page fault in a section: the handler maps the page, and the access is made again. It runs in the task and not in
+/// interrupt context, so what it stores is deferred like the task's stores. A section of its own pays before the return.
+pub(super) fn page_fault(kernel: &Kernel) -> Outcome {
+    let frames = take(kernel, 2)?;
+    super::steps::reserve(kernel, page(0))?;
+    kernel.section(|| {
+        map(kernel, page(0), frames[0])?;
+        kernel.exception(What::ExceptionEntry);
+        if kernel.is(Bug::FaultHandlerDefers) {
+            map(kernel, page(1), frames[1])?;
+        } else {
+            kernel.reenter(|| kernel.section(|| map(kernel, page(1), frames[1])))?;
+        }
+        kernel.exception(What::ExceptionReturn);
+        write_and_read(kernel, 1)
+    })?;
+    write_and_read(kernel, 0)?;
+    unmap(kernel, range(page(0), 2)?)?;
     give(kernel, frames);
     Ok(())
 }
