@@ -204,7 +204,7 @@ fn hardware_invalidates_by_its_upkeep() {
     let mut gather = space.gather(());
     space.unmap(pages(LOW, 2), &mut gather).unwrap();
     log();
-    let _ = gather.finish();
+    gather.finish();
     let range = tlbi(Tlbi::Rvale1is(ASID | 0b01 << 46 | 0b11 << 37 | 0x403), 1, 0);
     let mut expected = invalidation(&[range, AFTER_TLBI[0], range]);
     expected.push(done(LOW, 2, false));
@@ -218,7 +218,7 @@ fn protect_owes_and_pays() {
     space
         .protect(pages(LOW, 2), Access::ReadOnly, &mut gather)
         .unwrap();
-    let _ = gather.finish();
+    gather.finish();
     // Read-only, and not without its past: a TLB may hold it writable.
     let read_only = |n| leaf(n, Prot::RW).with_access(Access::ReadOnly);
     let mut expected = [0, 1].map(|n| edit(n, read_only(n))).to_vec();
@@ -234,7 +234,7 @@ fn move_makes_then_clears_and_owes_both() {
     let mut gather = space.gather(());
     let to = Va::new(LOW + 0x8000);
     space.move_pages(pages(LOW, 1), to, &mut gather).unwrap();
-    let _ = gather.finish();
+    gather.finish();
     let mut expected = vec![
         edit(8, leaf(0, Prot::RW)),
         edit(0, Desc::INVALID),
@@ -317,7 +317,7 @@ fn tables_are_freed_after_it_is_said_that_the_invalidation_is_done() {
     space.free_tables(pages(LOW, 1), &mut gather).unwrap();
     assert_eq!(kernel.used(), 4, "nothing is free before it is paid");
     log();
-    let _ = gather.finish();
+    gather.finish();
     let log = log();
     let walk_caches = [(0x403, 1), (0x400, 1 << 9), (0, 1 << 18), (0, 1 << 27)]
         .map(|(page, step)| tlbi(Tlbi::Vae1is(ASID | page), 1, step));
@@ -379,7 +379,7 @@ fn frames_are_balanced_over_many_operations() {
         let mut gather = space.gather(());
         assert_eq!(space.unmap(pages, &mut gather), Ok(600));
         space.free_tables(pages, &mut gather).unwrap();
-        let _ = gather.finish();
+        gather.finish();
         assert_eq!(kernel.used(), 1, "after round {round}");
     }
     let ((), _) = space.destroy(());

@@ -33,12 +33,12 @@ fn main() -> Result<(), Error> {
 
     let mut gather = space.gather(());
     space.protect(pages, Access::ReadOnly, &mut gather)?;
-    let _ = gather.finish();
+    gather.finish();
     show(&machine, "protect: one invalidation");
 
     let mut gather = space.gather(());
     space.move_pages(pages, Va::new(0x40_2000), &mut gather)?;
-    let _ = gather.finish();
+    gather.finish();
     show(
         &machine,
         "move by two pages: break all, invalidate, make all",
@@ -46,13 +46,13 @@ fn main() -> Result<(), Error> {
 
     let mut gather = space.gather(());
     space.replace(Va::new(0x40_2000), &[frame; 2], Prot::RO, &mut gather)?;
-    let _ = gather.finish();
+    gather.finish();
     show(&machine, "replace two: the first has this frame already");
 
     let mut gather = space.gather(());
     space.unmap(Pages::new(Va::new(0), 0x1000)?, &mut gather)?;
     space.free_tables(pages, &mut gather)?;
-    let _ = gather.finish();
+    gather.finish();
     show(
         &machine,
         "unmap and free the tables: walk caches too, and only then the frames",

@@ -227,7 +227,7 @@ impl<M: Mmu> Space<'_, M> {
         if held {
             gather.pay_all();
         } else if broke {
-            let _ = gather.pay();
+            gather.pay();
         }
         let changed = self.make(pages, frames.iter().map(make), &mut kept, gather);
         if broke || changed && !M::INVALIDATION_SETTLES {

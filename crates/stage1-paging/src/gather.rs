@@ -74,7 +74,7 @@ impl<M: Mmu> Owed<'_, M> {
 impl<M: Mmu> Drop for Owed<'_, M> {
     fn drop(&mut self) {
         // An early return with `?` leaves no stale translation behind.
-        let _ = self.pay();
+        self.pay();
     }
 }
 
@@ -165,7 +165,7 @@ impl<'m, M: Mmu, S: Sink> Gather<'m, M, S> {
     #[cold]
     pub(crate) fn pay_all(&mut self) {
         self.add_all();
-        let _ = self.owed.pay();
+        self.owed.pay();
     }
 
     /// A removed mapping, whose frames may be reused after the payment.

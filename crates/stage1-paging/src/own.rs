@@ -46,7 +46,7 @@ impl<M: Mmu> Space<'_, M> {
             let mut gather = self.gather(());
             self.mmu.fill(slot.clone(), Desc::INVALID);
             gather.add(va, level, 1);
-            let _ = gather.finish();
+            gather.finish();
             let linked = self.mmu.link(table, level, index, va);
             if let Ok(table) = linked {
                 let mut piece = 0;

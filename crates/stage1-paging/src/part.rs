@@ -25,7 +25,7 @@ use crate::space::{Space, Walk};
 ///     let mut gather = part.gather(());
 ///     part.unmap(pages, &mut gather)?;
 ///     drop(space);
-///     let _ = gather.finish(); // the pages would be the next owner's by now
+///     gather.finish(); // the pages would be the next owner's by now
 ///     Ok(())
 /// }
 /// ```
@@ -35,7 +35,7 @@ use crate::space::{Space, Walk};
 ///     let part = space.part(pages);
 ///     let mut gather = part.gather(());
 ///     part.unmap(pages, &mut gather)?;
-///     let _ = gather.finish();
+///     gather.finish();
 ///     drop(space);
 ///     Ok(())
 /// }

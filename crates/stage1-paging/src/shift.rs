@@ -42,7 +42,7 @@ impl<M: Mmu> Space<'_, M> {
             return self.count(from);
         }
         if gather.touches(dest) {
-            let _ = gather.pay();
+            gather.pay();
         }
         if from.overlaps(dest) {
             self.move_overlapping(from, dest, gather)
@@ -138,7 +138,7 @@ impl<M: Mmu> Space<'_, M> {
                 })
             });
         if let Ok(1..) = result {
-            let _ = gather.pay();
+            gather.pay();
             self.make_at(from, dest);
         }
         if linked || matches!(result, Ok(1..)) {

@@ -115,7 +115,7 @@ impl<'m, M: Mmu> Space<'m, M> {
     /// # use stage1_paging::{Error, Mmu, Pages, Space};
     /// fn list<M: Mmu>(space: Space<'_, M>, pages: Pages) -> Result<(), Error> {
     ///     let mut mappings = space.mappings(pages)?;
-    ///     let _ = space.destroy(());
+    ///     space.destroy(());
     ///     mappings.next(); // would read a freed table
     ///     Ok(())
     /// }
@@ -135,7 +135,7 @@ impl<'m, M: Mmu> Space<'m, M> {
     ///     let (mut mappings, mut gather) = (space.mappings(pages)?, space.gather(()));
     ///     mappings.next();
     ///     space.free_tables(pages, &mut gather)?;
-    ///     let _ = space.destroy(());
+    ///     space.destroy(());
     ///     Ok(())
     /// }
     /// ```

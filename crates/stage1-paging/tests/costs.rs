@@ -101,7 +101,7 @@ fn cost_a_protect_to_what_is_there_already_executes_nothing() {
         let same = space.protect(pages(va, 8), prot.access, &mut gather);
         let nothing = space.protect(pages(va + 0x8000, 8), prot.access, &mut gather);
         assert_eq!((same, nothing), (Ok(3), Ok(0)));
-        let _ = gather.finish();
+        gather.finish();
         assert_eq!(trace(&model.events()), "");
     }
 }
@@ -277,8 +277,8 @@ fn cost_unmapping_and_freeing_tables_pay_when_the_gather_is_finished() {
     let mut gather = space.gather(());
     space.unmap(area, &mut gather).unwrap();
     let _ = model.events();
-    let _ = gather.pay();
-    let _ = gather.finish();
+    gather.pay();
+    gather.finish();
     assert_eq!(trace(&model.events()), "");
 }
 
@@ -341,7 +341,7 @@ fn an_invalidation_may_settle_changed_permissions() {
         space.protect(pages(VA, 1), Access::ReadOnly, &mut gather),
         Ok(1)
     );
-    let _ = gather.finish();
+    gather.finish();
     assert_eq!(trace(&machine.0.events()), "sdtDi", "no pair of its own");
     let read_only = Seen::Page(ram(1), Prot::RO);
     assert_eq!(seen(&machine.0, &on_model, VA), only(read_only));
@@ -350,7 +350,7 @@ fn an_invalidation_may_settle_changed_permissions() {
     space
         .replace(Va::new(VA), &[ram(1)], Prot::RW, &mut gather)
         .unwrap();
-    let _ = gather.finish();
+    gather.finish();
     assert_eq!(trace(&machine.0.events()), "sdtDi", "no pair of its own");
     // A break owes its pair all the same.
     let mut gather = space.gather(());

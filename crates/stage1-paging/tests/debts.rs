@@ -58,7 +58,7 @@ fn withdraw(features: Features, ranges: &[Pages]) {
     for range in ranges {
         space.unmap(*range, &mut gather).unwrap();
     }
-    let _ = gather.finish();
+    gather.finish();
     for range in ranges {
         assert_eq!(
             seen(&model, &space, range.start().raw()),
@@ -345,7 +345,7 @@ fn merged_spans(features: Features, order: [usize; 6]) {
     for n in order {
         space.unmap(ranges[n], &mut gather).unwrap();
     }
-    let _ = gather.finish();
+    gather.finish();
     for range in ranges {
         let va = range.start().raw();
         assert_eq!(

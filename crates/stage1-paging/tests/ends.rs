@@ -102,7 +102,7 @@ fn the_very_last_page_of_either_half() {
         assert_eq!(seen(&model, &space, va), only(Seen::Page(ram(3), Prot::RX)));
         let mut gather = space.gather(());
         assert_eq!(space.unmap(Pages::whole(half), &mut gather), Ok(1));
-        let _ = gather.finish();
+        gather.finish();
         assert_eq!(seen(&model, &space, va), only(Seen::Fault));
     }
 }
@@ -178,7 +178,7 @@ fn an_empty_range_is_nothing_to_do_wherever_it_is() {
             assert_eq!(space.protect(empty, Access::ReadOnly, &mut gather), Ok(0));
             assert_eq!(space.free_tables(empty, &mut gather), Ok(()));
             assert_eq!(space.mappings(empty).unwrap().count(), 0);
-            let _ = gather.finish();
+            gather.finish();
             assert_eq!(model.events(), []);
         }
     }

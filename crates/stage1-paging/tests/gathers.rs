@@ -93,7 +93,9 @@ fn destroy_reports_every_table_at_its_own_level_and_address() {
         let page = pages(at, 1);
         space.map(page, ram(0), Prot::RW, Fit::Pages).unwrap();
         let floor = |level: Level| level.floor(Va::new(at)).raw();
-        let stores = parked(&model, || drop(space.destroy(())));
+        let stores = parked(&model, || {
+            space.destroy(());
+        });
         let expected = [
             (Level::L3, floor(Level::L2)),
             (Level::L2, floor(Level::L1)),
@@ -122,7 +124,7 @@ fn free_tables_reports_every_table_at_its_own_level_and_address() {
         (Level::L1, floor(Level::L0)),
     ];
     assert_eq!(stores, tables);
-    let _ = gather.finish();
+    gather.finish();
     assert_eq!(model.tables(), 1);
 }
 
@@ -135,7 +137,7 @@ fn a_gather_that_outlives_its_space_still_pays_and_frees() {
     let mut gather = space.gather(Parked::default());
     space.unmap(page, &mut gather).unwrap();
     space.free_tables(page, &mut gather).unwrap();
-    let _ = space.destroy(());
+    space.destroy(());
     assert_eq!(model.tables(), 3, "the root alone is freed");
     let (parked, _) = gather.finish();
     assert_eq!((parked.0.len(), model.tables()), (1, 0));
@@ -200,7 +202,7 @@ fn go_over(way: &str, from: Prot, to: Access, pay_between: bool) {
             moves(&mut a);
             end = pages(TO, n);
             space.protect(end, Access::ReadOnly, &mut b).unwrap();
-            let _ = b.pay();
+            b.pay();
         }
         _ => drop(space.protect(area, Access::ReadOnly, &mut a).unwrap()),
     }
@@ -209,7 +211,7 @@ fn go_over(way: &str, from: Prot, to: Access, pay_between: bool) {
         end = pages(TO, n);
     }
     if pay_between {
-        let _ = a.pay();
+        a.pay();
     }
     if way == "block" {
         // In pieces it has the same past.
@@ -272,7 +274,7 @@ fn a_forgotten_gather_makes_no_page_writable_and_executable() {
         .protect(page, Access::ReadExecute, &mut gather)
         .unwrap();
     no_frame_is_both(&model, &space, &[va], "executable");
-    let _ = gather.finish();
+    gather.finish();
 }
 
 /// One invalidation for the call, before the first store; and a page that never had the other right takes none.
@@ -304,7 +306,7 @@ fn a_right_that_may_be_held_costs_one_invalidation_and_no_other_right_any() {
     let (f, cost) = change(Access::ReadExecute);
     assert_eq!(cost, none, "since the invalidation it was never writable");
     for mut gather in [a, b, c, d, e, f] {
-        let _ = gather.pay();
+        gather.pay();
         assert!(gather.debt().is_empty() && !gather.debt().frees_tables());
     }
     assert_eq!(model.conflicts(), []);
@@ -373,7 +375,7 @@ fn every_payment_names_the_pages_that_it_is_for() {
         let paid = || machine.paid.take().concat();
         let mut gather = space.gather(());
         space.unmap(one, &mut gather).unwrap();
-        let _ = gather.pay();
+        gather.pay();
         assert_eq!(paid(), [one]);
         space.protect(rest, Access::ReadOnly, &mut gather).unwrap();
         assert_eq!(paid(), []);
@@ -382,14 +384,14 @@ fn every_payment_names_the_pages_that_it_is_for() {
             .protect(rest, Access::ReadExecute, &mut gather)
             .unwrap();
         assert_eq!(paid(), [whole]);
-        let _ = gather.finish();
+        gather.finish();
         assert_eq!(paid(), [rest]);
         // A block that is split.
         let block = pages(area.start().raw() + (2 << 20), 512);
         space.map(block, frame(0), Prot::RW, Fit::Largest).unwrap();
         space.split(block.skip(3).start()).unwrap();
         assert_eq!(paid(), [block]);
-        let _ = space.destroy(());
+        space.destroy(());
         assert_eq!(paid(), [whole]);
     }
 }
@@ -406,12 +408,12 @@ fn a_change_of_some_pages_leaves_none_of_them_stale() {
         let page = area.skip(n).take(1);
         space.protect(page, Access::ReadOnly, &mut gather).unwrap();
     }
-    let _ = gather.pay();
+    gather.pay();
     for page in area.chunks(1) {
         seen(&model, &space, page.start().raw());
     }
     space.protect(area, Access::ReadOnly, &mut gather).unwrap();
-    let _ = gather.finish();
+    gather.finish();
     for (n, page) in (0..).zip(area.chunks(1)) {
         let read_only = only(Seen::Page(ram(n), Prot::RO));
         assert_eq!(seen(&model, &space, page.start().raw()), read_only, "{n}");

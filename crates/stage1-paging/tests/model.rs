@@ -26,7 +26,7 @@ fn an_invalidation_is_executed_by_the_core_that_is_run_on() {
         model.sabotage(Some(Sabotage::LocalTlbi));
         let mut gather = space.gather(());
         space.unmap(pages(VA, 1), &mut gather).unwrap();
-        let _ = gather.finish();
+        gather.finish();
         let stale = |core| model.access(core, &space, Va::new(VA)).len() == 2;
         assert_eq!([0, 1, 2].map(stale), [0, 1, 2].map(|core| core != number));
     }
@@ -114,7 +114,7 @@ fn tables_are_counted_limited_and_used_again() {
     let mut gather = space.gather(());
     space.unmap(pages(VA, 1), &mut gather).unwrap();
     space.free_tables(pages(VA, 1), &mut gather).unwrap();
-    let _ = gather.finish();
+    gather.finish();
     assert_eq!(model.tables(), 1);
     let mut freed = frames(model.events());
     model.limit_tables(3);
@@ -125,7 +125,7 @@ fn tables_are_counted_limited_and_used_again() {
     }
     assert_eq!((&freed, &again), (&allocated, &allocated));
     assert_eq!(model.tables(), 4);
-    let _ = space.destroy(());
+    space.destroy(());
     assert_eq!(model.tables(), 0);
 }
 
@@ -331,7 +331,7 @@ fn an_invalidation_leaves_every_entry_that_it_does_not_name() {
     for page in [pages(VA, 1), block.take(1)] {
         space.unmap(page, &mut gather).unwrap();
     }
-    let _ = gather.pay();
+    gather.pay();
     assert_eq!(seen(&model, &space, VA), only(Seen::Fault));
     for (space, va) in left {
         let stale = |outcomes: &Vec<Seen>| outcomes.len() > 1;
@@ -385,7 +385,7 @@ fn a_read_of_a_freed_table_panics() {
     let model = Model::new(1, FULL);
     let space = model.space(TASK);
     let root = space.root();
-    let _ = space.destroy(());
+    space.destroy(());
     model.read(root, 0);
 }
 

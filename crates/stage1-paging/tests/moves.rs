@@ -69,7 +69,7 @@ fn an_overlapping_move_keeps_order_holes_and_permissions() {
             space.move_pages(pages(from * 4096, 900), page(to), &mut gather),
             Ok(want.len() as u64)
         );
-        let _ = gather.finish();
+        gather.finish();
         assert_eq!(list(&space, Pages::whole(TASK)), want);
         // No remains of what was broken.
         let ends = (from.min(to)..from.max(to) + 900).map(|p| space.lookup(page(p)).unwrap().1);
@@ -104,7 +104,7 @@ fn a_move_elsewhere_keeps_order_holes_and_permissions() {
         let mut gather = space.gather(());
         let moved = space.move_pages(pages(from * 4096, 900), page(to), &mut gather);
         assert_eq!(moved, Ok(want.len() as u64), "holes are not counted");
-        let _ = gather.finish();
+        gather.finish();
         assert_eq!(list(&space, Pages::whole(TASK)), want);
         let access = |(va, ..): &(u64, u64, Level)| space.lookup(Va::new(*va)).unwrap().1.access();
         let odd = want.iter().filter(|at| (at.0 / 4096 - to) % 2 == 1);
@@ -247,7 +247,7 @@ fn a_block_moves_as_a_block_where_it_is_aligned() {
     );
     let result = space.move_pages(pages(GIB, 512), Va::new(4096), &mut gather);
     assert_eq!(failure(result), (What::PartOfBlock, GIB, 0));
-    let _ = gather.finish();
+    gather.finish();
     assert_eq!(
         list(&space, Pages::whole(TASK)),
         [(GIB, 0, Level::L2), (GIB + MIB2, 512, Level::L2)]

@@ -230,7 +230,7 @@ fn refusals_change_nothing() {
         failure(space.protect(pages(0, 1), Access::ReadWriteExecute, &mut gather)).0,
         What::WriteAndExecute
     );
-    let _ = gather.finish();
+    gather.finish();
     assert_eq!(
         (model.tables(), list(&space, Pages::whole(TASK)).len()),
         (1, 0)
@@ -272,7 +272,7 @@ fn out_of_frames_says_how_far_it_got_and_owes_for_it() {
         space.move_pages(range.skip(1).take(1), Va::new(2 * MIB2), &mut gather),
         Ok(1)
     );
-    let _ = gather.finish();
+    gather.finish();
     assert_eq!(
         seen(&model, &space, 2 * MIB2 - 4096),
         only(Seen::Page(ram(0), Prot::RW))
@@ -313,7 +313,7 @@ fn an_executable_mapping_is_never_made_from_a_writable_one() {
     assert_eq!(failure(result), (What::WriteAndExecute, va + 8192, 0));
     let result = space.protect(pages(va, 1), Access::ReadWrite, &mut gather);
     assert_eq!(failure(result), (What::WriteAndExecute, va, 0));
-    let _ = gather.finish();
+    gather.finish();
     assert_eq!(seen(&model, &space, va), only(Seen::Page(ram(0), Prot::RX)));
     assert_eq!(
         seen(&model, &space, va + 8192),
@@ -339,7 +339,7 @@ fn device_memory_never_becomes_executable() {
     space
         .protect(pages(2 * 4096, 1), Access::ReadOnly, &mut gather)
         .unwrap();
-    let _ = gather.pay();
+    gather.pay();
     let executable = |n, gather: &mut Gather<'_, Model>| {
         failure(space.protect(pages(n * 4096, 1), Access::ReadExecute, gather))
     };
@@ -438,7 +438,7 @@ fn a_block_is_split_break_before_make_and_only_by_the_owner_of_the_space() {
     space.split(Va::new(at)).unwrap();
     assert_eq!(list(&space, pages(0, n)).len(), 511 + 512);
     assert_eq!(space.unmap(pages(at, 509), &mut gather), Ok(509));
-    let _ = gather.finish();
+    gather.finish();
     assert_eq!(seen(&model, &space, at), only(Seen::Fault));
     assert_eq!(
         seen(&model, &space, at - 4096),
@@ -506,7 +506,7 @@ fn a_table_with_one_page_is_not_freed_wherever_the_page_is() {
         let mut gather = space.gather(());
         space.free_tables(Pages::whole(TASK), &mut gather).unwrap();
         assert!(gather.debt().is_empty());
-        let _ = gather.finish();
+        gather.finish();
         assert_eq!(seen(&model, &space, at), only(Seen::Page(ram(0), Prot::RW)));
     }
 }
@@ -523,7 +523,7 @@ fn tables_outside_of_the_range_are_not_freed() {
     let mut gather = space.gather(());
     let range = pages(5 * MIB2 + 4096, 510 * 512);
     space.free_tables(range, &mut gather).unwrap();
-    let _ = gather.finish();
+    gather.finish();
     let linked = |slot: u64| space.walk(Va::new(slot * MIB2)).unwrap().steps().count() == 4;
     let left: Vec<u64> = (0..1024).filter(|slot| linked(*slot)).collect();
     assert_eq!(left, [1, 600]);

@@ -102,7 +102,7 @@ fn pages_inside_are_worked_on_as_by_the_space() {
     );
     let moved = from.move_pages(from.pages(), &to, to.pages().start(), &mut gather);
     assert_eq!(moved, Ok(4));
-    let _ = gather.pay();
+    gather.pay();
     assert_eq!(seen(&model, &space, VA), only(Seen::Fault));
     assert_eq!(
         seen(&model, &space, VA + 0x8000),
@@ -115,7 +115,7 @@ fn pages_inside_are_worked_on_as_by_the_space() {
         only(Seen::Page(ram(7), Prot::RW))
     );
     assert_eq!(to.unmap(to.pages(), &mut gather), Ok(4));
-    let _ = gather.finish();
+    gather.finish();
     assert_eq!(whole.mappings(whole.pages()).unwrap().count(), 0);
 }
 

@@ -27,7 +27,7 @@ fn withdraw(model: &Model) -> bool {
     seen(model, &space, VA);
     let mut gather = space.gather(());
     space.unmap(pages(VA, 1), &mut gather).unwrap();
-    let _ = gather.finish();
+    gather.finish();
     seen(model, &space, VA) == only(Seen::Fault)
 }
 
@@ -39,7 +39,7 @@ fn withdraw_tables(model: &Model) -> bool {
     let mut gather = space.gather(());
     space.unmap(pages(VA, 1), &mut gather).unwrap();
     space.free_tables(pages(VA, 1), &mut gather).unwrap();
-    let _ = gather.finish();
+    gather.finish();
     model.tables() == 1 && seen(model, &space, VA) == only(Seen::Fault)
 }
 
@@ -103,9 +103,9 @@ fn withdraw_tables_later(model: &Model) -> bool {
     seen(model, &space, VA);
     let mut gather = space.gather(());
     space.unmap(pages(VA, 1), &mut gather).unwrap();
-    let _ = gather.pay();
+    gather.pay();
     space.free_tables(pages(VA, 1), &mut gather).unwrap();
-    let _ = gather.finish();
+    gather.finish();
     model.tables() == 1 && seen(model, &space, VA) == only(Seen::Fault)
 }
 
@@ -188,7 +188,7 @@ fn bug_local_invalidation_on_smp() {
     model.run_on(1); // the one that unmaps is not the one that used it
     let mut gather = space.gather(());
     space.unmap(pages(VA, 1), &mut gather).unwrap();
-    let _ = gather.finish();
+    gather.finish();
     assert_eq!(seen(&model, &space, VA), only(Seen::Fault));
 }
 
@@ -202,7 +202,7 @@ fn bug_no_dsb_before_tlbi() {
     let _ = model.events();
     let mut gather = space.gather(());
     space.unmap(pages(VA, 3), &mut gather).unwrap();
-    let _ = gather.finish();
+    gather.finish();
     assert_eq!(trace(&model.events()), "cccdtttDi");
 }
 
@@ -326,7 +326,7 @@ fn bug_executable_while_a_tlb_holds_it_writable() {
                 );
             }
         }
-        let _ = gather.finish();
+        gather.finish();
         assert_eq!(
             seen(&model, &space, end),
             only(Seen::Page(ram(1), Prot::RX)),
@@ -382,7 +382,7 @@ fn bug_break_of_what_is_in_use() {
             &mut gather,
         )
         .unwrap();
-    let _ = gather.finish();
+    gather.finish();
     model.keep(Some(block.skip(7).take(1)));
     let _ = model.events();
     refused(space.split(block.skip(1).start()));
@@ -414,7 +414,7 @@ fn bug_tables_freed_too_early() {
     for outcomes in used.iter().flat_map(|&va| seen(&model, &space, va)) {
         assert!(outcomes.iter().all(|o| stale.contains(o)), "{outcomes:?}");
     }
-    let _ = gather.finish();
+    gather.finish();
     let trace = trace(&model.events());
     assert!(trace.find('D') < trace.find('f'), "{trace}");
     for va in used {
@@ -434,7 +434,7 @@ fn bug_walk_caches_dropped_without_need() {
         let _ = model.events();
         let mut gather = space.gather(());
         space.unmap(pages(VA, 3), &mut gather).unwrap();
-        let _ = gather.finish();
+        gather.finish();
         for event in model.events() {
             let Event::Tlbi(op) = event else { continue };
             assert!(matches!(op, Tlbi::Vale1is(_) | Tlbi::Rvale1is(_)), "{op:?}");
@@ -489,11 +489,11 @@ fn bug_invalidating_another_asid() {
     let mut gather = a.gather(());
     let refused = b.unmap(pages(VA, 1), &mut gather).unwrap_err();
     assert_eq!((refused.what, refused.done), (What::OtherGather, 0));
-    let _ = gather.finish();
+    gather.finish();
     seen(&model, &b, VA);
     let mut gather = b.gather(());
     b.unmap(pages(VA, 1), &mut gather).unwrap();
-    let _ = gather.finish();
+    gather.finish();
     assert_eq!(seen(&model, &b, VA), only(Seen::Fault));
     assert_eq!(seen(&model, &a, VA), only(Seen::Page(ram(1), Prot::RW)));
 }

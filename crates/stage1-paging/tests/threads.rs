@@ -150,7 +150,7 @@ fn work(space: &Space<'_, Shared>, thread: u64, round: u64) {
         space.unmap(area(thread, n), &mut gather).unwrap();
         expect(area(thread, n), None, Access::ReadOnly);
     }
-    let _ = gather.finish();
+    gather.finish();
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn areas_of_one_space_need_no_lock_but_the_one_in_link() {
         space
             .free_tables(Pages::whole(space.half()), &mut gather)
             .unwrap();
-        let _ = gather.finish();
+        gather.finish();
         assert_eq!(shared.used(), 1);
         lost = shared.lost.load(Relaxed);
     }
