@@ -1,6 +1,6 @@
 //! Unmap, protect and replace: a translation is withdrawn or changed, so the TLBs must drop it.
 
-use crate::addr::{Frame, Level, Pages, Va};
+use crate::addr::{Frame, Level, PAGE_SHIFT, Pages, Va};
 use crate::desc::{Access, Desc, Mapping, Memory, Prot, needs_break};
 use crate::error::{Error, What};
 use crate::gather::{Gather, Sink};
@@ -26,7 +26,7 @@ impl<M: Mmu> Space<'_, M> {
         gather: &mut Gather<'_, M, S>,
     ) -> Result<u64, Error> {
         self.check_with(pages, gather)?;
-        self.sweep(pages, |slots| {
+        self.sweep(pages, |slots, _| {
             let (first, level) = (slots.va, slots.level);
             let slots = slots.take(gather.room());
             let mut va = first.raw();
@@ -117,16 +117,24 @@ impl<M: Mmu> Space<'_, M> {
         free: impl Fn(Desc) -> bool,
     ) -> (bool, Result<u64, Error>) {
         let (mut stored, mut invalidated) = (false, false);
-        let result = self.sweep(pages, |slots| {
+        let result = self.sweep(pages, |slots, head| {
             let (first, level) = (slots.va, slots.level);
+            // A run of leaves that have it already owes nothing, and ends where one has not; and the reverse.
+            if new(head) == head {
+                let same = |old: Desc| {
+                    if old.is_leaf(level) && new(old) == old {
+                        Step::Skip
+                    } else {
+                        Step::Stop
+                    }
+                };
+                return Ok(self.mmu.edit(slots, same).passed);
+            }
             let (mut why, mut held) = (None, false);
             let edited = self.mmu.edit(slots, |old| {
-                if !old.is_leaf(level) {
-                    return Step::Stop;
-                }
                 let new = new(old);
-                if new == old {
-                    return Step::Skip;
+                if !old.is_leaf(level) || new == old {
+                    return Step::Stop;
                 }
                 if !free(old) {
                     why = refuse(old, new.prot());
@@ -137,7 +145,7 @@ impl<M: Mmu> Space<'_, M> {
                 }
                 Step::Store(new)
             });
-            if edited.stored() > 0 {
+            if edited.passed > 0 {
                 gather.add(first, level, edited.passed);
                 stored = true;
             }
@@ -182,25 +190,35 @@ impl<M: Mmu> Space<'_, M> {
         let pages = Pages::new(start, frames.len() as u64)?;
         self.check_with(pages, gather)?;
         check_prot(prot, start)?;
-        let make = |frame: &Frame| Desc::leaf(Level::L3, *frame, prot, self.half.is_global());
-        let mut kept = Listed::new(frames);
+        let bits = Desc::leaf(Level::L3, Frame::ZERO, prot, self.half.is_global()).bits();
+        let new = New {
+            start,
+            frames,
+            bits,
+        };
         let mut may_break = None;
         let (mut broke, mut held, mut why) = (false, false, What::NotMapped);
-        let mut new = frames.iter().map(make);
         let seen = self.last_level(pages, |slots| {
             let va = slots.va;
+            let (mut new, mut first) = (new.from(va), None);
             let edited = self.mmu.edit(slots, |old| {
-                let refusal = if old.is_valid() {
-                    refuse(old, prot)
-                } else {
-                    Some(What::NotMapped)
-                };
-                let (None, Some(new)) = (refusal, new.next()) else {
-                    why = refusal.unwrap_or(why);
+                if !old.is_valid() {
+                    why = What::NotMapped;
                     return Step::Stop;
-                };
+                }
+                if let Some(refusal) = refuse(old, prot) {
+                    why = refusal;
+                    return Step::Stop;
+                }
+                // A run of those that are broken, or of those that need not be.
+                let breaks = new
+                    .next()
+                    .is_some_and(|new| needs_break(Level::L3, old, new));
+                if *first.get_or_insert(breaks) != breaks {
+                    return Step::Stop;
+                }
                 held |= old.may_contradict(prot.access);
-                if !needs_break(Level::L3, old, new) {
+                if !breaks {
                     return Step::Skip;
                 }
                 if !*may_break.get_or_insert_with(|| self.mmu.may_break(pages)) {
@@ -229,7 +247,7 @@ impl<M: Mmu> Space<'_, M> {
         } else if broke {
             gather.pay();
         }
-        let changed = self.make(pages, frames.iter().map(make), &mut kept, gather);
+        let changed = self.make(pages, &new, gather);
         if broke || changed && !M::INVALIDATION_SETTLES {
             self.mmu.owe();
         }
@@ -238,16 +256,11 @@ impl<M: Mmu> Space<'_, M> {
 
     /// The second half of [`Space::replace`]: all of `pages` are last-level leaves, broken where
     /// they had to be. Returns whether any was changed without a break.
-    fn make<S: Sink>(
-        &self,
-        pages: Pages,
-        mut new: impl Iterator<Item = Desc>,
-        kept: &mut Listed<'_>,
-        gather: &mut Gather<'_, M, S>,
-    ) -> bool {
-        let mut any = false;
+    fn make<S: Sink>(&self, pages: Pages, all: &New<'_>, gather: &mut Gather<'_, M, S>) -> bool {
+        let (mut any, mut kept) = (false, Listed::new(all.frames));
         self.last_level(pages, |slots| {
-            let (first, mut va, mut changed) = (slots.va, slots.va.raw(), false);
+            let (start, mut va) = (slots.va, slots.va.raw());
+            let (mut new, mut first) = (all.from(start), None);
             let slots = slots.take(gather.room());
             let edited = self.mmu.edit(slots, |old| {
                 let Some(mut new) = new.next() else {
@@ -255,17 +268,23 @@ impl<M: Mmu> Space<'_, M> {
                 };
                 let (was, level) = (old.restored(), Level::L3);
                 // The memory type may be all that changed: then the frame is still in use.
-                if was.frame(level) == new.frame(level) {
+                let same = was.frame(level) == new.frame(level);
+                if same {
                     new = new.in_place_of(was);
-                } else if !kept.contains(was.frame(level)) {
+                }
+                // Live ones are changed without a break, as they may be. TLBs still have to drop the old form: a run of such, or
+                // of others.
+                let changes = old.is_valid() && old != new;
+                if *first.get_or_insert(changes) != changes {
+                    return Step::Stop;
+                }
+                if !same && !kept.contains(was.frame(level)) {
                     gather.park(Mapping {
                         va: Va::new(va),
                         level,
                         desc: was,
                     });
                 }
-                // Live ones are changed without a break, as they may be. TLBs still have to drop the old form.
-                changed |= old.is_valid() && old != new;
                 va = va.wrapping_add(Level::L3.size());
                 if old == new {
                     Step::Skip
@@ -273,8 +292,8 @@ impl<M: Mmu> Space<'_, M> {
                     Step::Store(new)
                 }
             });
-            if changed {
-                gather.add(first, Level::L3, edited.passed);
+            if first == Some(true) {
+                gather.add(start, Level::L3, edited.passed);
                 any = true;
             }
             edited.passed
@@ -324,6 +343,25 @@ impl<M: Mmu> Space<'_, M> {
             }
         }
         pages.count() - rest.count()
+    }
+}
+
+/// What [`Space::replace`] makes of its pages.
+struct New<'f> {
+    start: Va,
+    frames: &'f [Frame],
+    /// A descriptor without its frame.
+    bits: u64,
+}
+
+impl New<'_> {
+    /// The descriptors from the one for `va` on.
+    #[inline]
+    fn from(&self, va: Va) -> impl Iterator<Item = Desc> {
+        let page = usize::try_from((va.raw() - self.start.raw()) >> PAGE_SHIFT);
+        let rest = page.ok().and_then(|page| self.frames.get(page..));
+        let leaf = |frame: &Frame| Desc::from_bits(self.bits | frame.pa().raw());
+        rest.unwrap_or_default().iter().map(leaf)
     }
 }
 

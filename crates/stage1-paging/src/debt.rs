@@ -3,8 +3,8 @@
 use crate::addr::{Half, Level, PAGE_SHIFT, Pages, Va};
 use crate::tlbi::{Batch, Features, Run, Tlbi, steps, take};
 
-/// Runs of withdrawn translations that a debt keeps apart. A fifth is merged into the nearest:
-/// invalidating the gap between costs less than carrying a list that needs memory.
+/// Runs of withdrawn translations that a debt keeps apart. With a fifth, those two become one that are
+/// cheapest to invalidate as one: that costs less than carrying a list that needs memory.
 const SPANS: usize = 4;
 
 /// The most TLBI operations for one debt. Beyond it the whole ASID goes, or everything for the
@@ -52,15 +52,32 @@ impl Span {
         self.first() <= other.first() && other.end() <= self.end() && self.level >= other.level
     }
 
-    /// The smallest span over this one and `new`, which is of one level.
-    fn merged(&self, new: &Span) -> Span {
-        let first = self.first().min(new.first());
+    /// Whether they are of one level, with nothing between them.
+    fn adjoins(&self, other: &Span) -> bool {
+        self.level == other.level && (self.end() == other.first() || other.end() == self.first())
+    }
+
+    /// The smallest span over both.
+    fn merged(&self, other: &Span) -> Span {
+        let first = self.first().min(other.first());
         Span {
-            start: self.start.min(new.start),
-            pages: self.end().max(new.end()) - first,
-            level: self.level.max(new.level),
-            mixed: self.mixed || self.level != new.level,
+            start: self.start.min(other.start),
+            pages: self.end().max(other.end()) - first,
+            level: self.level.max(other.level),
+            mixed: self.mixed || other.mixed || self.level != other.level,
         }
+    }
+
+    /// Operations that it takes without FEAT_TLBIRANGE: one at each stride.
+    const fn ops(&self) -> u64 {
+        self.pages >> (self.level.shift() - PAGE_SHIFT)
+    }
+
+    /// Operations that it takes more to invalidate both as one: for the gap, and for the coarser of the two at
+    /// the stride of the finer.
+    fn price(&self, other: &Span) -> u64 {
+        let apart = self.ops() + other.ops();
+        self.merged(other).ops().saturating_sub(apart)
     }
 }
 
@@ -73,8 +90,11 @@ impl Span {
 #[must_use = "translations that were withdrawn may still be in TLBs"]
 pub struct Debt {
     half: Half,
+    /// In ascending order of their first pages.
     spans: [Span; SPANS],
     used: usize,
+    /// The lowest [`Span::price`] of two neighbours; known when there are [`SPANS`] of them.
+    cheapest: u64,
     /// A table was unlinked: walk caches hold it.
     tables: bool,
     /// Everything of the half, whatever the spans say.
@@ -88,6 +108,7 @@ impl Debt {
             half,
             spans: [Span::EMPTY; SPANS],
             used: 0,
+            cheapest: 0,
             tables: false,
             all: false,
         }
@@ -116,25 +137,48 @@ impl Debt {
             level,
             mixed: false,
         };
-        let (spans, free) = self.spans.split_at_mut(self.used);
-        // Growing up or down, in the common case the span added last.
-        if let Some(last) = spans.last_mut()
+        // Upwards, as operations go: behind the last run, or so close to it that no two others are cheaper to merge.
+        if let Some(last) = self.spans[..self.used].last_mut()
             && last.level == level
-            && (last.end() == new.first() || new.end() == last.first())
+            && last.end() <= new.first()
+            && (last.end() == new.first()
+                || self.used == SPANS && last.price(&new) <= self.cheapest)
         {
-            *last = last.merged(&new);
-        } else if let Some(cover) = spans.iter_mut().find(|s| s.covers(&new)) {
-            // Its range and stride reach the new one. If that is of another level, a hint would leave it in the TLB.
-            cover.mixed |= cover.level != level;
-        } else if let Some(free) = free.first_mut() {
-            *free = new;
-            self.used += 1;
-        } else if let Some(nearest) = spans
-            .iter_mut()
-            .min_by_key(|s| s.merged(&new).pages - s.pages)
-        {
-            *nearest = nearest.merged(&new);
+            last.pages = new.end() - last.first();
+            return;
         }
+        self.place(new);
+    }
+
+    /// Adds a run wherever it belongs.
+    #[inline(never)]
+    fn place(&mut self, mut new: Span) {
+        if let Some(cover) = self.spans[..self.used].iter_mut().find(|s| s.covers(&new)) {
+            // Its range and stride reach the new one. If that is of another level, a hint would leave it in the TLB.
+            cover.mixed |= cover.level != new.level;
+            return;
+        }
+        while let Some(at) = self.spans[..self.used].iter().position(|s| s.adjoins(&new)) {
+            new = self.spans[at].merged(&new);
+            self.spans.copy_within(at + 1..self.used, at);
+            self.used -= 1;
+        }
+        let at = self.spans[..self.used].partition_point(|s| s.first() < new.first());
+        let mut all = [Span::EMPTY; SPANS + 1];
+        all[..SPANS].copy_from_slice(&self.spans);
+        all.copy_within(at..self.used, at + 1);
+        all[at] = new;
+        if self.used == SPANS {
+            let price = |n: &usize| all[*n].price(&all[*n + 1]);
+            let n = (0..SPANS).min_by_key(price).unwrap_or(0);
+            all[n] = all[n].merged(&all[n + 1]);
+            all.copy_within(n + 2.., n + 1);
+        } else {
+            self.used += 1;
+        }
+        self.spans.copy_from_slice(&all[..SPANS]);
+        let neighbours = self.spans.windows(2).map(|two| two[0].price(&two[1]));
+        self.cheapest = neighbours.min().unwrap_or(0);
     }
 
     /// Adds a table of the level below `level`, unlinked from the descriptor that translates `va`.

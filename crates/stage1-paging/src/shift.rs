@@ -53,7 +53,7 @@ impl<M: Mmu> Space<'_, M> {
 
     /// How many of `pages` are mapped, by blocks that are wholly inside.
     fn count(&self, pages: Pages) -> Result<u64, Error> {
-        self.sweep(pages, |slots| {
+        self.sweep(pages, |slots, _| {
             let level = slots.level;
             let leaves = self.mmu.edit(slots, |desc| {
                 if desc.is_leaf(level) {
@@ -73,7 +73,7 @@ impl<M: Mmu> Space<'_, M> {
         gather: &mut Gather<'_, M, S>,
     ) -> Result<u64, Error> {
         let mut stored = false;
-        let moved = self.sweep(from, |source| {
+        let moved = self.sweep(from, |source, _| {
             let level = source.level;
             let va = dest
                 .skip((source.va.raw() - from.start().raw()) >> PAGE_SHIFT)
@@ -124,7 +124,7 @@ impl<M: Mmu> Space<'_, M> {
         let result = self
             .check_overlapping(from, dest, &mut linked)
             .and_then(|()| {
-                self.sweep(from, |slots| {
+                self.sweep(from, |slots, _| {
                     let va = slots.va;
                     let edited = self.mmu.edit(slots, |old| {
                         if old.is_valid() {

@@ -194,14 +194,14 @@ impl<'m, M: Mmu> Space<'m, M> {
     /// where a table ends.
     ///
     /// `f` gets the slots from a leaf to the end of its table or of the range, all of them wholly
-    /// inside the range. It deals with as many leaves as it likes and returns how many descriptors
+    /// inside the range, and the leaf. It deals with as many leaves as it likes and returns how many descriptors
     /// that were; 0 to be given the same again. A refusal ends the sweep.
     ///
     /// Returns how many pages the slots spanned that `f` dealt with.
     pub(crate) fn sweep(
         &self,
         pages: Pages,
-        mut f: impl FnMut(Slots<M::Table>) -> Result<usize, What>,
+        mut f: impl FnMut(Slots<M::Table>, Desc) -> Result<usize, What>,
     ) -> Result<u64, Error> {
         let (mut rest, mut dealt) = (pages, 0);
         while !rest.is_empty() {
@@ -219,7 +219,7 @@ impl<'m, M: Mmu> Space<'m, M> {
                     if whole == 0 {
                         return Err(stop(What::PartOfBlock));
                     }
-                    n = f(Slots::new(table, level, rest.start(), whole)).map_err(stop)?;
+                    n = f(Slots::new(table, level, rest.start(), whole), desc).map_err(stop)?;
                     dealt += n as u64 * level.pages();
                 }
                 index += n;

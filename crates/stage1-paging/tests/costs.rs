@@ -106,6 +106,53 @@ fn cost_a_protect_to_what_is_there_already_executes_nothing() {
     }
 }
 
+/// The pages, from the first on, that are owed for after `work`.
+fn owed(work: impl FnOnce(&Space<'_, Model>, &mut Gather<'_, Model>)) -> Vec<(u64, u64)> {
+    let model = Model::new(1, PLAIN);
+    let space = model.space(TASK);
+    let area = pages(VA, 1024);
+    space.map(area, ram(0), Prot::RW, Fit::Pages).unwrap();
+    let mut gather = space.gather(());
+    space.protect(area, Access::ReadOnly, &mut gather).unwrap();
+    gather.pay();
+    work(&space, &mut gather);
+    let owed = gather.debt().pages();
+    owed.map(|run| ((run.start().raw() - VA) >> 12, run.count()))
+        .collect()
+}
+
+#[test]
+fn cost_what_is_left_as_it_is_owes_nothing() {
+    const RO: Access = Access::ReadOnly;
+    const RW: Access = Access::ReadWrite;
+    let area = pages(VA, 1024);
+    let some = |space: &Space<'_, Model>, gather: &mut Gather<'_, Model>| {
+        for at in [0, 77, 600, 1023] {
+            space.protect(area.skip(at).take(1), RW, gather).unwrap();
+        }
+    };
+    let each = [(0, 1), (77, 1), (600, 1), (1023, 1)];
+    // One page of 512, and of two tables, is changed.
+    assert_eq!(owed(|space, gather| some(space, gather)), each);
+    let back = |space: &Space<'_, Model>, gather: &mut Gather<'_, Model>| {
+        some(space, gather);
+        gather.pay();
+        assert_eq!(space.protect(area, RO, gather), Ok(1024));
+    };
+    assert_eq!(owed(back), each);
+    // By `replace`: two frames are new, and two pages have another permission.
+    let by_replace = |space: &Space<'_, Model>, gather: &mut Gather<'_, Model>| {
+        space.protect(area.skip(77).take(1), RW, gather).unwrap();
+        gather.pay();
+        let mut frames: Vec<Frame> = (0..1024).map(ram).collect();
+        frames[600] = ram(5000);
+        space
+            .replace(area.start(), &frames, Prot::RO, gather)
+            .unwrap();
+    };
+    assert_eq!(owed(by_replace), [(77, 1)], "the new frame's is paid");
+}
+
 #[test]
 fn cost_a_refused_replace_owes_only_for_what_it_broke() {
     let model = Model::new(2, FULL);

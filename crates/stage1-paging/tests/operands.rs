@@ -91,16 +91,16 @@ fn page_and_tables(half: Half, va: u64, features: Features) -> (Vec<Tlbi>, Vec<T
 #[test]
 fn which_instruction_each_half_takes_with_tables_and_without() {
     for (features, ttl) in [(PLAIN, 0), (FULL, 0b0111 << 44)] {
-        // The page, then where its tables were linked, at no one level: without a hint.
+        // Where its tables were linked, and the page, at no one level: without a hint.
         let (alone, tables) = page_and_tables(TASK, 0x1234_5000, features);
         let asid = 5 << 48;
         assert_eq!(alone, [Tlbi::Vale1is(asid | ttl | 0x1_2345)]);
-        let expected = [0x1_2345, 0x1_2200, 0, 0].map(|page| Tlbi::Vae1is(asid | page));
+        let expected = [0, 0, 0x1_2200, 0x1_2345].map(|page| Tlbi::Vae1is(asid | page));
         assert_eq!(tables, expected);
         let (alone, tables) = page_and_tables(Half::Upper, UPPER, features);
         let page = |low: u64| 0xff8_0000_0000 | low;
         assert_eq!(alone, [Tlbi::Vaale1is(ttl | page(0x1_2345))]);
-        let expected = [0x1_2345, 0x1_2200, 0, 0].map(|low| Tlbi::Vaae1is(page(low)));
+        let expected = [0, 0, 0x1_2200, 0x1_2345].map(|low| Tlbi::Vaae1is(page(low)));
         assert_eq!(tables, expected);
     }
 }
@@ -128,18 +128,18 @@ fn which_range_instruction_each_half_takes_with_tables_and_without() {
             space.map(area, ram(0), Prot::RW, Fit::Pages).unwrap();
             let mut gather = space.gather(());
             space.unmap(area, &mut gather).unwrap();
-            let first = |gather: &Gather<'_, Model>| gather.debt().ops(features).next().unwrap();
+            let last = |gather: &Gather<'_, Model>| gather.debt().ops(features).last().unwrap();
             let alone = match half {
                 Half::Upper => Tlbi::Rvaale1is(tg | field | ttl | upper),
                 Half::Lower(_) => Tlbi::Rvale1is(asid | tg | field | ttl | 0x1_2345),
             };
-            assert_eq!(first(&gather), alone);
+            assert_eq!(last(&gather), alone);
             space.free_tables(area, &mut gather).unwrap();
             let with_tables = match half {
                 Half::Upper => Tlbi::Rvaae1is(tg | field | upper),
                 Half::Lower(_) => Tlbi::Rvae1is(asid | tg | field | 0x1_2345),
             };
-            assert_eq!(first(&gather), with_tables);
+            assert_eq!(last(&gather), with_tables);
         }
     }
 }
