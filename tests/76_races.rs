@@ -211,33 +211,9 @@ fn sleeper(boot: &Boot) -> Verdict {
     Verdict::Good
 }
 
-/// Two cores have their timers set for one sleeper. The one that does not get it sets its timer anew: as it stands it would wake the core
-/// without end.
-fn timers(boot: &Boot) -> Verdict {
-    if boot.cores < 3 {
-        return Verdict::Good;
-    }
-    ensure!(sched::quiesce(), "a core is busy");
-    let sleepers =
-        [20_000, 400_000].map(|micros| sched::spawn(Policy::V3, move || sched::sleep(micros)));
-    time::wait_until(100_000, || false);
-    let woken = || -> u64 { task::cores().iter().map(|core| core.woken.get()).sum() };
-    let before = woken();
-    time::wait_until(100_000, || false);
-    let woken = woken() - before;
-    for sleeper in sleepers {
-        let Ok(sleeper) = sleeper else {
-            return Verdict::Failed;
-        };
-        sleeper.join();
-    }
-    ensure!(woken < 50, "idle cores woke {woken} times for nobody");
-    Verdict::Good
-}
-
 fn main(boot: &Boot) -> Verdict {
     // The one that leaves a sleeper behind comes last.
-    for part in [link, numbers, sleeper, timers, idle] {
+    for part in [link, numbers, sleeper, idle] {
         let verdict = part(boot);
         if verdict != Verdict::Good {
             return verdict;
