@@ -13,7 +13,7 @@ mod common;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use common::ensure;
 use lazy_mmu::Policy;
@@ -183,37 +183,9 @@ fn idle(_: &Boot) -> Verdict {
     Verdict::Good
 }
 
-/// A sleeper wakes on an idle core whose timer does not know of it, when the core that it slept on has become busy.
-fn sleeper(boot: &Boot) -> Verdict {
-    static ASLEEP: AtomicBool = AtomicBool::new(false);
-    static AWAKE: AtomicBool = AtomicBool::new(false);
-    let awake = || time::wait_until(PATIENCE, || AWAKE.load(SeqCst));
-    // This core is busy as well, so the one that is idle is the third.
-    if boot.cores < 3 {
-        return Verdict::Good;
-    }
-    ensure!(sched::quiesce(), "a core is busy");
-    let sleeper = sched::spawn(Policy::V3, || {
-        ASLEEP.store(true, SeqCst);
-        sched::sleep(50_000);
-        AWAKE.store(true, SeqCst);
-    });
-    time::wait_until(PATIENCE, || ASLEEP.load(SeqCst));
-    // Until its core is idle, with its timer set, and is the first that is sent for.
-    time::wait_until(10_000, || false);
-    let busy = sched::spawn(Policy::V3, awake);
-    let (Ok(sleeper), Ok(busy)) = (sleeper, busy) else {
-        return Verdict::Failed;
-    };
-    ensure!(awake(), "it slept on while a core was idle");
-    sleeper.join();
-    ensure!(busy.join().value, "it slept on while a core was idle");
-    Verdict::Good
-}
-
 fn main(boot: &Boot) -> Verdict {
     // The one that leaves a sleeper behind comes last.
-    for part in [link, numbers, sleeper, idle] {
+    for part in [link, numbers, idle] {
         let verdict = part(boot);
         if verdict != Verdict::Good {
             return verdict;
