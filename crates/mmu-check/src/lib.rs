@@ -78,11 +78,15 @@ mod desc;
 pub mod event;
 mod expected;
 mod frame_map;
+#[cfg(feature = "hook")]
+pub mod hook;
 mod ledger;
 #[cfg(feature = "machine")]
 pub mod machine;
 #[cfg(feature = "mode")]
 mod mode;
+#[cfg(feature = "paging")]
+mod paging;
 pub mod replay;
 mod rules;
 #[cfg(feature = "seam")]
@@ -99,6 +103,8 @@ pub use coverage::Coverage;
 pub use event::{Event, What};
 pub use expected::Expected;
 pub use ledger::MAX_CORES;
+#[cfg(feature = "paging")]
+pub use paging::dones;
 pub use rules::Rule;
-pub use tlbi::{Decoded, Op};
+pub use tlbi::{Decoded, Op, Operand};
 pub use violation::Violation;
