@@ -105,6 +105,6 @@ pub use expected::Expected;
 pub use ledger::MAX_CORES;
 #[cfg(feature = "paging")]
 pub use paging::dones;
-pub use rules::Rule;
+pub use rules::{End, Reason, Rule, Stage, Step};
 pub use tlbi::{Decoded, Op, Operand};
 pub use violation::Violation;
