@@ -206,7 +206,7 @@ impl Operand {
         let mut scale = 0;
         while scale < 4 {
             let unit = 1 << (5 * scale + 1);
-            if pages != 0 && pages % unit == 0 && pages / unit <= 32 {
+            if pages != 0 && pages.is_multiple_of(unit) && pages / unit <= 32 {
                 let base = va >> 12 & ((1 << 37) - 1);
                 let count = (pages / unit - 1) << 39 | scale << 44;
                 let granule = 0b01 << 46;

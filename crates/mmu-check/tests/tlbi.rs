@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use mmu_check::{Op, Operand, What};
+use mmu_check::{Op, Operand};
 
 #[test]
 fn every_operation_has_a_constant_and_a_name() {
@@ -62,6 +62,7 @@ fn a_composed_operand_says_what_was_asked() {
 #[cfg(feature = "paging")]
 #[test]
 fn what_stage1_paging_composes_is_the_same_operation() {
+    use mmu_check::What;
     use stage1_paging::{Asid, Features, Half, Level, Tlbi, Va};
 
     let named = |tlbi: Tlbi| match What::from(tlbi) {
