@@ -26,7 +26,7 @@
 //! issues.
 //!
 //! # In a kernel
-//! `default-features = false`: `no_std` and `alloc`, no dependency. Give [`Checker::step`] every
+//! `default-features = false`: `no_std` and `alloc`; of dependencies only a hash map. Give [`Checker::step`] every
 //! event in one global order, under one lock; [`event`] says for each kind whether it is reported before
 //! or after it happens, and why.
 //!

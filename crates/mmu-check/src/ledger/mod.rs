@@ -77,9 +77,12 @@ pub(crate) struct Origin {
     pub core: u8,
     sequence: u32,
     time: u64,
-    /// The store, with what was there before it. Of a table that was unlinked it is the link's, for all that was
-    /// below.
-    store: What,
+    // The store, with what was there before it. Of a table that was unlinked it is the link's, for all that was below.
+    slot: u64,
+    va: u64,
+    level: u8,
+    old: u64,
+    new: u64,
 }
 
 /// A valid descriptor that somebody may not see yet.
@@ -218,16 +221,26 @@ impl Place {
 impl Origin {
     /// The store of this event, by this owner.
     pub fn new(event: &Event, owner: Owner, old: Desc) -> Self {
-        let mut store = event.what;
-        if let What::Store { old: claimed, .. } = &mut store {
-            *claimed = old.bits;
-        }
+        let (slot, va, level, new) = match event.what {
+            What::Store {
+                slot,
+                va,
+                level,
+                new,
+                ..
+            } => (slot, va, level, new),
+            _ => (0, 0, 3, 0),
+        };
         Origin {
             owner,
             core: event.core,
             sequence: event.sequence,
             time: event.time,
-            store,
+            slot,
+            va,
+            level,
+            old: old.bits,
+            new,
         }
     }
 
@@ -238,7 +251,13 @@ impl Origin {
             time: self.time,
             core: self.core,
             task: self.owner.task,
-            what: self.store,
+            what: What::Store {
+                slot: self.slot,
+                va: self.va,
+                level: self.level,
+                old: self.old,
+                new: self.new,
+            },
         }
     }
 }
