@@ -10,7 +10,7 @@ use crate::event::{Call, Event, Expect, What};
 use crate::ledger::MAX_CORES;
 use crate::rules::{self, Finding, Rule};
 use crate::state::State;
-use crate::violation::{SHOWN, Violation};
+use crate::violation::Violation;
 
 /// Events kept to show those of one core or task among them.
 const KEPT: usize = 64;
@@ -89,20 +89,7 @@ impl Checker {
 
     #[cold]
     fn violation(&self, rule: Rule, finding: &Finding, at: &Event) -> Box<Violation> {
-        let mut last = [None; SHOWN];
-        let same = |e: &&Event| e.core == at.core || e.task == at.task;
-        let newest = self.last.iter().rev().filter(same);
-        for (place, event) in last.iter_mut().rev().zip(newest) {
-            *place = Some(*event);
-        }
-        Box::new(Violation {
-            rule,
-            why: finding.why,
-            address: finding.address,
-            at: *at,
-            owes: finding.owes,
-            last,
-        })
+        Box::new(Violation::new(rule, finding, at, &self.last))
     }
 
     fn cover(&mut self, event: &Event) {

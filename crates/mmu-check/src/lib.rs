@@ -26,24 +26,17 @@
 //! issues.
 //!
 //! # In a kernel
-//! `default-features = false`: `no_std` and `alloc`, no dependency. Give [`Checker::step`] every
+//! `default-features = false`: `no_std` and `alloc`; of dependencies only a hash map. Give [`Checker::step`] every
 //! event in one global order, under one lock; [`event`] says for each kind whether it is reported before
 //! or after it happens, and why.
 //!
-//! With the feature `mode` what `lazy-mmu` calls a kernel for becomes an event by `into`.
+//! That order and that lock are in the module `hook`, for a kernel to take as they are (feature `hook`); its page has what to
+//! report and when. With the feature `mode` what `lazy-mmu` calls a kernel for becomes an event by `into`, with
+//! `paging` a TLBI that `stage1-paging` has composed.
 //!
-//! With the feature `seam` the module `seam` does that for all that page-table work executes: it is a
-//! decorator of the instructions of `stage1-hw`, for a kernel that uses that crate or implements its
-//! trait. What is no instruction stays for the kernel to report:
-//!
-//! | event | where |
-//! |---|---|
-//! | [`Access`](What::Access) | whoever uses a mapping, before |
-//! | [`Alloc`](What::Alloc), [`Free`](What::Free) | the frame allocator, after and before |
-//! | [`Done`](What::Done) | `Services::done`, from `seam::dones` |
-//! | [`Switch`](What::Switch) | the switch, behind its DSB |
-//! | [`ExceptionEntry`](What::ExceptionEntry), [`ExceptionReturn`](What::ExceptionReturn), [`IrqEnter`](What::IrqEnter), [`IrqExit`](What::IrqExit) | the vectors and the interrupt dispatch |
-//! | [`CoreStart`](What::CoreStart), [`TaskEnd`](What::TaskEnd), [`Contract`](What::Contract), [`Call`](What::Call) | the start of a core, a task's ends, the mode |
+//! With the feature `seam` the module `seam` reports all that page-table work executes: it is a decorator of the
+//! instructions of `stage1-hw`, for a kernel that uses that crate or implements its trait. Ten lines hook it
+//! up.
 //!
 //! Memory grows with what is owed and with the tables (each has a copy). An event costs as much as
 //! it changes: what a descriptor owes is found by its table, a barrier takes what waits for it from a queue,
@@ -78,11 +71,15 @@ mod desc;
 pub mod event;
 mod expected;
 mod frame_map;
+#[cfg(feature = "hook")]
+pub mod hook;
 mod ledger;
 #[cfg(feature = "machine")]
 pub mod machine;
 #[cfg(feature = "mode")]
 mod mode;
+#[cfg(feature = "paging")]
+mod paging;
 pub mod replay;
 mod rules;
 #[cfg(feature = "seam")]
@@ -99,6 +96,8 @@ pub use coverage::Coverage;
 pub use event::{Event, What};
 pub use expected::Expected;
 pub use ledger::MAX_CORES;
-pub use rules::Rule;
-pub use tlbi::{Decoded, Op};
+#[cfg(feature = "paging")]
+pub use paging::dones;
+pub use rules::{End, Reason, Rule, Stage, Step};
+pub use tlbi::{Decoded, Op, Operand};
 pub use violation::Violation;

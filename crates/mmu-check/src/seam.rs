@@ -11,33 +11,11 @@
 //!
 //! # In a kernel
 //!
-//! Implement [`Listener`] and name [`Reported`] as your tables' instructions. Here the listener is the
-//! checker itself, and a violation is a panic:
+//! Ten lines, and no lock and no `alloc` but a global allocator:
 //!
 //! ```
-//! use std::sync::{LazyLock, Mutex};
-//!
-//! use mmu_check::seam::{Listener, Reported};
-//! use mmu_check::{Checker, Event, What};
-//!
-//! static CHECKER: LazyLock<Mutex<Checker>> = LazyLock::new(Mutex::default);
-//!
-//! #[derive(Clone, Copy)]
-//! struct Ears;
-//!
-//! impl Listener for Ears {
-//!     const NEW: Self = Ears;
-//!     fn undisturbed<R>(self, f: impl FnOnce() -> R) -> R {
-//!         f() // with interrupts masked
-//!     }
-//!     fn hear_with(self, act: impl FnOnce() -> What) {
-//!         let mut checker = CHECKER.lock().unwrap(); // with interrupts masked
-//!         let event = Event { sequence: 0, time: 0, core: 0, task: 0, what: act() };
-//!         checker.step(&event).unwrap_or_else(|violation| panic!("{violation}"));
-//!     }
-//! }
-//!
 //! # use stage1_hw::{Instructions, Op, Why};
+//! # // A host executes nothing.
 //! # #[derive(Clone, Copy)]
 //! # struct Plain;
 //! # impl Instructions for Plain {
@@ -45,51 +23,46 @@
 //! #     fn execute(self, _: Op, _: Why) {}
 //! #     unsafe fn write_ttbr0(self, _: u64) {}
 //! # }
-//! // `Plain` is stage1_hw's.
-//! type Machine = Reported<Plain, Ears>;
+//! # struct MyKernel;
+//! # fn without_interrupts<R>(f: impl FnOnce() -> R) -> R { f() }
+//! # fn core() -> u8 { 0 }
+//! # fn task() -> u16 { 1 }
+//! use mmu_check::seam::{Checked, Here, Kernel, Reported, Shared};
+//! static RULES: Shared = Shared::new();
+//! impl Kernel for MyKernel {
+//!     const RULES: &'static Shared = &RULES;
+//!     fn masked<R>(f: impl FnOnce(Here) -> R) -> R {
+//!         without_interrupts(|| f(Here::at(core(), task())))
+//!     }
+//! }
+//! type Machine = Reported<Plain, Checked<MyKernel>>; // `Plain` is stage1_hw's
 //!
-//! stage1_hw::publish(Machine::NEW);
-//! # assert_eq!(CHECKER.lock().unwrap().coverage().events, 2);
+//! // In the start of the kernel, when there is a heap, and before its tables are built:
+//! RULES.start();
+//! # stage1_hw::publish(Machine::NEW);
+//! # assert_eq!(Checked::<MyKernel>::NEW.stop().unwrap().events, 2);
 //! ```
 //!
-//! A kernel that watches only sometimes has a decorator of its own, which calls
-//! [`Reported::over`] where it does. What is no instruction (accesses, frames, switches, exceptions, the
-//! mode's calls) the kernel reports to the same listener; for "done" there is [`dones`], for
-//! `Services::done`.
+//! `Machine` takes the place of `Plain` wherever that stood: in `Services`, at `publish`, at the write of TTBR0.
+//! A violation panics, unless `Kernel::broken` does something else. `examples/hook_up.rs` is such a kernel.
+//!
+//! From then on whatever page-table work executes is judged: what is stored over what (R2, R11), operands (R6),
+//! zeroes (R10), and uses of what the adapter itself writes to. What is no instruction is a line each where it
+//! happens, to the same listener, as in `Checked::<MyKernel>::NEW.hear(What::TaskEnd)`. The table in
+//! [`hook`](crate::hook) says what and when: accesses bring R1, frames R4 and R5, [`dones`](crate::dones) in
+//! `Services::done` R3, R7 and R9, the ends of sections, switches and handlers R8.
+//!
+//! A kernel that hears more than the rules implements [`Listener`] itself; one that watches only sometimes has
+//! a decorator of its own, which calls [`Reported::over`] where it does.
 
 use core::slice;
 use core::sync::atomic::AtomicU64;
 
 use stage1_hw::{Instructions, Op, Page, Slot, Slots, Why};
-use stage1_paging::{Debt, Desc, Edited, Half, Pa, Step, Tlbi};
+use stage1_paging::{Desc, Edited, Pa, Step};
 
 use crate::event::{AccessKind, Barrier, Expect, What};
-
-/// Who hears events: a checker behind a lock, a ring, a file.
-///
-/// It knows on which core and in which task it is called, and makes an [`Event`](crate::Event) of
-/// what it hears.
-pub trait Listener: Copy {
-    /// The value: it has no state of its own.
-    const NEW: Self;
-
-    /// Runs `f`, a report and its instruction, with interrupts masked: the task does not go on elsewhere
-    /// between the two, and no handler's report comes between.
-    fn undisturbed<R>(self, f: impl FnOnce() -> R) -> R;
-
-    /// Runs `act` and hears what it says it has done, as one: no event of another core comes
-    /// between. Under the lock that puts the events in order, with interrupts masked.
-    ///
-    /// `act` loads and stores memory and takes no lock. Run it once, also where nobody wants to hear of it:
-    /// it is the kernel's store.
-    fn hear_with(self, act: impl FnOnce() -> What);
-
-    /// Hears that something is about to happen, or has happened.
-    #[inline]
-    fn hear(self, what: What) {
-        self.hear_with(|| what);
-    }
-}
+pub use crate::hook::{Checked, Here, Kernel, Listener, Shared};
 
 /// The machine `I`, all of whose instructions `L` hears of.
 #[derive(Clone, Copy, Debug)]
@@ -153,10 +126,7 @@ impl<I: Instructions, L: Listener> Instructions for Reported<I, L> {
             // one that came too early.
             Op::TlbiAllLocal if why == Why::LeaveEarly => machine.execute(op, why),
             Op::TlbiAllLocal => {
-                listener.hear(What::Tlbi {
-                    op: crate::Op::VMALLE1,
-                    operand: 0,
-                });
+                listener.hear(What::tlbi(crate::Op::VMALLE1, crate::Operand::NONE));
                 machine.execute(op, why);
             }
         };
@@ -236,29 +206,6 @@ impl<I: Instructions, L: Listener> Instructions for Reported<I, L> {
 
 /// BADDR of a TTBR: with 4 KiB tables and 48 bits the root is aligned to its size, and bit 0 is CnP.
 const ROOT: u64 = 0x0000_ffff_ffff_f000;
-
-/// What to report when the invalidation of `debt` is about to be called complete: an event for each of
-/// its runs of pages.
-pub fn dones(debt: &Debt) -> impl Iterator<Item = What> {
-    let asid = match debt.half() {
-        Half::Lower(asid) => asid.0,
-        Half::Upper => 0,
-    };
-    let tables = debt.frees_tables();
-    debt.pages().map(move |pages| What::Done {
-        va: pages.start().raw(),
-        pages: pages.count(),
-        asid,
-        tables,
-    })
-}
-
-impl From<Tlbi> for What {
-    fn from(tlbi: Tlbi) -> Self {
-        let (op, operand) = crate::Op::of(tlbi);
-        What::Tlbi { op, operand }
-    }
-}
 
 impl From<stage1_hw::Barrier> for Barrier {
     fn from(kind: stage1_hw::Barrier) -> Self {

@@ -310,7 +310,7 @@ impl State {
         }
         self.ledger.restore(spot, new);
         if !old.is_cacheable() {
-            let origin = Origin::new(event, self.owner(event.task), old, new);
+            let origin = Origin::new(event, self.owner(event.task), old);
             self.ledger.publish(spot, origin);
         }
     }
@@ -334,7 +334,7 @@ impl State {
         if !new.is_cacheable() {
             self.ledger.drop_publish(spot);
         }
-        let origin = Origin::new(event, self.owner(event.task), old, new);
+        let origin = Origin::new(event, self.owner(event.task), old);
         let (root, asids) = self.asids(slot.table);
         let mut gone = Vec::new();
         if old.is_table() {

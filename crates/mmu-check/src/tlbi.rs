@@ -23,72 +23,88 @@ enum Scope {
     RangeAllAsids,
 }
 
-/// The names without the suffix that says whether it is broadcast.
-const STEMS: [(&str, Scope, bool); 10] = [
-    ("vmalle1", Scope::All, false),
-    ("aside1", Scope::Asid, false),
-    ("vae1", Scope::Va, false),
-    ("vale1", Scope::Va, true),
-    ("vaae1", Scope::VaAllAsids, false),
-    ("vaale1", Scope::VaAllAsids, true),
-    ("rvae1", Scope::Range, false),
-    ("rvale1", Scope::Range, true),
-    ("rvaae1", Scope::RangeAllAsids, false),
-    ("rvaale1", Scope::RangeAllAsids, true),
-];
+/// What an operation is called without the suffix that says whether it is broadcast, what it is about, and whether it
+/// is for the last level alone.
+type Stem = (&'static str, Scope, bool);
+
+macro_rules! operations {
+    ($($local:ident $broadcast:ident = $stem:literal $scope:ident $last_level:literal $what:literal,)+) => {
+        const STEMS: &[Stem] = &[$(($stem, Scope::$scope, $last_level),)+];
+
+        /// The operations. With FEAT_TLBIOS an outer shareable one is reported as the inner shareable one, which it
+        /// includes.
+        impl Op {
+            $(
+                #[doc = concat!("`tlbi ", $stem, "`: ", $what, ", on the core that executes it.")]
+                pub const $local: Op = Op {
+                    scope: Scope::$scope,
+                    last_level: $last_level,
+                    broadcast: false,
+                };
+                #[doc = concat!("`tlbi ", $stem, "is`: ", $what, ", on every core.")]
+                pub const $broadcast: Op = Op {
+                    scope: Scope::$scope,
+                    last_level: $last_level,
+                    broadcast: true,
+                };
+            )+
+
+            /// All of them.
+            pub const ALL: &[Op] = &[$(Op::$local, Op::$broadcast,)+];
+        }
+    };
+}
+
+operations! {
+    VMALLE1 VMALLE1IS = "vmalle1" All false "everything of EL1 and EL0",
+    ASIDE1 ASIDE1IS = "aside1" Asid false "everything of one ASID that is not global",
+    VAE1 VAE1IS = "vae1" Va false "one address, under one ASID and global, walk caches too",
+    VALE1 VALE1IS = "vale1" Va true "one address, under one ASID and global, last level only",
+    VAAE1 VAAE1IS = "vaae1" VaAllAsids false "one address, under every ASID, walk caches too",
+    VAALE1 VAALE1IS = "vaale1" VaAllAsids true "one address, under every ASID, last level only",
+    RVAE1 RVAE1IS = "rvae1" Range false "a range, under one ASID and global, walk caches too",
+    RVALE1 RVALE1IS = "rvale1" Range true "a range, under one ASID and global, last level only",
+    RVAAE1 RVAAE1IS = "rvaae1" RangeAllAsids false "a range, under every ASID, walk caches too",
+    RVAALE1 RVAALE1IS = "rvaale1" RangeAllAsids true "a range, under every ASID, last level only",
+}
 
 impl Op {
-    /// The instruction of this name in lower case, such as `vaae1is`. The outer shareable variants
-    /// are taken for the inner shareable ones, which they include.
+    /// The operation that a trace calls so: in lower case, such as `vaae1is`, or `vaae1os`. Code has the
+    /// constants.
     pub fn named(name: &str) -> Option<Self> {
         let (stem, broadcast) = match name.strip_suffix("is").or(name.strip_suffix("os")) {
             Some(stem) => (stem, true),
             None => (name, false),
         };
-        let (_, scope, last_level) = STEMS.into_iter().find(|&(known, ..)| known == stem)?;
+        let (_, scope, last_level) = STEMS.iter().find(|(known, ..)| *known == stem)?;
         Some(Op {
-            scope,
-            last_level,
+            scope: *scope,
+            last_level: *last_level,
             broadcast,
         })
     }
 
-    /// `tlbi vmalle1`: everything, on the core that executes it.
-    pub const VMALLE1: Op = Op {
-        scope: Scope::All,
-        last_level: false,
-        broadcast: false,
-    };
+    /// The same for the core that executes it.
+    #[cfg(feature = "machine")]
+    pub(crate) const fn on_this_core(self) -> Self {
+        Op {
+            broadcast: false,
+            ..self
+        }
+    }
 
-    /// The instruction and the operand that `stage1-paging` has composed.
-    #[cfg(any(feature = "machine", feature = "seam"))]
-    pub const fn of(tlbi: stage1_paging::Tlbi) -> (Self, u64) {
-        use stage1_paging::Tlbi;
-        let (scope, last_level, operand) = match tlbi {
-            Tlbi::Vae1is(operand) => (Scope::Va, false, operand),
-            Tlbi::Vale1is(operand) => (Scope::Va, true, operand),
-            Tlbi::Vaae1is(operand) => (Scope::VaAllAsids, false, operand),
-            Tlbi::Vaale1is(operand) => (Scope::VaAllAsids, true, operand),
-            Tlbi::Rvae1is(operand) => (Scope::Range, false, operand),
-            Tlbi::Rvale1is(operand) => (Scope::Range, true, operand),
-            Tlbi::Rvaae1is(operand) => (Scope::RangeAllAsids, false, operand),
-            Tlbi::Rvaale1is(operand) => (Scope::RangeAllAsids, true, operand),
-            Tlbi::Aside1is(operand) => (Scope::Asid, false, operand),
-            Tlbi::Vmalle1is => (Scope::All, false, 0),
-        };
-        let op = Op {
-            scope,
-            last_level,
-            broadcast: true,
-        };
-        (op, operand)
+    /// The same for the last level alone, where there is such an operation.
+    #[cfg(feature = "machine")]
+    pub(crate) const fn of_last_level(self) -> Self {
+        Op {
+            last_level: !matches!(self.scope, Scope::All | Scope::Asid),
+            ..self
+        }
     }
 
     /// A number for it, for [`of_code`](Self::of_code).
     pub(crate) fn code(self) -> u64 {
-        let same = |&(_, scope, last): &(&str, Scope, bool)| {
-            (scope, last) == (self.scope, self.last_level)
-        };
+        let same = |&(_, scope, last): &Stem| (scope, last) == (self.scope, self.last_level);
         let stem = STEMS.iter().position(same).unwrap_or(STEMS.len());
         2 * stem as u64 + u64::from(self.broadcast)
     }
@@ -138,6 +154,74 @@ impl fmt::Display for Op {
             .find(|s| (s.1, s.2) == (self.scope, self.last_level));
         f.write_str(known.map_or("?", |s| s.0))?;
         f.write_str(if self.broadcast { "is" } else { "" })
+    }
+}
+
+/// An operand, composed: for a kernel that has no register's value at hand where it reports a TLBI.
+///
+/// Where it has, report that: the rules decode it, and say when it means something else than its author thinks
+/// (R6). What is composed here is right, and says nothing about what the kernel executes.
+///
+/// ```
+/// use mmu_check::{Op, Operand, What};
+///
+/// let (va, asid) = (0x40_0000, 7);
+/// // tlbi vale1is, x0
+/// let one = What::tlbi(Op::VALE1IS, Operand::page(va, asid, Some(3)));
+/// // tlbi rvaae1is, x0
+/// let range = Operand::range(0xffff_0000_0000_0000, 64, 0, None).map(|o| What::tlbi(Op::RVAAE1IS, o));
+/// // tlbi vmalle1is
+/// let all = What::tlbi(Op::VMALLE1IS, Operand::NONE);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Operand(u64);
+
+impl Operand {
+    /// Of an operation that has none.
+    pub const NONE: Operand = Operand(0);
+
+    /// For an operation by ASID.
+    pub const fn asid(asid: u16) -> Self {
+        Operand((asid as u64) << 48)
+    }
+
+    /// For an operation by address: the page that `va` lies in. `asid` is 0 for an operation on every ASID;
+    /// `level`, 1 to 3, is that of the leaf (TTL), `None` or another number says nothing.
+    pub const fn page(va: u64, asid: u16, level: Option<u8>) -> Self {
+        let ttl = match level {
+            Some(level @ 1..=3) => 0b0100 | level as u64,
+            _ => 0,
+        };
+        Operand(va >> 12 & ((1 << 44) - 1) | ttl << 44 | (asid as u64) << 48)
+    }
+
+    /// For an operation on a range (FEAT_TLBIRANGE): `pages` of 4 KiB from the one that `va` lies in, the rest as
+    /// for [`page`](Self::page). `None` if no operand says exactly so many: they are a number from 1 to 32, times
+    /// 2, 64, 2048 or 65536.
+    pub const fn range(va: u64, pages: u64, asid: u16, level: Option<u8>) -> Option<Self> {
+        let level = match level {
+            Some(level @ 1..=3) => level as u64,
+            _ => 0,
+        };
+        let mut scale = 0;
+        while scale < 4 {
+            let unit = 1 << (5 * scale + 1);
+            if pages != 0 && pages.is_multiple_of(unit) && pages / unit <= 32 {
+                let base = va >> 12 & ((1 << 37) - 1);
+                let count = (pages / unit - 1) << 39 | scale << 44;
+                let granule = 0b01 << 46;
+                let asid = (asid as u64) << 48;
+                return Some(Operand(base | level << 37 | count | granule | asid));
+            }
+            scale += 1;
+        }
+        None
+    }
+}
+
+impl From<Operand> for u64 {
+    fn from(operand: Operand) -> u64 {
+        operand.0
     }
 }
 

@@ -7,8 +7,9 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use mmu_check::event::{AccessKind, Expect, What};
-use mmu_check::seam::{Listener, Reported, dones};
-use mmu_check::{Checker, Event};
+use mmu_check::hook::Listener;
+use mmu_check::seam::Reported;
+use mmu_check::{Checker, Event, dones};
 use stage1_hw::{Barrier, Hardware, Instructions, Op, Page, Services, Slot, Slots, Upkeep, Why};
 use stage1_paging::{
     Asid, Batch, Debt, Desc, Edited, Fit, Frame, Half, Level, Pa, Pages, Prot, Space, Step, Tlbi,

@@ -3,7 +3,7 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use mmu_check::seam::dones;
+use mmu_check::dones;
 use stage1_hw::Page;
 use stage1_paging::{Debt, Frame, Half, Pages, Va};
 

@@ -36,7 +36,7 @@ pub mod seam;
 
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
-use mmu_check::seam::Listener;
+use mmu_check::hook::Listener;
 use mmu_check::{Event, What};
 
 use crate::arch::{registers, time};

@@ -353,6 +353,15 @@ words! {
 }
 
 impl What {
+    /// A TLB invalidation that is about to be executed: the operation, and what its register holds or an
+    /// [`Operand`](crate::Operand).
+    pub fn tlbi(op: Op, operand: impl Into<u64>) -> Self {
+        What::Tlbi {
+            op,
+            operand: operand.into(),
+        }
+    }
+
     /// Whether the rules look at it. What they do not look at is for pictures and for people.
     pub const fn is_judged(self) -> bool {
         !matches!(

@@ -77,6 +77,10 @@ pub(crate) struct Origin {
     pub core: u8,
     sequence: u32,
     time: u64,
+    // The store, with what was there before it. Of a table that was unlinked it is the link's, for all that was below.
+    slot: u64,
+    va: u64,
+    level: u8,
     old: u64,
     new: u64,
 }
@@ -216,14 +220,44 @@ impl Place {
 
 impl Origin {
     /// The store of this event, by this owner.
-    pub fn new(event: &Event, owner: Owner, old: Desc, new: Desc) -> Self {
+    pub fn new(event: &Event, owner: Owner, old: Desc) -> Self {
+        let (slot, va, level, new) = match event.what {
+            What::Store {
+                slot,
+                va,
+                level,
+                new,
+                ..
+            } => (slot, va, level, new),
+            _ => (0, 0, 3, 0),
+        };
         Origin {
             owner,
             core: event.core,
             sequence: event.sequence,
             time: event.time,
+            slot,
+            va,
+            level,
             old: old.bits,
-            new: new.bits,
+            new,
+        }
+    }
+
+    /// The store, as it was reported.
+    fn event(&self) -> Event {
+        Event {
+            sequence: self.sequence,
+            time: self.time,
+            core: self.core,
+            task: self.owner.task,
+            what: What::Store {
+                slot: self.slot,
+                va: self.va,
+                level: self.level,
+                old: self.old,
+                new: self.new,
+            },
         }
     }
 }
@@ -359,41 +393,25 @@ impl Ledger {
         }
     }
 
-    /// The store that owes, as it was reported.
-    fn event(&self, spot: Spot, origin: &Origin) -> Event {
-        let place = self.places.get(spot.place);
-        let (frame, level, va) = place.map_or((0, 3, 0), |p| (p.frame, p.level, p.va));
-        let index = u64::from(spot.index);
-        Event {
-            sequence: origin.sequence,
-            time: origin.time,
-            core: origin.core,
-            task: origin.owner.task,
-            what: What::Store {
-                slot: frame + 8 * index,
-                va: va.wrapping_add((span_pages(level) << 12).wrapping_mul(index)),
-                level,
-                old: origin.old,
-                new: origin.new,
-            },
-        }
-    }
-
     /// The store by which it became stale.
     pub fn withdrawn_by(&self, stale: &Stale) -> Event {
-        self.event(stale.spot, &stale.origin)
+        stale.origin.event()
     }
 
     /// The store that made the descriptor.
     pub fn made_by(&self, publish: &Publish) -> Event {
-        self.event(publish.spot, &publish.origin)
+        publish.origin.event()
     }
 
     /// The address and the table's frame of what is published.
     pub fn place_of(&self, publish: &Publish) -> (u64, u64) {
-        match self.event(publish.spot, &publish.origin).what {
-            What::Store { slot, va, .. } => (va, slot & !0xfff),
-            _ => (0, 0),
-        }
+        let Spot { place, index } = publish.spot;
+        self.places.get(place).map_or((0, 0), |place| {
+            let size = span_pages(place.level) << 12;
+            (
+                place.va.wrapping_add(size.wrapping_mul(index.into())),
+                place.frame,
+            )
+        })
     }
 }

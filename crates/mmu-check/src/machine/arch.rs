@@ -1,8 +1,6 @@
 //! The arch layer on the machine: the kernel's primitives, one for one, each with what may be wrong
 //! in it.
 
-use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use stage1_paging::{
@@ -12,7 +10,7 @@ use stage1_paging::{
 use super::bug::{Bug, Site};
 use super::kernel::{Kernel, ThisCpu};
 use crate::event::{Barrier, What};
-use crate::tlbi::Op;
+use crate::tlbi::{Op, Operand};
 
 /// A table: the address of its frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,29 +59,32 @@ impl Kernel {
     }
 
     /// One TLBI, with what is wrong in it.
-    pub(super) fn tlbi(&self, name: &str, operand: u64) {
-        let name = if self.is(Bug::TlbiLocal) {
-            name.strip_suffix("is").unwrap_or(name)
+    pub(super) fn tlbi(&self, op: Op, operand: u64) {
+        let op = if self.is(Bug::TlbiLocal) {
+            op.on_this_core()
         } else {
-            name
-        };
-        let Some(op) = Op::named(name) else {
-            return self.note(format!("no such TLBI: {name}"));
+            op
         };
         self.at(Site::Tlbi, What::Tlbi { op, operand }, || {
             self.machine.tlbi(self.core.get(), op, operand);
         });
     }
 
-    fn execute(&self, op: Tlbi, frees_tables: bool) {
-        let (mut name, mut operand) = name_and_operand(op);
+    fn execute(&self, tlbi: Tlbi, frees_tables: bool) {
+        let What::Tlbi {
+            mut op,
+            mut operand,
+        } = tlbi.into()
+        else {
+            return;
+        };
         let page = matches!(
-            op,
+            tlbi,
             Tlbi::Vae1is(_) | Tlbi::Vale1is(_) | Tlbi::Vaae1is(_) | Tlbi::Vaale1is(_)
         );
-        let range = !page && operand != 0 && !matches!(op, Tlbi::Aside1is(_));
-        if self.is(Bug::TlbiLeafForTables) && frees_tables && !name.contains("ale1") {
-            name = name.replace("ae1", "ale1");
+        let range = !page && operand != 0 && !matches!(tlbi, Tlbi::Aside1is(_));
+        if self.is(Bug::TlbiLeafForTables) && frees_tables {
+            op = op.of_last_level();
         }
         if self.is(Bug::TlbiWrongHint) && page {
             operand = (operand & !(0xf << 44)) | 0b0110 << 44;
@@ -101,7 +102,7 @@ impl Kernel {
         if self.is(Bug::PeerAsidZero) {
             operand &= !(0xffff << 48);
         }
-        self.tlbi(&name, operand);
+        self.tlbi(op, operand);
     }
 
     /// The barriers before an invalidation's TLBIs.
@@ -123,23 +124,6 @@ impl Kernel {
         }
         self.isb(Site::IsbAfterTlbi);
     }
-}
-
-/// The instruction's name, and its operand.
-fn name_and_operand(op: Tlbi) -> (String, u64) {
-    let (name, operand) = match op {
-        Tlbi::Vae1is(operand) => ("vae1is", operand),
-        Tlbi::Vale1is(operand) => ("vale1is", operand),
-        Tlbi::Vaae1is(operand) => ("vaae1is", operand),
-        Tlbi::Vaale1is(operand) => ("vaale1is", operand),
-        Tlbi::Rvae1is(operand) => ("rvae1is", operand),
-        Tlbi::Rvale1is(operand) => ("rvale1is", operand),
-        Tlbi::Rvaae1is(operand) => ("rvaae1is", operand),
-        Tlbi::Rvaale1is(operand) => ("rvaale1is", operand),
-        Tlbi::Aside1is(operand) => ("aside1is", operand),
-        Tlbi::Vmalle1is => ("vmalle1is", 0),
-    };
-    (name.into(), operand)
 }
 
 impl Mmu for Kernel {
@@ -171,7 +155,7 @@ impl Mmu for Kernel {
                 Step::Store(new) => {
                     if self.is(Bug::TlbiBeforeStore) && old.is_valid() {
                         self.before_tlbi();
-                        self.tlbi("vaae1is", va >> 12 & ((1 << 44) - 1));
+                        self.tlbi(Op::VAAE1IS, Operand::page(va, 0, None).into());
                     }
                     if self.is(Bug::ChangedByAnother) && old.is_valid() && new.is_valid() {
                         // A bit that is the software's, as a flag of its own would be.
@@ -247,7 +231,7 @@ impl Mmu for Kernel {
         if self.is(Bug::TlbiBeforeStore) {
             self.after_tlbi();
         } else if self.is(Bug::PeerLocalFlush) {
-            self.tlbi("vmalle1", 0);
+            self.tlbi(Op::VMALLE1, Operand::NONE.into());
             self.after_tlbi();
         } else {
             self.before_tlbi();

@@ -21,7 +21,7 @@ use super::frames::{FIRST, Frames};
 use super::system::Fault;
 use crate::checker::Checker;
 use crate::event::{AccessKind, Barrier, Event, Expect, What};
-use crate::tlbi::Op;
+use crate::tlbi::{Op, Operand};
 use crate::violation::Violation;
 
 /// Cores of the machine. The program runs on 0 and may move to 1; 2 has a program of its own.
@@ -414,10 +414,9 @@ impl Kernel {
     }
 
     fn tlbi_everything(&self) {
-        if let Some(op) = Op::named("vmalle1is") {
-            self.record(What::Tlbi { op, operand: 0 });
-            self.machine.tlbi(self.core.get(), op, 0);
-        }
+        self.record(What::tlbi(Op::VMALLE1IS, Operand::NONE));
+        self.machine
+            .tlbi(self.core.get(), Op::VMALLE1IS, Operand::NONE.into());
     }
 
     fn intrude(&self, intrusion: Intrusion) {

@@ -9,7 +9,8 @@
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use super::{Description, Finding};
+use super::reliance::stage;
+use super::{Description, Finding, Reason};
 use crate::desc::{Desc, needs_break};
 use crate::event::{Event, What};
 use crate::ledger::Stale;
@@ -46,7 +47,7 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     let old = held.unwrap_or(Desc { bits: old, level });
     if needs_break(old, new) {
         return Some(Finding {
-            why: "a valid descriptor is stored over another that TLBs may hold",
+            why: Reason::OverLive,
             address: va,
             owes: None,
         });
@@ -64,7 +65,7 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
         stale.held != 0 && stale.may_meet(global, &asids) && clashes(state, stale, va, new)
     })?;
     Some(Finding {
-        why: "the new descriptor is made before the invalidation of the old one is complete",
+        why: Reason::MadeEarly(stage(stale, event.core.into())),
         address: va,
         owes: Some(state.ledger.withdrawn_by(stale)),
     })

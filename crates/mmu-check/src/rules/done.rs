@@ -10,7 +10,7 @@
 //! An ASID is free when its space's root is in no TTBR0 and what TLBs hold of it was invalidated since. A
 //! core walks from a root that TTBR0 has no more until its next context synchronisation.
 
-use super::{Description, Finding};
+use super::{Description, Finding, Reason};
 use crate::event::{Event, What};
 use crate::state::State;
 
@@ -26,7 +26,7 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     };
     let other = state.spaces.other_with(asid, root)?;
     Some(Finding {
-        why: "the ASID was another space's, whose translations were not invalidated since",
+        why: Reason::AsidInUse(other),
         address: other,
         owes: None,
     })

@@ -5,7 +5,7 @@
 //! keeps pages back for). So it may while a mapping is still there that was made since the frame was
 //! allocated; one from before, as the linear map's, is not its owner's.
 
-use super::{Description, Finding};
+use super::{Description, Finding, Reason};
 use crate::event::{Event, What};
 use crate::state::State;
 
@@ -20,11 +20,10 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
         return None;
     };
     let mut mappings = state.tables.mappings(frame).into_iter();
-    mappings
-        .any(|slot| state.is_reachable(slot.table))
-        .then_some(Finding {
-            why: "a descriptor that is still valid maps the frame",
-            address: frame,
-            owes: None,
-        })
+    let slot = mappings.find(|slot| state.is_reachable(slot.table))?;
+    Some(Finding {
+        why: Reason::StillMapped(state.tables.get(slot.table).va_of(slot.index)),
+        address: frame,
+        owes: None,
+    })
 }

@@ -10,7 +10,8 @@
 //! - An interrupt handler's stores pay at once: nobody else would pay for them.
 //! - A task ends with everything published and invalidated.
 
-use super::{Description, Finding};
+use super::reliance::stage;
+use super::{Description, End, Finding, Reason};
 use crate::event::{Call, Contract, Event, What};
 use crate::ledger::Owner;
 use crate::state::State;
@@ -31,16 +32,15 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
             if inner && state.contract(task) == Contract::OutermostExit {
                 return None;
             }
-            unpaid(state, owner, core, "at the end of a section")
+            unpaid(state, owner, core, End::Section)
         }
         What::IrqExit => {
             let handler = Owner { task, irq: true };
-            unpaid(state, handler, core, "at the end of an interrupt handler")
+            unpaid(state, handler, core, End::Handler)
         }
         What::TaskEnd => {
             let owner = Owner { task, irq: false };
-            unpaid(state, owner, core, "at the end of a task")
-                .or_else(|| uninvalidated(state, owner, core))
+            unpaid(state, owner, core, End::Task).or_else(|| uninvalidated(state, owner, core))
         }
         _ => None,
     }
@@ -50,7 +50,7 @@ fn at_switch(state: &State, core: usize) -> Option<Finding> {
     let ledger = &state.ledger;
     if let Some(stale) = ledger.issued(core) {
         return Some(Finding {
-            why: "no DSB between the TLBI and the switch: one of another core does not complete it",
+            why: Reason::SwitchedUncompleted,
             address: stale.va,
             owes: Some(ledger.withdrawn_by(stale)),
         });
@@ -62,7 +62,7 @@ fn at_switch(state: &State, core: usize) -> Option<Finding> {
     };
     let mut unordered = ledger.unordered(core);
     let published = unordered.find(|publish| usize::from(publish.origin.core) == core);
-    let why = "no DSB between the store and the switch";
+    let why = Reason::SwitchedUnordered;
     if let Some(publish) = published {
         let (va, _) = ledger.place_of(publish);
         return Some(stored(why, va, ledger.made_by(publish)));
@@ -71,11 +71,15 @@ fn at_switch(state: &State, core: usize) -> Option<Finding> {
     Some(stored(why, stale.va, ledger.withdrawn_by(stale)))
 }
 
-fn unpaid(state: &State, owner: Owner, core: usize, why: &'static str) -> Option<Finding> {
+fn unpaid(state: &State, owner: Owner, core: usize, end: End) -> Option<Finding> {
     let ledger = &state.ledger;
-    let publish = ledger
-        .unpublished(owner)
-        .or_else(|| ledger.unsynchronised(owner, core))?;
+    let (publish, why) = match ledger.unpublished(owner) {
+        Some(publish) => (publish, Reason::LeftUnpublished(end)),
+        None => {
+            let publish = ledger.unsynchronised(owner, core)?;
+            (publish, Reason::LeftUnsynchronised(end))
+        }
+    };
     Some(Finding {
         why,
         address: ledger.place_of(publish).0,
@@ -87,7 +91,7 @@ fn uninvalidated(state: &State, owner: Owner, core: usize) -> Option<Finding> {
     let mut stales = state.ledger.stales();
     let stale = stales.find(|stale| stale.origin.owner == owner && !stale.is_gone(core))?;
     Some(Finding {
-        why: "a translation is withdrawn and not invalidated, at the end of a task",
+        why: Reason::LeftStale(stage(stale, core)),
         address: stale.va,
         owes: Some(state.ledger.withdrawn_by(stale)),
     })

@@ -10,6 +10,7 @@ mod leftover;
 mod operand;
 mod ownership;
 mod publish;
+mod reason;
 mod reliance;
 mod table_reuse;
 mod zeroes;
@@ -17,9 +18,11 @@ mod zeroes;
 use crate::event::{Event, What};
 use crate::state::State;
 
+pub use reason::{End, Reason, Stage, Step};
+
 /// What a rule found.
 pub(crate) struct Finding {
-    pub why: &'static str,
+    pub why: Reason,
     pub address: u64,
     pub owes: Option<Event>,
 }

@@ -6,7 +6,7 @@
 //! that is not the leaf's, and for a range that is not aligned to its hint (D8, TTL).
 //! aarch64-paging 0.12.3 fixed exactly that.
 
-use super::{Description, Finding};
+use super::{Description, Finding, Reason};
 use crate::event::{Event, What};
 use crate::state::State;
 
@@ -22,7 +22,7 @@ pub(super) fn check(_: &State, event: &Event) -> Option<Finding> {
     };
     let decoded = op.decode(operand);
     Some(Finding {
-        why: decoded.flaw()?,
+        why: Reason::Operand(decoded.flaw()?),
         address: decoded.pages().map_or(0, |(va, _)| va),
         owes: None,
     })

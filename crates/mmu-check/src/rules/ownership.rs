@@ -5,7 +5,7 @@
 //! another descriptor than the last store has left there shows that somebody does, or that a store
 //! was not reported.
 
-use super::{Description, Finding};
+use super::{Description, Finding, Reason};
 use crate::event::{Event, What};
 use crate::state::State;
 
@@ -23,7 +23,7 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     let index = (slot >> 3 & 0x1ff) as u16;
     let held = state.tables.get(table).known(index)?;
     (held.bits != old).then_some(Finding {
-        why: "the descriptor was not what whoever has stored believes",
+        why: Reason::Foreign(held.bits),
         address: va,
         owes: None,
     })

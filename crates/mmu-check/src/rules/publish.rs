@@ -20,7 +20,7 @@
 //! `is_spurious_el1_translation_fault`): the access says which. What no retry makes up for is the
 //! DSB.
 
-use super::{Description, Finding};
+use super::{Description, Finding, Reason};
 use crate::event::{Event, Expect, What};
 use crate::state::State;
 
@@ -37,7 +37,7 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     let core = usize::from(event.core);
     if va >> 63 == 0 && state.spaces.written(core) > state.ledger.core_synced(core) {
         return Some(Finding {
-            why: "no ISB on this core since TTBR0 was written",
+            why: Reason::UnsynchronisedTtbr0,
             address: va,
             owes: None,
         });
@@ -49,10 +49,8 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     let mut on_the_way = state.ledger.publications(va);
     let (why, store) = on_the_way.find_map(|publish| {
         let why = match publish.visible {
-            None => "no DSB has made its descriptor visible to the walkers",
-            Some(at) if expect == Expect::Works && synced <= at => {
-                "no ISB on this core since its descriptor became visible"
-            }
+            None => Reason::Unpublished,
+            Some(at) if expect == Expect::Works && synced <= at => Reason::Unsynchronised,
             Some(_) => return None,
         };
         let (base, frame) = state.ledger.place_of(publish);

@@ -8,7 +8,7 @@
 //! Which rule is broken depends on why it is not gone: the TLBI came early (R9), stayed at home (R7) or
 //! said something else (R6); or else on what is lost by it: a frame (R4), a table (R5), an answer (R3).
 
-use super::{Finding, Rule};
+use super::{Finding, Reason, Rule, Stage};
 use crate::desc::Desc;
 use crate::event::{AccessKind, Event, Expect, What};
 use crate::ledger::{Missed, Stale};
@@ -52,7 +52,7 @@ pub(super) fn first(
     }
     let (rule, stale) = first?;
     let finding = Finding {
-        why: reason(stale, core),
+        why: Reason::Relied(stage(stale, core)),
         address: address(stale, event),
         owes: Some(state.ledger.withdrawn_by(stale)),
     };
@@ -150,22 +150,17 @@ fn address(stale: &Stale, event: &Event) -> u64 {
     }
 }
 
-fn reason(stale: &Stale, core: usize) -> &'static str {
+/// How far the invalidation of `stale` has come, for what `core` relies on.
+pub(super) fn stage(stale: &Stale, core: usize) -> Stage {
+    let (table, visible) = (stale.old.is_table(), stale.visible);
     match stale.missed {
-        Some(Missed::Early) if is_waiting(stale) => {
-            "the TLBI was executed before the store was visible to the walkers"
-        }
-        Some(Missed::Local) if is_waiting(stale) => "the TLBI was for one core, and others run",
-        Some(Missed::Operand) if is_waiting(stale) => {
-            "the TLBI's operand frees the cores from dropping it"
-        }
-        _ if !stale.visible => "no DSB has followed the store",
-        _ if is_waiting(stale) && stale.old.is_table() => {
-            "no TLBI has reached the walk caches for it"
-        }
-        _ if is_waiting(stale) => "no TLBI has covered it",
-        _ if stale.held != 0 => "no DSB has completed its TLBI",
-        _ if !stale.is_gone(core) => "no ISB has followed its invalidation on this core",
-        _ => "this core may have fetched instructions through it, and has not synchronised since",
+        Some(Missed::Early) if is_waiting(stale) => Stage::Early { visible },
+        Some(Missed::Local) if is_waiting(stale) => Stage::Local,
+        Some(Missed::Operand) if is_waiting(stale) => Stage::Flawed,
+        _ if !visible => Stage::Stored,
+        _ if is_waiting(stale) => Stage::Visible { table },
+        _ if stale.held != 0 => Stage::Issued,
+        _ if !stale.is_gone(core) => Stage::Completed,
+        _ => Stage::Fetched,
     }
 }

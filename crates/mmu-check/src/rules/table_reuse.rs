@@ -5,7 +5,7 @@
 //! or one of the whole ASID. Otherwise a walker takes for descriptors whatever the frame's next
 //! owner writes (Linux: `tlb->freed_tables`).
 
-use super::{Description, Finding};
+use super::{Description, Finding, Reason};
 use crate::event::{Event, What};
 use crate::state::State;
 
@@ -22,9 +22,9 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     let table = state.tables.find(frame);
     let linked = table.is_some_and(|id| state.tables.is_linked(id) && state.is_reachable(id));
     let why = if state.spaces.is_in_use(frame) {
-        "the table is a root that TTBR0 has, or that was not invalidated since it had it"
+        Reason::RootInUse
     } else if linked {
-        "the table is linked, and its space was not invalidated since it was last in use"
+        Reason::TableLinked
     } else {
         return None;
     };

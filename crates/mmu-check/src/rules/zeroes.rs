@@ -6,7 +6,7 @@
 //! The pair that publishes the link comes later, and deferred much later, so it does not help. A
 //! root is linked by writing TTBR0, which is no store: there it takes a DSB.
 
-use super::{Description, Finding};
+use super::{Description, Finding, Reason};
 use crate::desc::Desc;
 use crate::event::{Event, What};
 use crate::state::State;
@@ -37,10 +37,7 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
         What::Ttbr0 { root, .. } if state.spaces.is_in_use(root) => return None,
         What::Ttbr0 { root, .. } => {
             let frame = state.tables.behind(root, &[Contents::Complete])?;
-            (
-                frame,
-                "no DSB between a table's contents and the write of TTBR0 that leads to it",
-            )
+            (frame, Reason::RootUnordered(frame))
         }
         _ => return None,
     };
@@ -52,18 +49,15 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
 }
 
 /// The link of the table in this frame, into a table that is `walked`.
-fn at_link(state: &State, walked: bool, frame: u64) -> Option<(u64, &'static str)> {
+fn at_link(state: &State, walked: bool, frame: u64) -> Option<(u64, Reason)> {
     let tables = &state.tables;
     let in_use =
         tables.find(frame).is_some_and(|id| tables.is_linked(id)) || state.spaces.is_known(frame);
     if tables.contents(frame) == Contents::Unknown && !in_use {
-        return Some((frame, "nobody has zeroed the table"));
+        return Some((frame, Reason::NotZeroed));
     }
     // In a table that no walker comes to it is one more store to be ordered later.
     let ordered = [Contents::Ordered, Contents::Complete];
     let behind = tables.behind(frame, &ordered).filter(|_| walked)?;
-    Some((
-        behind,
-        "no DMB or DSB between the table's contents and the link",
-    ))
+    Some((behind, Reason::LinkUnordered(behind)))
 }

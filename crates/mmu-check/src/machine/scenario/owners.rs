@@ -9,6 +9,7 @@ use crate::machine::arch::Table;
 use crate::machine::bug::{Bug, Site};
 use crate::machine::frames::frame_at;
 use crate::machine::kernel::{Kernel, RESERVED, Wrong};
+use crate::tlbi::{Op, Operand};
 
 /// Unmaps, unlinks the empty tables, frees them, and maps there again.
 pub(super) fn tables(kernel: &Kernel) -> Outcome {
@@ -75,7 +76,7 @@ fn unlink(kernel: &Kernel, va: Va) -> Result<Table, Wrong> {
 
 fn invalidate_first(kernel: &Kernel, va: Va) {
     kernel.before_tlbi();
-    kernel.tlbi("vaae1is", va.raw() >> 12 & ((1 << 44) - 1));
+    kernel.tlbi(Op::VAAE1IS, Operand::page(va.raw(), 0, None).into());
     kernel.after_tlbi();
 }
 

@@ -11,6 +11,7 @@ use super::steps::{
 use crate::event::AccessKind;
 use crate::machine::bug::Bug;
 use crate::machine::kernel::{Kernel, Wrong};
+use crate::tlbi::{Op, Operand};
 
 /// Maps in a section and uses after it; unmaps; maps and uses outside of any.
 pub(super) fn vmap(kernel: &Kernel) -> Outcome {
@@ -150,7 +151,7 @@ fn replace_in_place(kernel: &Kernel, new: &[u64]) -> Outcome {
     });
     kernel.before_tlbi();
     for n in 0..2 {
-        kernel.tlbi("vaae1is", page(n).raw() >> 12 & ((1 << 44) - 1));
+        kernel.tlbi(Op::VAAE1IS, Operand::page(page(n).raw(), 0, None).into());
     }
     kernel.after_tlbi();
     Ok(())
