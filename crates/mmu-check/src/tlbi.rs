@@ -107,6 +107,11 @@ impl Op {
         self.broadcast
     }
 
+    /// Whether it takes a register.
+    pub const fn has_operand(self) -> bool {
+        !matches!(self.scope, Scope::All)
+    }
+
     /// Decodes the operand.
     pub fn decode(self, operand: u64) -> Decoded {
         let asid = (operand >> 48) as u16;

@@ -8,12 +8,13 @@ use alloc::string::String;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
-use mmu_check::trace::Writer;
+use mmu_check::trace::{Header, Writer};
 use mmu_check::{Checker, Event, Expected, What};
 use semihosting::fs::File;
 use semihosting::io::Write as _;
 
 use super::Listening;
+use crate::arch::time;
 use crate::base::{Lock, Verdict};
 use crate::{print, println, task};
 
@@ -99,10 +100,12 @@ impl fmt::Write for TraceFile {
 /// With `trace` every event is also written to `events.trace`.
 pub fn start(trace: bool) {
     let trace = trace.then(|| {
-        Writer::new(TraceFile {
+        let file = TraceFile {
             file: File::create(c"events.trace").ok(),
             kept: String::new(),
-        })
+        };
+        let clock = time::frequency();
+        Writer::new(file, Header { clock })
     });
     *CHECKER.lock() = Some(Checking {
         rules: Checker::new(),
@@ -117,6 +120,11 @@ pub fn start(trace: bool) {
 /// From here on the kernel's own tables are in use; before, addresses were the early tables'.
 pub fn on_own_tables() {
     OWN_TABLES.store(true, Relaxed);
+}
+
+/// Whether it is the use of an address that the early tables translate, which no event has described.
+pub(super) fn is_early(what: &What) -> bool {
+    matches!(what, What::Access { .. }) && !OWN_TABLES.load(Relaxed)
 }
 
 /// Whether the rules are checked.
@@ -136,8 +144,7 @@ pub(super) fn hear_with(act: impl FnOnce() -> Event) -> Event {
     let mut checker = CHECKER.lock();
     INSIDE.store(this_core, Relaxed);
     let event = act();
-    let unchecked = matches!(event.what, What::Access { .. }) && !OWN_TABLES.load(Relaxed);
-    if let Some(checker) = checker.as_mut().filter(|_| !unchecked) {
+    if let Some(checker) = checker.as_mut().filter(|_| !is_early(&event.what)) {
         checker.hear(&event);
     }
     INSIDE.store(0, Relaxed);

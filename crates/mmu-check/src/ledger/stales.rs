@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::slab::Ticket;
-use super::{ENTRIES, Ledger, Missed, Origin, PlaceId, Spot, Stale, page_numbers};
+use super::{ENTRIES, Ledger, Missed, Origin, PlaceId, STALES, Spot, Stale, page_numbers};
 use crate::desc::Desc;
 use crate::tlbi::span_pages;
 
@@ -23,6 +23,9 @@ impl Ledger {
         let Some(place) = self.places.get_mut(spot.place) else {
             return;
         };
+        if self.stales.len() == STALES {
+            return;
+        }
         let size = span_pages(place.level) << 12;
         let ticket = self.stales.add(Stale {
             spot,
