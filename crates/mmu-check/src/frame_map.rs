@@ -56,6 +56,12 @@ impl<V: Copy + Default> FrameMap<V> {
         Some(&mut self.places[place].1)
     }
 
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, V)> {
+        let known = self.places.iter().filter(|(frame, _)| *frame != FREE);
+        known.copied()
+    }
+
     /// Returns what was there before.
     pub fn insert(&mut self, frame: u64, value: V) -> Option<V> {
         if let Some(known) = self.get_mut(frame) {

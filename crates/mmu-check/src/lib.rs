@@ -87,6 +87,7 @@ pub mod replay;
 mod rules;
 #[cfg(feature = "seam")]
 pub mod seam;
+mod snapshot;
 mod spaces;
 mod state;
 mod tables;

@@ -207,6 +207,11 @@ impl Decoded {
         }
     }
 
+    /// Which instruction it was.
+    pub(crate) const fn op(&self) -> Op {
+        self.op
+    }
+
     /// The ASID whose non-global entries all go, and global ones stay; `None` for every other
     /// operation.
     pub(crate) fn whole_asid(&self) -> Option<u16> {

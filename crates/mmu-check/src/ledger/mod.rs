@@ -330,6 +330,16 @@ impl Ledger {
         }
     }
 
+    /// The cores that run.
+    pub fn running(&self) -> impl Iterator<Item = usize> {
+        (0..MAX_CORES).filter(|core| self.online & 1 << core != 0)
+    }
+
+    /// When each owner last synchronised the context of whatever core it was on.
+    pub fn owners_synced(&self) -> impl Iterator<Item = (Owner, u64)> {
+        self.synced.iter().map(|(owner, at)| (*owner, *at))
+    }
+
     /// Whether no other core runs.
     pub fn is_alone(&self, core: usize) -> bool {
         self.online & !(1 << core) == 0

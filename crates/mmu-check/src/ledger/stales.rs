@@ -169,6 +169,11 @@ impl Ledger {
         chain.find_map(|(at, stale)| (next(stale) == id + 1).then_some(at))
     }
 
+    /// Whether there is no stale translation.
+    pub fn none_is_stale(&self) -> bool {
+        self.stales.len() == 0
+    }
+
     /// All stale translations.
     pub fn stales(&self) -> impl Iterator<Item = &Stale> {
         self.stales.iter()

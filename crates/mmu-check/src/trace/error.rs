@@ -59,8 +59,8 @@ pub enum Wrong {
     NoEnd,
     /// There is no event at all.
     Empty,
-    /// What it says of how things stood leaves debts open.
-    Unsettled,
+    /// By the lines before it something is still owed, in words: a run cannot begin there.
+    Owed(&'static str),
     /// The rules would need more than this many bytes to go on.
     Memory(usize),
 }
@@ -102,8 +102,9 @@ impl fmt::Display for Wrong {
                 "the trace ends without its `end` line: it was cut, or who wrote it has stopped before its end",
             ),
             Wrong::Empty => f.write_str("there is no event in it"),
-            Wrong::Unsettled => f.write_str(
-                "what it states before this line leaves something owed: a trace cannot begin there",
+            Wrong::Owed(what) => write!(
+                f,
+                "a run cannot begin here: by the lines before it, {what}"
             ),
             Wrong::Memory(most) => write!(
                 f,

@@ -42,10 +42,12 @@ pub fn check(
     while let Some(entry) = reader.next() {
         match entry? {
             Entry::Stated(event) => checker.assume(&event),
-            Entry::Run(_) if !checker.is_settled() => {
-                return Err(wrong(&reader, Wrong::Unsettled));
+            Entry::Run(line) => {
+                if let Some(owed) = checker.owed() {
+                    return Err(wrong(&reader, Wrong::Owed(owed)));
+                }
+                run = line;
             }
-            Entry::Run(line) => run = line,
             Entry::Event(event) => {
                 for single in event.singles() {
                     if let Err(violation) = checker.step(&single) {

@@ -82,7 +82,7 @@
 //! use, ASIDs and what each core's TTBR0 has, sections that are open, and what each core has synchronised with.
 //! They are believed and not judged ([`Checker::assume`](crate::Checker::assume)).
 //!
-//! It can begin only where nothing is owed ([`Checker::is_settled`](crate::Checker::is_settled)): no store that a
+//! It can begin only where nothing is owed ([`Checker::owed`](crate::Checker::owed)): no store that a
 //! walker may have missed, no invalidation that is not complete. What is published and a core has not synchronised
 //! its context for, is stated as that. A trace whose statements leave anything owed is refused.
 //!

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::header::{End, Header, Run};
+use crate::checker::Checker;
 use crate::event::{Event, Merge};
 
 /// Writes events as they come, a run of stores as one line.
@@ -33,7 +34,9 @@ pub struct Writer<W> {
     header: Header,
     runs: Merge,
     run: Run,
-    /// The `run` line is written, and the first line with it.
+    /// The first line is written.
+    headed: bool,
+    /// The `run` line is written.
     begun: bool,
     events: u64,
 }
@@ -50,9 +53,33 @@ impl<W: fmt::Write> Writer<W> {
                 stated: 0,
                 before: 0,
             },
+            headed: false,
             begun: false,
             events: 0,
         }
+    }
+
+    /// Writes how things stand, as the rules know it: the trace begins here, with what `checker` is given next. To be
+    /// called before anything else is written. If something is still owed nothing is written, and it is
+    /// returned in words.
+    ///
+    /// # Errors
+    /// Those of the writer below, or that something was written before.
+    pub fn state(&mut self, checker: &Checker) -> Result<Option<&'static str>, fmt::Error> {
+        if self.headed {
+            return Err(fmt::Error);
+        }
+        if let Some(owed) = checker.owed() {
+            return Ok(Some(owed));
+        }
+        self.head()?;
+        let mut written = Ok(());
+        let described = checker.describe(&mut |event| {
+            self.run.stated += 1;
+            written = written.and_then(|()| self.line(event));
+        });
+        self.run.before = checker.coverage().events;
+        written.map(|()| described.err())
     }
 
     /// Writes the next event. A store is held for those that may follow it.
@@ -73,10 +100,15 @@ impl<W: fmt::Write> Writer<W> {
         complete.try_for_each(|event| writeln!(self.to, "{event}"))
     }
 
+    fn head(&mut self) -> fmt::Result {
+        self.headed = true;
+        writeln!(self.to, "{}", self.header)
+    }
+
     fn begin(&mut self) -> fmt::Result {
         self.begun = true;
-        if self.run.stated == 0 {
-            writeln!(self.to, "{}", self.header)?;
+        if !self.headed {
+            self.head()?;
         }
         self.flush()?;
         writeln!(self.to, "{}", self.run)

@@ -7,6 +7,7 @@ mod any;
 mod bad;
 mod command;
 mod random;
+mod snapshot;
 
 use lazy_mmu::Policy;
 use mmu_check::machine::{Bug, Chance, Setup, Site, run, scenario};

@@ -150,7 +150,7 @@ fn whatever_the_events_say_they_are_judged() {
 }
 
 /// The same with few addresses and descriptors.
-fn near(what: What, n: &mut Numbers) -> What {
+pub fn near(what: What, n: &mut Numbers) -> What {
     const FRAMES: [u64; 5] = [0, 0x1000, 0x2000, 0xffff_ffff_e000, 0xffff_ffff_f000];
     let index = n.of(&[0, 1, 511]);
     let half = n.of(&[0, 0xffff_0000_0000_0000]);
