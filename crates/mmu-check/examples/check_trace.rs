@@ -71,12 +71,11 @@ fn check(name: &str, from: impl BufRead, out: &mut impl Write) -> io::Result<u8>
 }
 
 fn describe(summary: &Summary, coverage: &Coverage) -> String {
-    let violations = summary.violations;
-    let before = match summary.run.before {
-        0 => String::new(),
-        before => format!(", and {before} before the trace begins"),
-    };
-    format!("{violations} violations; {coverage}{before}")
+    let Summary {
+        violations, run, ..
+    } = summary;
+    let before = run.before;
+    format!("{violations} violations; {coverage}, and {before} before the trace begins")
 }
 
 /// # Errors
