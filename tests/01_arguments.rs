@@ -11,6 +11,7 @@ use lazy_mmu::Policy;
 use lazy_mmu_kernel::Boot;
 use lazy_mmu_kernel::arguments::Arguments;
 use lazy_mmu_kernel::base::Verdict;
+use lazy_mmu_kernel::observe::rules::Written;
 use lazy_mmu_kernel::report::Run;
 
 lazy_mmu_kernel::entry!(main);
@@ -25,7 +26,8 @@ fn main(boot: &Boot) -> Verdict {
     ensure!((tasks, seconds, given.seed) == (16, 0, 1), "{given:?}");
     let allocator = [given.debug, given.poison];
     ensure!(allocator == [true, false], "{given:?}");
-    ensure!([given.check, given.trace] == [false; 2], "{given:?}");
+    let watched = (given.check, given.trace);
+    ensure!(watched == (false, None), "{given:?}");
 
     let line = "run=zap,vmap policy=flat pages=8 k=2 tasks=3 seconds=4 seed=5 debug=off poison=on check=on trace=on own=6";
     let Ok(given) = Arguments::parse(line, 1000, &["own"]) else {
@@ -39,7 +41,13 @@ fn main(boot: &Boot) -> Verdict {
     ensure!((tasks, seconds, given.seed) == (3, 4, 5), "{given:?}");
     let allocator = [given.debug, given.poison];
     ensure!(allocator == [false, true], "{given:?}");
-    ensure!([given.check, given.trace] == [true; 2], "{given:?}");
+    let watched = (given.check, given.trace);
+    ensure!(watched == (true, Some(Written::OnceDue)), "{given:?}");
+    for (word, trace) in [("off", None), ("all", Some(Written::All))] {
+        let line = format!("trace={word}");
+        let given = Arguments::parse(&line, 1000, &[]).map(|given| given.trace);
+        ensure!(given == Ok(trace), "{given:?}");
+    }
     ensure!(given.own("own") == Some("6"), "{given:?}");
 
     // A small machine has smaller defaults.

@@ -42,7 +42,7 @@ fn events_are_in_order() -> Verdict {
 }
 
 fn main(boot: &Boot) -> Verdict {
-    if boot.arguments.trace {
+    if boot.arguments.trace.is_some() {
         let verdict = events_are_in_order();
         if verdict != Verdict::Good {
             return verdict;

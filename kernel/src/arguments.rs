@@ -9,6 +9,7 @@ use lazy_mmu::Policy;
 
 use crate::base::MAX_TASKS;
 use crate::machine::exit;
+use crate::observe::rules::Written;
 use crate::report::Run;
 
 /// The values of all keys. The defaults show the nesting: every workload of one task under every policy, with the debug page
@@ -36,9 +37,9 @@ pub struct Arguments {
     pub poison: bool,
     /// `check=`: the rules of page-table maintenance are checked at every event.
     pub check: bool,
-    /// `trace=`: the last events of each core are kept, and printed when something fails. With `check=on` all events
+    /// `trace=`: the last events of each core are kept, and printed when something fails. With `check=on` the events
     /// that the rules are given are written to `events.trace` besides.
-    pub trace: bool,
+    pub trace: Option<Written>,
     /// The keys that only this image has, and their values: see [`entry!`](crate::entry).
     own: Vec<(String, String)>,
 }
@@ -67,7 +68,7 @@ impl Default for Arguments {
             debug: true,
             poison: false,
             check: false,
-            trace: false,
+            trace: None,
             own: Vec::new(),
         }
     }
@@ -171,7 +172,14 @@ impl Arguments {
             "debug" => self.debug = switch(value)?,
             "poison" => self.poison = switch(value)?,
             "check" => self.check = switch(value)?,
-            "trace" => self.trace = switch(value)?,
+            "trace" => {
+                self.trace = match value {
+                    "off" => None,
+                    "on" => Some(Written::OnceDue),
+                    "all" => Some(Written::All),
+                    _ => return Err(Wrong("not one of them", "on off all".to_string())),
+                }
+            }
             // The boot runner adds this key, and `exit` has read it before there was a heap. It is not among the listed keys,
             // because nobody types it.
             exit::MARK_KEY => {

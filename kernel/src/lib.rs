@@ -102,6 +102,7 @@ unsafe extern "C" fn kernel_entry(tree: u64) -> ! {
     // SAFETY: the caller's promise is this one's.
     let verdict = match unsafe { bring_up(tree) } {
         Ok(boot) => {
+            observe::rules::begin_run();
             // SAFETY: `entry!` defined it, with this signature.
             unsafe { kernel_main(&boot) }
         }
@@ -151,7 +152,7 @@ unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
         println!("bad argument {error}");
         Verdict::BadArguments
     })?;
-    observe::ring::set_recording(arguments.trace);
+    observe::ring::set_recording(arguments.trace.is_some());
     if arguments.check {
         observe::rules::start(arguments.trace);
         if arguments.debug {

@@ -34,7 +34,7 @@ pub fn main(boot: &Boot) -> Verdict {
         Ok(()) => Verdict::Failed,
         Err(failure) => {
             println!("FAILED {failure}");
-            if boot.arguments.trace {
+            if boot.arguments.trace.is_some() {
                 ring::print_last();
             }
             Verdict::Failed

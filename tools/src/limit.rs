@@ -93,7 +93,7 @@ impl<'a> Words<'a> {
     }
 
     fn is_on(&self, key: &str) -> bool {
-        self.value(key) == Some("on")
+        matches!(self.value(key), Some("on" | "all"))
     }
 
     /// How many names a list has, where `all` stands for `all` of them.
@@ -219,6 +219,7 @@ mod tests {
             "run=mixed check=on tasks=62",
             "run=mixed,preempt check=on",
             "run=mixed check=on trace=on",
+            "run=mixed check=on trace=all",
             "run=mixed check=on pages=4096",
         ] {
             assert!(limit(args, FOUR) > base, "{args}");

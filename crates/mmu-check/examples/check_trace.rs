@@ -1,52 +1,86 @@
-//! Checks traces, or standard input: `cargo run --release -p mmu-check --example check_trace --
-//! FILE...`
+//! Checks traces: `cargo run --release -p mmu-check --example check_trace -- FILE...`
 //!
-//! Prints every violation and what there was to check. Ends with 0 if there is none, 1 if there
-//! are, 2 if a trace cannot be read.
+//! Without a file, or for `-`, it checks standard input. It prints every violation as it is found, and then
+//! what there was to check. It ends with
+//!
+//! - 0 if there is no violation;
+//! - 1 if there are some;
+//! - 2 if a trace cannot be read to its end, if there is nothing in one, or if the output cannot be written.
+//!   What was wrong, and in which line, is on standard error; violations before that line are printed.
 
+use std::env;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
-use mmu_check::{Checker, trace};
+use mmu_check::trace::{self, Summary};
+use mmu_check::{Checker, Coverage};
 
 fn main() -> ExitCode {
-    let files: Vec<String> = std::env::args().skip(1).collect();
-    let mut worst = 0;
-    if files.is_empty() {
-        worst = check("standard input", io::stdin().lock());
+    let mut names: Vec<OsString> = env::args_os().skip(1).collect();
+    if names.is_empty() {
+        names.push("-".into());
     }
-    for name in files {
-        worst = worst.max(match File::open(&name) {
-            Ok(file) => check(&name, BufReader::new(file)),
-            Err(error) => {
-                eprintln!("{name}: {error}");
-                2
-            }
-        });
+    let mut out = io::stdout().lock();
+    let mut worst = 0;
+    for name in names {
+        match check_named(&name, &mut out) {
+            Ok(status) => worst = worst.max(status),
+            // Nobody reads any further, and nothing more can be said.
+            Err(_) => return ExitCode::from(2),
+        }
     }
     ExitCode::from(worst)
 }
 
-fn check(name: &str, from: impl BufRead) -> u8 {
+/// # Errors
+/// Those of `out`.
+fn check_named(name: &OsStr, out: &mut impl Write) -> io::Result<u8> {
+    if name == "-" {
+        return check("standard input", io::stdin().lock(), out);
+    }
+    let path = Path::new(name);
+    match File::open(path) {
+        Ok(file) => check(&path.display().to_string(), BufReader::new(file), out),
+        Err(error) => fail(&path.display().to_string(), &error.to_string()),
+    }
+}
+
+/// # Errors
+/// Those of `out`.
+fn check(name: &str, from: impl BufRead, out: &mut impl Write) -> io::Result<u8> {
     let mut checker = Checker::new();
-    match trace::check(&mut checker, from) {
-        Err(error) => {
-            eprintln!("{name}: {error}");
-            2
+    let mut written = Ok(());
+    let read = trace::check(&mut checker, from, trace::MEMORY_MAX, |violation| {
+        if written.is_ok() {
+            written = writeln!(out, "{violation}\n");
         }
-        Ok(violations) => {
-            violations.iter().for_each(|v| println!("{v}\n"));
-            println!(
-                "{name}: {} violations; {}",
-                violations.len(),
-                checker.coverage()
-            );
-            if checker.coverage().counts().iter().all(|(_, n)| *n == 0) {
-                eprintln!("{name}: there is nothing in it");
-                return 2;
-            }
-            u8::from(!violations.is_empty())
+    });
+    written?;
+    let coverage = checker.coverage();
+    match read {
+        Err(error) => fail(name, &error.to_string()),
+        Ok(_) if *coverage == Coverage::default() => fail(name, "there is nothing in it to check"),
+        Ok(summary) => {
+            writeln!(out, "{name}: {}", describe(&summary, coverage))?;
+            Ok(u8::from(summary.violations > 0))
         }
     }
+}
+
+fn describe(summary: &Summary, coverage: &Coverage) -> String {
+    let Summary {
+        violations, run, ..
+    } = summary;
+    let before = run.before;
+    format!("{violations} violations; {coverage}, and {before} before the trace begins")
+}
+
+/// # Errors
+/// Those of standard error.
+fn fail(name: &str, why: &str) -> io::Result<u8> {
+    writeln!(io::stderr(), "{name}: {why}")?;
+    Ok(2)
 }

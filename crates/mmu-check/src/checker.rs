@@ -9,6 +9,7 @@ use crate::desc::Desc;
 use crate::event::{Call, Event, Expect, What};
 use crate::ledger::MAX_CORES;
 use crate::rules::{self, Finding, Rule};
+use crate::snapshot;
 use crate::state::State;
 use crate::violation::Violation;
 
@@ -80,6 +81,45 @@ impl Checker {
             self.last.push_back(*event);
         }
         result
+    }
+
+    /// Takes an event for granted: it takes effect, and is neither judged nor counted. This is how a trace
+    /// begins that leaves out what was before ([`trace`](crate::trace)).
+    ///
+    /// # Panics
+    /// If the event's core is not below [`MAX_CORES`].
+    pub fn assume(&mut self, event: &Event) {
+        for event in event.singles() {
+            self.state.arrive(&event);
+            self.state.apply(&event);
+        }
+    }
+
+    /// What is still owed, in words: a trace cannot begin here ([`trace`](crate::trace)). `None` where every store is
+    /// visible to the walkers and every invalidation is complete. Cores may have to synchronise their context
+    /// with what is published.
+    pub fn owed(&self) -> Option<&'static str> {
+        snapshot::owed(&self.state)
+    }
+
+    /// What it knows, as events that leave a new automaton knowing the same by [`assume`](Self::assume): what is behind them is
+    /// judged alike. They are numbered from 0 and given to `say`.
+    ///
+    /// # Errors
+    /// What is still owed, in words.
+    pub fn describe(&self, say: &mut dyn FnMut(Event)) -> Result<(), &'static str> {
+        match self.owed() {
+            Some(owed) => Err(owed),
+            None => {
+                snapshot::describe(&self.state, say);
+                Ok(())
+            }
+        }
+    }
+
+    /// About how many bytes it takes for what it remembers: tables, frames in use, debts.
+    pub fn memory(&self) -> usize {
+        self.state.memory()
     }
 
     /// What there was to check so far.

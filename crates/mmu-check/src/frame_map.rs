@@ -22,6 +22,12 @@ impl<V: Copy> FrameMap<V> {
         self.0.get_mut(&frame)
     }
 
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, V)> {
+        let known = self.places.iter().filter(|(frame, _)| *frame != FREE);
+        known.copied()
+    }
+
     /// Returns what was there before.
     pub fn insert(&mut self, frame: u64, value: V) -> Option<V> {
         self.0.insert(frame, value)

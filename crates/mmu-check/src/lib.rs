@@ -55,7 +55,7 @@
 //! The feature `machine` (on by default) adds `machine`, a model whose store buffers, walkers, TLBs
 //! and walk caches do the worst they may: there a lost barrier shows as wrong data or a wrong
 //! fault. It emits the same events, so the rules are judged by it and it by them; and the rest of
-//! [`trace`], which reads events as text (`examples/check_trace.rs` checks a file).
+//! [`trace`], which reads and checks traces (`examples/check_trace.rs` does it from a command line).
 #![no_std]
 // The one `unsafe fn` is the adapter's, which hands its caller's promise on.
 #![cfg_attr(not(feature = "seam"), forbid(unsafe_code))]
@@ -84,6 +84,7 @@ pub mod replay;
 mod rules;
 #[cfg(feature = "seam")]
 pub mod seam;
+mod snapshot;
 mod spaces;
 mod state;
 mod tables;

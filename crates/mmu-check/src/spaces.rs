@@ -44,6 +44,15 @@ pub(crate) struct Spaces {
 }
 
 impl Spaces {
+    /// About how many bytes it takes.
+    pub fn memory(&self) -> usize {
+        let leaving: usize = self.leaving.iter().map(Vec::len).sum();
+        let flushing: usize = self.flushing.iter().map(Vec::len).sum();
+        size_of::<Use>() * self.uses.len()
+            + size_of::<Leaving>() * leaving
+            + size_of::<Flush>() * flushing
+    }
+
     /// TTBR0 of the core is written. Returns whether TLBs could hold nothing of this root under this ASID before.
     pub fn activate(&mut self, root: u64, asid: u16, core: usize, now: u64) -> bool {
         let new = !self.asids(root).any(|known| known == asid);
@@ -68,6 +77,30 @@ impl Spaces {
             }
         }
         new
+    }
+
+    /// Whether every core has left what TTBR0 has no more, and completed its TLBIs.
+    pub fn are_settled(&self) -> bool {
+        self.leaving.iter().all(Vec::is_empty) && self.flushing.iter().all(Vec::is_empty)
+    }
+
+    /// Whether TTBR0 was ever seen to have this root with this ASID, and it was not freed since.
+    pub fn has(&self, space: (u64, u16)) -> bool {
+        self.uses.iter().any(|u| (u.root, u.asid) == space)
+    }
+
+    /// Roots and ASIDs that TTBR0 of this core had before, and that its TLB may hold translations of.
+    pub fn cached_before(&self, core: usize) -> impl Iterator<Item = (u64, u16)> {
+        let current = self.ttbr0[core];
+        let uses = self.uses.iter();
+        let cached = uses.filter(move |known| self.is_cached(known, core));
+        let all = cached.map(|known| (known.root, known.asid));
+        all.filter(move |space| current != Some(*space))
+    }
+
+    fn is_cached(&self, known: &Use, core: usize) -> bool {
+        let flushed = self.flushed.get(&known.asid).map_or(0, |times| times[core]);
+        known.left[core] > flushed.max(self.flushed_all[core])
     }
 
     /// The core synchronises its context, or is about to.
@@ -132,12 +165,9 @@ impl Spaces {
     fn may_be_cached(&self, known: &Use) -> bool {
         let (root, asid) = (known.root, known.asid);
         let mut leaving = self.leaving.iter().flatten();
-        let never = [0; MAX_CORES];
-        let flushed = self.flushed.get(&asid).unwrap_or(&never);
         self.ttbr0.contains(&Some((root, asid)))
             || leaving.any(|left| (left.root, left.asid) == (root, asid))
-            || (0..MAX_CORES)
-                .any(|core| known.left[core] > flushed[core].max(self.flushed_all[core]))
+            || (0..MAX_CORES).any(|core| self.is_cached(known, core))
     }
 
     /// The ASIDs under which TLBs may hold translations of this root.
@@ -151,18 +181,23 @@ impl Spaces {
         self.asids(root).next().is_some()
     }
 
+    /// Roots that TTBR0 was seen to have, and that TLBs hold nothing of any more.
+    pub fn unused(&self) -> impl Iterator<Item = u64> {
+        let unused = self.uses.iter().filter(|u| !self.is_in_use(u.root));
+        unused.map(|u| u.root)
+    }
+
     /// Whether TTBR0 was ever seen to have it.
     pub fn is_known(&self, root: u64) -> bool {
         self.uses.iter().any(|u| u.root == root)
     }
 
-    /// Another root that has this ASID and that TLBs may hold translations of.
+    /// Another root, the lowest, that has this ASID and that TLBs may hold translations of.
     pub fn other_with(&self, asid: u16, root: u64) -> Option<u64> {
-        let mut others = self
-            .uses
-            .iter()
-            .filter(|u| u.asid == asid && u.root != root);
-        others.find(|u| self.may_be_cached(u)).map(|u| u.root)
+        let uses = self.uses.iter();
+        let others = uses.filter(|u| u.asid == asid && u.root != root);
+        let cached = others.filter(|u| self.may_be_cached(u));
+        cached.map(|u| u.root).min()
     }
 
     /// The frame is no root any more.

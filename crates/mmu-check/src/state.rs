@@ -5,10 +5,10 @@ use alloc::vec::Vec;
 
 use crate::desc::Desc;
 use crate::event::{Call, Contract, Event, What};
-use crate::ledger::{Ledger, MAX_CORES, Missed, Origin, Owner, PlaceId, Spot};
+use crate::ledger::{Ledger, MAX_CORES, Missed, Origin, Owner, PlaceId, STALES, Spot};
 use crate::spaces::Spaces;
 use crate::tables::{Reach, Slot, TableId, Tables};
-use crate::tlbi::{Cover, Decoded, Target};
+use crate::tlbi::{Cover, Decoded, Op, Target};
 
 /// TLBIs kept that covered nothing.
 const USELESS: usize = 16;
@@ -40,7 +40,7 @@ pub(crate) struct State {
     /// When each core last reported anything.
     heard: [u64; MAX_CORES],
     /// Whose TLBIs covered nothing that was owed: perhaps they came before their store.
-    useless: VecDeque<(u16, Decoded)>,
+    useless: VecDeque<(u16, Decoded, u64)>,
     /// How many others there were.
     useful: u64,
 }
@@ -65,8 +65,35 @@ impl State {
         }
     }
 
+    /// About how many bytes it takes.
+    pub fn memory(&self) -> usize {
+        self.ledger.memory() + self.tables.memory() + self.spaces.memory()
+    }
+
     fn task(&mut self, task: u16) -> &mut Task {
         self.tasks.entry(task).or_insert(NEW_TASK)
+    }
+
+    /// The tasks that were heard of: each with its contract, and how many sections and handlers are open.
+    pub fn tasks(&self) -> impl Iterator<Item = (u16, Contract, u32, u32)> {
+        let tasks = self.tasks.iter();
+        tasks.map(|(id, task)| (*id, task.contract, task.depth, task.irqs))
+    }
+
+    /// Whether the task was heard of, and has not ended.
+    pub fn has_task(&self, task: u16) -> bool {
+        self.tasks.contains_key(&task)
+    }
+
+    /// When the core last reported anything.
+    pub fn heard(&self, core: usize) -> u64 {
+        self.heard[core]
+    }
+
+    /// The last TLBIs that covered nothing: task, instruction, operand.
+    pub fn useless(&self) -> impl Iterator<Item = (u16, Op, u64)> {
+        let useless = self.useless.iter();
+        useless.map(|(task, tlbi, operand)| (*task, tlbi.op(), *operand))
     }
 
     /// Who owes what is stored now: the task, or the interrupt handler on top of it.
@@ -163,7 +190,7 @@ impl State {
             // It happened at some time after this core's report before. What others have settled since may
             // have come too late for it.
             What::ExceptionEntry => self.synchronise(event, core, self.heard[core] + 1),
-            What::Tlbi { op, operand } => self.invalidate(event, &op.decode(operand)),
+            What::Tlbi { op, operand } => self.invalidate(event, op, operand),
             What::Ttbr0 { root, asid } => {
                 let (_, moved) = self.tables.slot(root, 0, 0);
                 self.abandon(moved);
@@ -338,7 +365,11 @@ impl State {
         let (root, asids) = self.asids(slot.table);
         let mut gone = Vec::new();
         if old.is_table() {
-            let below = &mut |slot, desc| gone.push((slot, desc));
+            let below = &mut |slot, desc| {
+                if gone.len() < STALES {
+                    gone.push((slot, desc));
+                }
+            };
             self.tables.below(old.frame(), below);
         }
         self.withdraw_one(slot, old, (root, &asids), origin);
@@ -365,7 +396,7 @@ impl State {
                 global,
                 asid,
             };
-            let early = |(task, tlbi): &(u16, Decoded)| {
+            let early = |(task, tlbi, _): &(u16, Decoded, u64)| {
                 *task == origin.owner.task && tlbi.covers(&target) == Cover::Yes
             };
             let missed = self.useless.iter().any(early).then_some(Missed::Early);
@@ -374,7 +405,8 @@ impl State {
         }
     }
 
-    fn invalidate(&mut self, event: &Event, decoded: &Decoded) {
+    fn invalidate(&mut self, event: &Event, op: Op, operand: u64) {
+        let decoded = &op.decode(operand);
         let core = usize::from(event.core);
         let asid = decoded.whole_asid();
         if decoded.is_everything() || asid.is_some() {
@@ -387,7 +419,7 @@ impl State {
             if self.useless.len() == USELESS {
                 self.useless.pop_front();
             }
-            self.useless.push_back((event.task, *decoded));
+            self.useless.push_back((event.task, *decoded, operand));
         }
     }
 }

@@ -2,7 +2,7 @@
 //! are ordered, and which descriptors map a frame.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::desc::Desc;
@@ -77,6 +77,8 @@ pub(crate) struct Tables {
     /// The level 0 table of the upper half.
     upper: Option<TableId>,
     allocated: FrameMap<Allocated>,
+    /// How many of them there are.
+    in_use: usize,
     /// Other page descriptors of such a frame.
     more_pages: BTreeSet<(u64, Slot)>,
     /// Block descriptors, and when they were made.
@@ -120,6 +122,11 @@ impl Table {
         self.va.wrapping_add(u64::from(index).wrapping_mul(size))
     }
 
+    /// The physical address of the descriptor at `index`.
+    pub fn pa_of(&self, index: u16) -> u64 {
+        self.frame + 8 * u64::from(index)
+    }
+
     fn valid(&self) -> impl Iterator<Item = (u16, Desc)> {
         let words = self.words.iter().enumerate();
         let valid = words.filter(|(_, bits)| **bits & 1 != 0);
@@ -128,6 +135,102 @@ impl Table {
 }
 
 impl Tables {
+    /// About how many bytes it takes.
+    pub fn memory(&self) -> usize {
+        let unordered: usize = self.unordered.iter().map(Vec::len).sum();
+        let table = size_of::<Table>() + size_of::<[u64; ENTRIES]>();
+        table * self.all.len()
+            + size_of::<(u64, Allocated)>() * self.in_use
+            + size_of::<(u64, Slot)>() * (self.more_pages.len() + self.blocks.len())
+            + size_of::<u64>() * unordered
+    }
+
+    /// All of them, in the order of their frames.
+    pub fn in_order(&self) -> Vec<TableId> {
+        let ids = 0..self.all.len() as TableId;
+        let mut known: Vec<TableId> = ids
+            .filter(|id| self.find(self.get(*id).frame) == Some(*id))
+            .collect();
+        known.sort_by_key(|id| self.get(*id).frame);
+        known
+    }
+
+    /// Whether there is a table that is known to be linked nowhere and whose zeroing was not seen.
+    pub fn has_unzeroed_and_unlinked(&self) -> bool {
+        let live = self.all.iter().filter(|table| table.unlinked);
+        live.filter(|table| table.contents == Contents::Unknown)
+            .any(|table| self.find(table.frame).is_some())
+    }
+
+    /// Whether every link is the one that its table has, and at the table's place; and the root of the upper half is one.
+    pub fn are_a_tree(&self) -> bool {
+        let upper = self.upper.map(|id| self.get(id));
+        if upper.is_some_and(|root| root.level != 0 || root.va >> 63 == 0) {
+            return false;
+        }
+        let all = self.all.iter().enumerate();
+        let mut live = all.filter(|(id, table)| self.find(table.frame) == Some(*id as TableId));
+        live.all(|(id, table)| {
+            let linked = table.parent.is_none_or(|slot| {
+                let link = self.get(slot.table).desc(slot.index);
+                link.is_table() && link.frame() == table.frame
+            });
+            let mut links = table.valid().filter(|(_, desc)| desc.is_table());
+            linked && links.all(|(index, link)| self.is_linked_at(id as TableId, index, link))
+        })
+    }
+
+    fn is_linked_at(&self, parent: TableId, index: u16, link: Desc) -> bool {
+        let place = (link.level + 1, self.get(parent).va_of(index));
+        self.find(link.frame()).is_some_and(|child| {
+            let child = self.get(child);
+            let table = parent;
+            child.parent == Some(Slot { table, index }) && (child.level, child.va) == place
+        })
+    }
+
+    /// Whether what every core has stored to them is complete, by its DSB.
+    pub fn are_ordered(&self) -> bool {
+        self.unordered.iter().all(Vec::is_empty)
+    }
+
+    /// Whether it is the root of the upper half.
+    pub fn is_upper(&self, id: TableId) -> bool {
+        self.upper == Some(id)
+    }
+
+    /// The frames that were taken from the allocator, and when.
+    pub fn frames_in_use(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.allocated
+            .iter()
+            .map(|(frame, known)| (known.at, frame))
+    }
+
+    /// Whether the frame was taken from the allocator.
+    pub fn is_in_use(&self, frame: u64) -> bool {
+        self.allocated.get(frame).is_some()
+    }
+
+    /// The page descriptors that were made for frames since those were taken from the allocator.
+    pub fn own_pages(&self) -> BTreeSet<Slot> {
+        let pages = self.allocated.iter();
+        let pages = pages.filter_map(|(frame, known)| Some((frame, known.page?)));
+        let all = pages.chain(self.more_pages.iter().copied());
+        all.filter(|(frame, slot)| self.maps(*slot, *frame))
+            .map(|(_, slot)| slot)
+            .collect()
+    }
+
+    /// The block descriptors, and when each was made.
+    pub fn blocks(&self) -> BTreeMap<Slot, u64> {
+        let made = self.blocks.iter().map(|(made, slot)| (*slot, *made));
+        made.filter(|(slot, _)| {
+            let desc = self.get(slot.table).desc(slot.index);
+            desc.is_leaf() && desc.level < 3
+        })
+        .collect()
+    }
+
     pub fn get(&self, id: TableId) -> &Table {
         &self.all[id as usize]
     }
@@ -230,11 +333,18 @@ impl Tables {
 
     /// Calls `f` for every descriptor of the table in this frame, and of those below, that a TLB may hold.
     pub fn below(&self, frame: u64, f: &mut impl FnMut(Slot, Desc)) {
-        self.below_to(frame, LEVELS, f);
+        self.below_to(frame, (LEVELS, &mut BTreeSet::new()), f);
     }
 
-    fn below_to(&self, frame: u64, depth: usize, f: &mut impl FnMut(Slot, Desc)) {
-        let Some(id) = self.find(frame).filter(|_| depth > 0) else {
+    /// Of a table that is linked in many places, or in a circle, once.
+    fn below_to(
+        &self,
+        frame: u64,
+        (depth, seen): (usize, &mut BTreeSet<TableId>),
+        f: &mut impl FnMut(Slot, Desc),
+    ) {
+        let id = self.find(frame).filter(|_| depth > 0);
+        let Some(id) = id.filter(|id| seen.insert(*id)) else {
             return;
         };
         for (index, desc) in self.get(id).valid() {
@@ -242,7 +352,7 @@ impl Tables {
                 f(Slot { table: id, index }, desc);
             }
             if desc.is_table() {
-                self.below_to(desc.frame(), depth - 1, f);
+                self.below_to(desc.frame(), (depth - 1, seen), f);
             }
         }
     }
@@ -408,11 +518,13 @@ impl Tables {
             page: None,
         };
         self.allocated.insert(frame, fresh);
+        self.in_use += 1;
     }
 
     /// The frame was given back.
     pub fn release(&mut self, frame: u64) {
-        self.allocated.remove(frame);
+        let known = self.allocated.remove(frame);
+        self.in_use -= usize::from(known.is_some());
         let pages: Vec<Slot> = self.more_pages_of(frame).collect();
         for page in pages {
             self.more_pages.remove(&(frame, page));

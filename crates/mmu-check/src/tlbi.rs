@@ -123,6 +123,11 @@ impl Op {
         self.broadcast
     }
 
+    /// Whether it takes a register.
+    pub const fn has_operand(self) -> bool {
+        !matches!(self.scope, Scope::All)
+    }
+
     /// Decodes the operand.
     pub fn decode(self, operand: u64) -> Decoded {
         let asid = (operand >> 48) as u16;
@@ -284,6 +289,11 @@ impl Decoded {
             Some((first, count)) => Some((first << 12, count)),
             None => None,
         }
+    }
+
+    /// Which instruction it was.
+    pub(crate) const fn op(&self) -> Op {
+        self.op
     }
 
     /// The ASID whose non-global entries all go, and global ones stay; `None` for every other

@@ -1,59 +1,12 @@
 //! Events as text and as words, and stores in runs: what goes in comes out.
 
-use mmu_check::event::{AccessKind, Barrier, Call, Contract, Expect, Hook, Merge, Policy, What};
-use mmu_check::{Checker, Event, Op};
+mod any;
 
-/// Numbers that are the same in every run.
-struct Numbers(u64);
+use any::{KINDS, Numbers, event, what};
+use mmu_check::event::{Merge, What};
+use mmu_check::{Checker, Event};
 
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    /// Small ones and the largest come up more often than by chance.
-    fn any(&mut self) -> u64 {
-        match self.below(4) {
-            0 => self.below(4),
-            1 => u64::MAX - self.below(4),
-            _ => self.next(),
-        }
-    }
-
-    fn u16(&mut self) -> u16 {
-        self.any() as u16
-    }
-
-    fn flag(&mut self) -> bool {
-        self.below(2) != 0
-    }
-
-    fn of<T: Copy>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len() as u64) as usize]
-    }
-}
-
-const TLBIS: [&str; 10] = [
-    "vmalle1", "aside1", "vae1", "vale1", "vaae1", "vaale1", "rvae1", "rvale1", "rvaae1", "rvaale1",
-];
-
-fn op(n: &mut Numbers) -> Op {
-    let suffix = n.of(&["", "is"]);
-    Op::named(&format!("{}{suffix}", n.of(&TLBIS))).unwrap()
-}
-
-/// How many kinds [`what`] makes. The match below has no arm for others, so a new kind does not
-/// compile before it is counted here.
-const KINDS: u64 = 26;
-
+/// The match has no arm for others, so a new kind does not compile before it is counted.
 fn number_of(what: What) -> u64 {
     match what {
         What::Store { .. } => 0,
@@ -82,84 +35,6 @@ fn number_of(what: What) -> u64 {
         What::Owe => 23,
         What::Reenter { .. } => 24,
         What::Window { .. } => 25,
-    }
-}
-
-/// Any event of the kind of this number.
-fn what(kind: u64, n: &mut Numbers) -> What {
-    match kind {
-        0 => What::Store {
-            slot: n.any(),
-            va: n.any(),
-            level: n.below(4) as u8,
-            old: n.any(),
-            new: n.any(),
-        },
-        1 => {
-            let slot = n.any();
-            What::Stores {
-                slot,
-                va: n.any(),
-                level: n.below(4) as u8,
-                old: n.any(),
-                new: n.any(),
-                old_step: n.any(),
-                new_step: n.any(),
-                count: 1 + n.below(512 - (slot >> 3) % 512) as u16,
-            }
-        }
-        2 => What::Zero { frame: n.any() },
-        3 => What::Dsb(n.of(Barrier::ALL)),
-        4 => What::Dmb(n.of(Barrier::ALL)),
-        5 => What::Isb,
-        6 => What::Tlbi {
-            op: op(n),
-            operand: n.any(),
-        },
-        7 => What::Ttbr0 {
-            root: n.any(),
-            asid: n.u16(),
-        },
-        8 => What::Switch { to: n.u16() },
-        9 => What::ExceptionEntry,
-        10 => What::ExceptionReturn,
-        11 => What::IrqEnter,
-        12 => What::IrqExit,
-        13 => What::CoreStart,
-        14 => What::Free { frame: n.any() },
-        15 => What::Alloc { frame: n.any() },
-        16 => What::Contract(n.of(Contract::ALL)),
-        17 => What::Call(n.of(Call::ALL)),
-        18 => What::TaskEnd,
-        19 => What::Done {
-            va: n.any(),
-            pages: n.any(),
-            asid: n.u16(),
-            tables: n.flag(),
-        },
-        20 => What::Access {
-            va: n.any(),
-            kind: n.of(AccessKind::ALL),
-            expect: n.of(Expect::ALL),
-        },
-        21 => What::Policy(n.of(Policy::ALL)),
-        22 => What::Hook(n.of(Hook::ALL)),
-        23 => What::Owe,
-        24 => What::Reenter { begin: n.flag() },
-        _ => What::Window {
-            tag: n.any(),
-            open: n.flag(),
-        },
-    }
-}
-
-fn event(kind: u64, n: &mut Numbers) -> Event {
-    Event {
-        sequence: n.any() as u32,
-        time: n.of(&[0, 1, u64::MAX]),
-        core: n.below(8) as u8,
-        task: n.u16(),
-        what: what(kind, n),
     }
 }
 
@@ -229,6 +104,65 @@ fn lines_that_are_no_event_say_where() {
         (
             "1 core=0 task=0 reenter begin=2",
             "begin= expected at word 5",
+        ),
+        (
+            "4294967296 core=0 task=0 isb",
+            "a sequence number expected at word 1",
+        ),
+        (
+            "+1 core=0 task=0 isb",
+            "a sequence number expected at word 1",
+        ),
+        ("1 core=0 task=65536 isb", "task= expected at word 3"),
+        ("1 core=0 task=-1 isb", "task= expected at word 3"),
+        (
+            "1 core=0 task=0 isb isb",
+            "the end of the line expected at word 5",
+        ),
+        ("1 core=0 task=0", "an event's name expected at word 4"),
+        (
+            "1 core=0 task=0 zero frame=0x3008",
+            "frame= of 48 bits, a multiple of 4096, expected at word 5",
+        ),
+        (
+            "1 core=0 task=0 free frame=0x1000000000000",
+            "frame= of 48 bits, a multiple of 4096, expected at word 5",
+        ),
+        (
+            "1 core=0 task=0 alloc frame=0x10000000000000000",
+            "frame= expected at word 5",
+        ),
+        (
+            "1 core=0 task=0 ttbr0 root=0x3001 asid=0",
+            "root= of 48 bits, a multiple of 4096, expected at word 5",
+        ),
+        (
+            "1 core=0 task=0 ttbr0 root=0x3000 asid=65536",
+            "asid= expected at word 6",
+        ),
+        (
+            "1 core=0 task=0 store slot=0x3004 va=0x0 level=3 old=0x0 new=0x1",
+            "slot= of 48 bits, a multiple of 8, expected at word 5",
+        ),
+        (
+            "1 core=0 task=0 store slot=0x3000 va=0x1000000000000 level=3 old=0x0 new=0x1",
+            "va= of either half expected at word 6",
+        ),
+        (
+            "1 core=0 task=0 store slot=0x3000 va=0x0 level=4 old=0x0 new=0x1",
+            "level= of 0 to 3 expected at word 7",
+        ),
+        (
+            "1 core=0 task=0 tlbi vmalle1is 0x1",
+            "an operand, 0 where there is none, expected at word 6",
+        ),
+        (
+            "1 core=0 task=0 tlbi vae1is 0x10000000000000000",
+            "an operand, 0 where there is none, expected at word 6",
+        ),
+        (
+            "1 core=0 task=0 done va=0x0 pages=9223372036854775808 asid=0 tables=0",
+            "pages= up to 2^36 expected at word 6",
         ),
         (
             &format!("1 core=0 task=0 {stores} count=3"),

@@ -14,16 +14,21 @@ pub fn now() -> u64 {
     CNTVCT_EL0.get()
 }
 
+/// How many counts are a second.
+pub fn frequency() -> u64 {
+    CNTFRQ_EL0.get()
+}
+
 /// So many microseconds as counts.
 pub fn from_micros(micros: u64) -> u64 {
     // The frequency is at most some GHz: no overflow below years.
-    CNTFRQ_EL0.get().max(1_000_000) / 1_000 * micros / 1_000
+    frequency().max(1_000_000) / 1_000 * micros / 1_000
 }
 
 /// So many counts as nanoseconds.
 pub fn to_nanos(counts: u64) -> u64 {
     // Up to a GHz and some seconds: no overflow.
-    counts * 1_000_000_000 / CNTFRQ_EL0.get().max(1)
+    counts * 1_000_000_000 / frequency().max(1)
 }
 
 /// Lets this core's timer interrupt it at `when`; an earlier arrangement is replaced.

@@ -110,12 +110,17 @@ impl Listener for Ears {
     fn hear_with(self, act: impl FnOnce() -> What) {
         // The event keeps its core, and its place in the order.
         registers::without_interrupts(|| {
-            let act = || Event {
-                sequence: SEQUENCE.fetch_add(1, Relaxed),
-                time: time::now(),
-                core: task::core().index,
-                task: task::current().id,
-                what: act(),
+            let act = || {
+                let what = act();
+                // What the rules are not given has no place in their order.
+                let place = u32::from(!rules::is_early(&what));
+                Event {
+                    sequence: SEQUENCE.fetch_add(place, Relaxed),
+                    time: time::now(),
+                    core: task::core().index,
+                    task: task::current().id,
+                    what,
+                }
             };
             let event = if Listening::Rules.is_on() {
                 rules::hear_with(act)

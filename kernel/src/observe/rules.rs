@@ -8,12 +8,13 @@ use alloc::string::String;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
-use mmu_check::trace::Writer;
+use mmu_check::trace::{Header, Writer};
 use mmu_check::{Checker, Event, Expected, What};
 use semihosting::fs::File;
 use semihosting::io::Write as _;
 
 use super::Listening;
+use crate::arch::time;
 use crate::base::{Lock, Verdict};
 use crate::{print, println, task};
 
@@ -32,17 +33,27 @@ struct Checking {
     violations: u64,
     /// The events as lines, for the host: `mmu-check`'s example `check_trace` checks the same rules again.
     trace: Option<Writer<TraceFile>>,
+    /// Which of them the trace has.
+    written: Written,
     /// Some of the trace could not be written.
     unwritten: bool,
 }
 
+/// Which events a trace has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Written {
+    /// None until the run begins.
+    OnceDue,
+    /// The run has begun: those from the moment on at which nothing is owed.
+    OnceSettled,
+    /// Each.
+    All,
+}
+
 impl Checking {
     fn hear(&mut self, event: &Event) {
-        if let Some(trace) = &mut self.trace
-            && trace.write(*event).is_err()
-        {
-            self.trace = None;
-            self.note_unwritten();
+        if self.written == Written::All {
+            self.write(|trace, _| trace.write(*event));
         }
         if let Err(violation) = self.rules.step(event) {
             self.violations += 1;
@@ -50,9 +61,38 @@ impl Checking {
                 println!("VIOLATION {violation}");
             }
         }
+        if self.written == Written::OnceSettled {
+            self.begin();
+        }
+    }
+
+    fn write(&mut self, act: impl FnOnce(&mut Writer<TraceFile>, &Checker) -> fmt::Result) {
+        if let Some(trace) = &mut self.trace
+            && act(trace, &self.rules).is_err()
+        {
+            self.trace = None;
+            self.note_unwritten();
+        }
+    }
+
+    /// Begins the trace, with what the rules know, if nothing is owed.
+    fn begin(&mut self) {
+        let mut owed = None;
+        self.write(|trace, rules| trace.state(rules).map(|still| owed = still));
+        if owed.is_none() {
+            self.written = Written::All;
+        }
     }
 
     fn finish_trace(&mut self) {
+        if let Some(owed) = self
+            .rules
+            .owed()
+            .filter(|_| self.written == Written::OnceSettled)
+        {
+            println!("check: the trace could not begin: {owed}; trace=all has the boot too");
+            self.unwritten = true;
+        }
         if let Some(trace) = self.trace.take()
             && trace.finish().and_then(|mut file| file.write()).is_err()
         {
@@ -96,27 +136,46 @@ impl fmt::Write for TraceFile {
 
 /// Starts checking. Before the kernel's tables are built: the rules must see every table from its zeroes on.
 ///
-/// With `trace` every event is also written to `events.trace`.
-pub fn start(trace: bool) {
-    let trace = trace.then(|| {
-        Writer::new(TraceFile {
+/// By `trace` events are also written to `events.trace`: all, or those from [`begin_run`] on.
+pub fn start(trace: Option<Written>) {
+    let written = trace.unwrap_or(Written::All);
+    let trace = trace.map(|_| {
+        let file = TraceFile {
             file: File::create(c"events.trace").ok(),
             kept: String::new(),
-        })
+        };
+        let clock = time::frequency();
+        Writer::new(file, Header { clock })
     });
     *CHECKER.lock() = Some(Checking {
         rules: Checker::new(),
         violations: 0,
         trace,
+        written,
         unwritten: false,
     });
     Listening::Rules.set(true);
     super::report(|| What::CoreStart);
 }
 
+/// The boot is over: a trace of the run begins here, or as soon as nothing is owed.
+pub(crate) fn begin_run() {
+    if let Some(checking) = CHECKER.lock().as_mut()
+        && checking.written == Written::OnceDue
+    {
+        checking.written = Written::OnceSettled;
+        checking.begin();
+    }
+}
+
 /// From here on the kernel's own tables are in use; before, addresses were the early tables'.
 pub fn on_own_tables() {
     OWN_TABLES.store(true, Relaxed);
+}
+
+/// Whether it is the use of an address that the early tables translate, which no event has described.
+pub(super) fn is_early(what: &What) -> bool {
+    matches!(what, What::Access { .. }) && !OWN_TABLES.load(Relaxed)
 }
 
 /// Whether the rules are checked.
@@ -136,8 +195,7 @@ pub(super) fn hear_with(act: impl FnOnce() -> Event) -> Event {
     let mut checker = CHECKER.lock();
     INSIDE.store(this_core, Relaxed);
     let event = act();
-    let unchecked = matches!(event.what, What::Access { .. }) && !OWN_TABLES.load(Relaxed);
-    if let Some(checker) = checker.as_mut().filter(|_| !unchecked) {
+    if let Some(checker) = checker.as_mut().filter(|_| !is_early(&event.what)) {
         checker.hear(&event);
     }
     INSIDE.store(0, Relaxed);

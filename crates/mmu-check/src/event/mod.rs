@@ -24,33 +24,7 @@
 //! has reported, which no other core comes between; an allocation is looked at a second time, behind the
 //! free that was looked at.
 //!
-//! # As text
-//!
-//! A trace has an event a line:
-//!
-//! ```text
-//! SEQUENCE [time=T] core=C task=N WHAT
-//! ```
-//!
-//! Numbers are decimal, or hexadecimal after `0x`. `time=` is left out where it is not known. `WHAT` is
-//! one of:
-//!
-//! ```text
-//! store slot= va= level= old= new=
-//! stores slot= va= level= old= new= old-step= new-step= count=
-//! zero frame=         alloc frame=        free frame=
-//! dsb KIND            dmb KIND            isb         (ish ishst ishld nsh nshst sy st)
-//! tlbi NAME OPERAND   ttbr0 root= asid=   switch to=
-//! exception-entry     exception-return    irq-enter   irq-exit
-//! core-start          task-end
-//! contract KIND       (every-exit outermost-exit)
-//! policy NAME         (eager flat reenter v3 linux7)
-//! call NAME           (enable disable pause resume)
-//! hook NAME           (enter leave flush)
-//! owe                 reenter begin=0|1   window tag= open=0|1
-//! done va= pages= asid= tables=0|1
-//! access HOW EXPECTATION va=              (read write execute; works retries faults)
-//! ```
+//! As text an event is a line of a trace: [`trace`](crate::trace) has the format.
 
 mod runs;
 mod text;

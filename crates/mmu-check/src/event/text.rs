@@ -1,4 +1,4 @@
-//! Events as lines of text, as the module `event` describes them.
+//! Events as lines of text, as the module `trace` describes them.
 
 use core::fmt;
 use core::str::FromStr;
@@ -190,13 +190,54 @@ impl<'a> Words<'a> {
         }
     }
 
-    fn core(&mut self) -> Result<u8, ParseEventError> {
-        let core: u8 = self.field("core=")?;
-        if usize::from(core) < MAX_CORES {
-            return Ok(core);
+    /// A field whose value `fits`; another one is the `expected` that was not there.
+    fn bounded<T: TryFrom<u64>>(
+        &mut self,
+        name: &'static str,
+        expected: &'static str,
+        fits: impl FnOnce(&T) -> bool,
+    ) -> Result<T, ParseEventError> {
+        let value = self.field(name)?;
+        if fits(&value) {
+            return Ok(value);
         }
         self.at -= 1;
-        Err(self.expected("core= below 8"))
+        Err(self.expected(expected))
+    }
+
+    fn core(&mut self) -> Result<u8, ParseEventError> {
+        self.bounded("core=", "core= below 8", |core: &u8| {
+            usize::from(*core) < MAX_CORES
+        })
+    }
+
+    fn slot(&mut self) -> Result<u64, ParseEventError> {
+        let expected = "slot= of 48 bits, a multiple of 8,";
+        self.bounded("slot=", expected, |slot| is_physical(*slot, 8))
+    }
+
+    fn frame(&mut self) -> Result<u64, ParseEventError> {
+        let expected = "frame= of 48 bits, a multiple of 4096,";
+        self.bounded("frame=", expected, |frame| is_physical(*frame, 4096))
+    }
+
+    /// An address of either half.
+    fn va(&mut self) -> Result<u64, ParseEventError> {
+        self.bounded("va=", "va= of either half", |va: &u64| {
+            matches!(va >> 48, 0 | 0xffff)
+        })
+    }
+
+    fn level(&mut self) -> Result<u8, ParseEventError> {
+        self.bounded("level=", "level= of 0 to 3", |level| *level <= 3)
+    }
+
+    fn tlbi(&mut self) -> Result<What, ParseEventError> {
+        let op = self.next("a TLBI operation", Op::named)?;
+        let operand = self.next("an operand, 0 where there is none,", |word| {
+            parse_u64(word).filter(|operand| *operand == 0 || op.has_operand())
+        })?;
+        Ok(What::Tlbi { op, operand })
     }
 
     /// 0 or 1.
@@ -209,8 +250,7 @@ impl<'a> Words<'a> {
     }
 
     fn stores(&mut self) -> Result<What, ParseEventError> {
-        let slot: u64 = self.field("slot=")?;
-        let (va, level) = (self.field("va=")?, self.field("level=")?);
+        let (slot, va, level) = (self.slot()?, self.va()?, self.level()?);
         let (old, new) = (self.field("old=")?, self.field("new=")?);
         let (old_step, new_step) = (self.field("old-step=")?, self.field("new-step=")?);
         // The table has no more behind the first.
@@ -236,25 +276,24 @@ impl<'a> Words<'a> {
     fn what(&mut self) -> Result<What, ParseEventError> {
         Ok(match self.next("an event's name", Some)? {
             "store" => What::Store {
-                slot: self.field("slot=")?,
-                va: self.field("va=")?,
-                level: self.field("level=")?,
+                slot: self.slot()?,
+                va: self.va()?,
+                level: self.level()?,
                 old: self.field("old=")?,
                 new: self.field("new=")?,
             },
             "stores" => self.stores()?,
             "zero" => What::Zero {
-                frame: self.field("frame=")?,
+                frame: self.frame()?,
             },
             "dsb" => What::Dsb(self.next("a barrier", Barrier::from_word)?),
             "dmb" => What::Dmb(self.next("a barrier", Barrier::from_word)?),
             "isb" => What::Isb,
-            "tlbi" => What::Tlbi {
-                op: self.next("a TLBI operation", Op::named)?,
-                operand: self.number("an operand")?,
-            },
+            "tlbi" => self.tlbi()?,
             "ttbr0" => What::Ttbr0 {
-                root: self.field("root=")?,
+                root: self.bounded("root=", "root= of 48 bits, a multiple of 4096,", |root| {
+                    is_physical(*root, 4096)
+                })?,
                 asid: self.field("asid=")?,
             },
             "switch" => What::Switch {
@@ -266,10 +305,10 @@ impl<'a> Words<'a> {
             "irq-exit" => What::IrqExit,
             "core-start" => What::CoreStart,
             "free" => What::Free {
-                frame: self.field("frame=")?,
+                frame: self.frame()?,
             },
             "alloc" => What::Alloc {
-                frame: self.field("frame=")?,
+                frame: self.frame()?,
             },
             "contract" => What::Contract(self.next("a contract", Contract::from_word)?),
             "call" => What::Call(self.next("a call", Call::from_word)?),
@@ -285,8 +324,8 @@ impl<'a> Words<'a> {
                 open: self.flag("open=")?,
             },
             "done" => What::Done {
-                va: self.field("va=")?,
-                pages: self.field("pages=")?,
+                va: self.va()?,
+                pages: self.bounded("pages=", "pages= up to 2^36", |pages| *pages <= 1 << 36)?,
                 asid: self.field("asid=")?,
                 tables: self.flag("tables=")?,
             },
@@ -303,10 +342,17 @@ impl<'a> Words<'a> {
     }
 }
 
-/// Decimal, or hexadecimal after `0x`.
+/// Whether it is a physical address of 48 bits, and a multiple of `size`.
+fn is_physical(address: u64, size: u64) -> bool {
+    address >> 48 == 0 && address.is_multiple_of(size)
+}
+
+/// Decimal, or hexadecimal after `0x`; without a sign.
 fn parse_u64(word: &str) -> Option<u64> {
-    match word.strip_prefix("0x") {
-        Some(hex) => u64::from_str_radix(hex, 16).ok(),
-        None => word.parse().ok(),
-    }
+    let (digits, radix) = match word.strip_prefix("0x") {
+        Some(digits) => (digits, 16),
+        None => (word, 10),
+    };
+    let signed = digits.starts_with('+');
+    u64::from_str_radix(digits, radix).ok().filter(|_| !signed)
 }

@@ -29,6 +29,11 @@ pub const MAX_CORES: usize = 8;
 
 const ENTRIES: usize = 512;
 
+/// How many stale translations are remembered at once: those of 40 GiB in pages. A trace may have any number,
+/// and is refused when it comes here: they take more than a checker of traces may.
+pub(crate) const STALES: usize = 10 << 20;
+const _: () = assert!(STALES * size_of::<Stale>() > 1 << 30);
+
 /// How many published stores are remembered for cores that have not synchronised since. A core that
 /// stays away for longer (a sleeping one) is given the benefit of the doubt.
 const REMEMBERED: usize = 1 << 12;
@@ -171,6 +176,19 @@ pub(crate) struct Ledger {
     by_frame: FrameMap<u32>,
     /// Stale blocks, few at a time.
     blocks: Vec<u32>,
+}
+
+impl CoreQueues {
+    fn len(&self) -> usize {
+        let queues = [
+            &self.unpublished,
+            &self.invisible,
+            &self.issued,
+            &self.behind,
+            &self.fetched,
+        ];
+        queues.into_iter().map(Vec::len).sum()
+    }
 }
 
 impl Owing {
@@ -321,6 +339,16 @@ pub(crate) fn page_numbers(va: u64, pages: u64) -> (u64, u64) {
 }
 
 impl Ledger {
+    /// About how many bytes it takes.
+    pub fn memory(&self) -> usize {
+        let queued: usize = self.cores.iter().map(CoreQueues::len).sum();
+        let place = size_of::<Place>() + size_of::<[u32; ENTRIES]>();
+        place * self.places.len()
+            + size_of::<Publish>() * self.publishes.len()
+            + size_of::<Stale>() * self.stales.len()
+            + size_of::<Ticket>() * (queued + self.visible.len())
+    }
+
     /// Notes that the core runs. Its start has synchronised its context, but that was some time
     /// before anybody heard of it, so it is credited with nothing.
     pub fn start_core(&mut self, core: usize) {
@@ -334,6 +362,16 @@ impl Ledger {
                 stale.held |= bit;
             }
         }
+    }
+
+    /// The cores that run.
+    pub fn running(&self) -> impl Iterator<Item = usize> {
+        (0..MAX_CORES).filter(|core| self.online & 1 << core != 0)
+    }
+
+    /// When each owner last synchronised the context of whatever core it was on.
+    pub fn owners_synced(&self) -> impl Iterator<Item = (Owner, u64)> {
+        self.synced.iter().map(|(owner, at)| (*owner, *at))
     }
 
     /// Whether no other core runs.

@@ -107,6 +107,20 @@ impl Ledger {
             .find(|publish| publish.origin.owner == owner)
     }
 
+    /// Whether a DSB has made every publication visible.
+    pub fn all_are_visible(&self) -> bool {
+        self.publishes.iter().all(|known| known.visible.is_some())
+    }
+
+    /// Publications that are visible and that not every core has synchronised after, as far as they are
+    /// remembered: in the order in which they became visible, each with when that was.
+    pub fn visible(&self) -> impl Iterator<Item = (u64, &Publish)> {
+        self.visible.iter().filter_map(|&(at, (id, serial))| {
+            let same = self.publishes.ticket(id) == (id, serial);
+            Some((at, self.publishes.get(id).filter(|_| same)?))
+        })
+    }
+
     /// Forgets publications that every core has synchronised after.
     pub(super) fn trim(&mut self) {
         let cores = (0..MAX_CORES).filter(|core| self.online & 1 << core != 0);

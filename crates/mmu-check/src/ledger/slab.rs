@@ -34,6 +34,11 @@ impl<T> Slab<T> {
         (id, self.serial)
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.all.len() - self.free.len()
+    }
+
     pub fn get(&self, id: u32) -> Option<&T> {
         self.all.get(id as usize)?.1.as_ref()
     }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::slab::Ticket;
-use super::{ENTRIES, Ledger, Missed, Origin, PlaceId, Spot, Stale, page_numbers};
+use super::{ENTRIES, Ledger, Missed, Origin, PlaceId, STALES, Spot, Stale, page_numbers};
 use crate::desc::Desc;
 use crate::tlbi::span_pages;
 
@@ -23,6 +23,9 @@ impl Ledger {
         let Some(place) = self.places.get_mut(spot.place) else {
             return;
         };
+        if self.stales.len() == STALES {
+            return;
+        }
         let size = span_pages(place.level) << 12;
         let ticket = self.stales.add(Stale {
             spot,
@@ -164,6 +167,11 @@ impl Ledger {
     fn before(&self, first: u32, id: u32, next: fn(&Stale) -> u32) -> Option<u32> {
         let mut chain = self.chain(first, next);
         chain.find_map(|(at, stale)| (next(stale) == id + 1).then_some(at))
+    }
+
+    /// Whether there is no stale translation.
+    pub fn none_is_stale(&self) -> bool {
+        self.stales.len() == 0
     }
 
     /// All stale translations.

@@ -1,69 +1,74 @@
-//! Traces on a host: written at once, read, and checked.
+//! Traces on a host: read, and checked.
 
-use std::fmt;
-use std::io::{self, BufRead, Write};
-use std::vec::Vec;
+use std::io::BufRead;
 
+use super::error::{TraceError, Wrong};
+use super::header::{Header, Run};
+use super::reader::{Entry, Reader};
 use crate::checker::Checker;
-use crate::event::{Event, ParseEventError};
 use crate::violation::Violation;
 
-/// Why a trace could not be read.
-#[derive(Debug)]
-pub enum TraceError {
-    /// The line of this number (from 1) is no event.
-    Line(usize, ParseEventError),
-    /// Reading failed.
-    Io(io::Error),
+/// How many bytes the rules may well take for what a trace says: that is a hundred thousand tables, or some millions
+/// of debts at once.
+pub const MEMORY_MAX: usize = 1 << 30;
+
+/// What a trace was, apart from what was wrong in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Summary {
+    /// Its first line, if it has one.
+    pub header: Option<Header>,
+    /// Its `run` line.
+    pub run: Run,
+    /// How many violations there were.
+    pub violations: u64,
 }
 
-impl fmt::Display for TraceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TraceError::Line(number, error) => write!(f, "line {number}: {error}"),
-            TraceError::Io(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl std::error::Error for TraceError {}
-
-/// Writes events.
+/// Lets `checker`, a new one, go over a trace to its end, and calls `found` with each violation as it is found:
+/// of a run of stores with that of each.
+///
+/// The trace is read line by line and not kept. The rules remember what it says, in about `memory` bytes at most:
+/// [`MEMORY_MAX`] is much for a kernel.
 ///
 /// # Errors
-/// Those of the writer.
-pub fn write(to: &mut impl Write, events: &[Event]) -> io::Result<()> {
-    events.iter().try_for_each(|event| writeln!(to, "{event}"))
-}
-
-/// The events of a trace, one by one.
-pub fn read(from: impl BufRead) -> impl Iterator<Item = Result<Event, TraceError>> {
-    from.lines().enumerate().filter_map(|(n, line)| {
-        let line = match line {
-            Ok(line) => line,
-            Err(error) => return Some(Err(TraceError::Io(error))),
-        };
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            return None;
+/// The first line that is wrong. `found` has been called with what was found before it.
+pub fn check(
+    checker: &mut Checker,
+    from: impl BufRead,
+    memory: usize,
+    mut found: impl FnMut(Violation),
+) -> Result<Summary, TraceError> {
+    let mut reader = Reader::new(from);
+    let (mut run, mut violations) = (Run::default(), 0);
+    while let Some(entry) = reader.next() {
+        match entry? {
+            Entry::Stated(event) => checker.assume(&event),
+            Entry::Run(line) => {
+                if let Some(owed) = checker.owed() {
+                    return Err(wrong(&reader, Wrong::Owed(owed)));
+                }
+                run = line;
+            }
+            Entry::Event(event) => {
+                for single in event.singles() {
+                    if let Err(violation) = checker.step(&single) {
+                        violations += 1;
+                        found(*violation);
+                    }
+                }
+            }
         }
-        Some(line.parse().map_err(|e| TraceError::Line(n + 1, e)))
+        if checker.memory() > memory {
+            return Err(wrong(&reader, Wrong::Memory(memory)));
+        }
+    }
+    Ok(Summary {
+        header: reader.header(),
+        run,
+        violations,
     })
 }
 
-/// Lets `checker` go over a trace to its end, and returns the violations: of a run of stores those of
-/// each.
-///
-/// # Errors
-/// The first line that is no event.
-pub fn check(checker: &mut Checker, from: impl BufRead) -> Result<Vec<Violation>, TraceError> {
-    let mut violations = Vec::new();
-    for event in read(from) {
-        for single in event?.singles() {
-            if let Err(violation) = checker.step(&single) {
-                violations.push(*violation);
-            }
-        }
-    }
-    Ok(violations)
+fn wrong<R: BufRead>(reader: &Reader<R>, wrong: Wrong) -> TraceError {
+    let line = reader.line();
+    TraceError { line, wrong }
 }

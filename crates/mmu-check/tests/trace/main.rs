@@ -2,9 +2,17 @@
 //! as it was meant.
 #![cfg(feature = "machine")]
 
+#[path = "../any/mod.rs"]
+mod any;
+mod bad;
+mod command;
+mod random;
+mod snapshot;
+
 use lazy_mmu::Policy;
 use mmu_check::machine::{Bug, Chance, Setup, Site, run, scenario};
-use mmu_check::{Checker, Op, trace};
+use mmu_check::trace::{self, Entry, Header, Reader, Writer};
+use mmu_check::{Checker, Coverage, Event, Op, Violation};
 use stage1_paging::{Asid, Features, Half, Level, Tlbi, Va};
 
 fn setup(bug: Option<Bug>) -> Setup {
@@ -17,26 +25,30 @@ fn setup(bug: Option<Bug>) -> Setup {
     }
 }
 
-#[test]
-fn a_trace_says_what_the_run_said() {
-    for bug in [None, Some(Bug::Omitted(Site::PublishIsb))] {
-        for scenario in &scenario::ALL {
-            let run = run(scenario, setup(bug), Checker::new(), Chance::seeded(7));
-            let mut file = b"# a trace\n\n".to_vec();
-            trace::write(&mut file, &run.trace).unwrap();
-            let read: Result<Vec<_>, _> = trace::read(&file[..]).collect();
-            assert_eq!(read.unwrap(), run.trace, "{}", scenario.name);
-            let mut checker = Checker::new();
-            let violations = trace::check(&mut checker, &file[..]).unwrap();
-            assert_eq!(violations, run.violations, "{}", scenario.name);
-            assert_eq!(*checker.coverage(), run.coverage, "{}", scenario.name);
-        }
+/// All events as a trace.
+fn written(events: &[Event]) -> String {
+    let mut writer = Writer::new(String::new(), Header { clock: 1000 });
+    for event in events {
+        writer.write(*event).unwrap();
     }
+    writer.finish().unwrap()
 }
 
-/// With runs of stores as one line each, the same is found, in fewer lines.
+/// What a new checker finds in a trace, and what there was to check.
+fn checked(text: &str) -> (Vec<Violation>, Coverage) {
+    let (mut checker, mut found) = (Checker::new(), Vec::new());
+    let summary = trace::check(
+        &mut checker,
+        text.as_bytes(),
+        trace::MEMORY_MAX,
+        |violation| found.push(violation),
+    );
+    assert_eq!(summary.unwrap().violations, found.len() as u64);
+    (found, *checker.coverage())
+}
+
 #[test]
-fn a_merged_trace_says_the_same() {
+fn a_trace_says_what_the_run_said() {
     for bug in [
         None,
         Some(Bug::Omitted(Site::PublishIsb)),
@@ -44,18 +56,43 @@ fn a_merged_trace_says_the_same() {
     ] {
         for scenario in &scenario::ALL {
             let run = run(scenario, setup(bug), Checker::new(), Chance::seeded(7));
-            let mut writer = trace::Writer::new(String::new());
-            for event in &run.trace {
-                writer.write(*event).unwrap();
-            }
-            let file = writer.finish().unwrap();
-            assert!(file.lines().count() < run.trace.len());
-            let mut checker = Checker::new();
-            let violations = trace::check(&mut checker, file.as_bytes()).unwrap();
-            assert_eq!(violations, run.violations, "{}", scenario.name);
-            assert_eq!(*checker.coverage(), run.coverage, "{}", scenario.name);
+            let text = written(&run.trace);
+            let entries: Vec<Entry> = Reader::new(text.as_bytes()).map(Result::unwrap).collect();
+            let (first, events) = entries.split_first().unwrap();
+            assert!(matches!(first, Entry::Run(_)), "{first:?}");
+            assert!(
+                events.len() < run.trace.len(),
+                "runs of stores are one line"
+            );
+            let singles = events.iter().flat_map(|entry| match entry {
+                Entry::Event(event) => event.singles(),
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(singles.collect::<Vec<_>>(), run.trace, "{}", scenario.name);
+            let found = (run.violations, run.coverage);
+            assert_eq!(checked(&text), found, "{}", scenario.name);
         }
     }
+}
+
+/// Version 0: events, and nothing around them.
+#[test]
+fn events_alone_are_a_trace() {
+    let run = run(
+        &scenario::ALL[0],
+        setup(None),
+        Checker::new(),
+        Chance::seeded(7),
+    );
+    let lines = run.trace.iter().map(|event| format!("{event}\n"));
+    let text: String = ["# a trace\n\n".to_owned()]
+        .into_iter()
+        .chain(lines)
+        .collect();
+    let mut reader = Reader::new(text.as_bytes());
+    assert!(reader.by_ref().all(|entry| entry.is_ok()));
+    assert_eq!(reader.header(), None);
+    assert_eq!(checked(&text), (run.violations, run.coverage));
 }
 
 /// A writer that takes so many bytes.
@@ -76,22 +113,12 @@ fn a_writer_says_what_the_one_below_it_says() {
         "1 core=0 task=1 store slot=0x3000 va=0x0 level=3 old=0x0 new=0x40000707",
     ]
     .map(|line| line.parse().unwrap());
-    let mut writer = trace::Writer::new(Full(0));
+    let mut writer = Writer::new(Full(0), Header { clock: 0 });
     assert!(writer.write(isb).is_err());
-    let mut writer = trace::Writer::new(Full(40));
+    let mut writer = Writer::new(Full(110), Header { clock: 0 });
     assert!(writer.write(isb).is_ok());
     assert!(writer.write(store).is_ok());
     assert!(writer.finish().is_err());
-}
-
-#[test]
-fn a_bad_line_is_named() {
-    let error = trace::read(&b"0 core=0 task=0 isb\nnonsense\n"[..]).nth(1);
-    let text = error.unwrap().unwrap_err().to_string();
-    assert_eq!(
-        text,
-        "line 2: no event: a sequence number expected at word 1"
-    );
 }
 
 #[test]
