@@ -5,7 +5,8 @@
 //! runs, which therefore sees what Linux's would. In interrupt context the four calls return at once, so
 //! nobody can look between a count and the flag.
 //!
-//! There is no bug here: a count that is already at its end is warned about and wraps.
+//! There is no bug here: a count that is already at its end is warned about and wraps. Each count is read again
+//! where the C reads it again, behind the warning: who is called out to may have changed it.
 
 use crate::task::warn_if;
 use crate::{Cpu, Misuse, Slot, TaskMmu};
@@ -14,11 +15,11 @@ pub(crate) fn enable<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
     if task.in_interrupt() || task.pause_count() > 0 {
         return;
     }
+    warn_if(task.count() == u8::MAX, cpu, Misuse::EnableWraps);
     let count = task.count();
-    warn_if(count == u8::MAX, cpu, Misuse::EnableWraps);
     let after = count.wrapping_add(1);
     task.set_count(after);
-    task.set_enabled(after > 0);
+    task.set_enabled(after > 0 && task.pause_count() == 0);
     if count == 0 {
         task.arch_enter(cpu);
     }
@@ -28,11 +29,10 @@ pub(crate) fn disable<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
     if task.in_interrupt() || task.pause_count() > 0 {
         return;
     }
-    let count = task.count();
-    warn_if(count == 0, cpu, Misuse::DisableWraps);
-    let after = count.wrapping_sub(1);
+    warn_if(task.count() == 0, cpu, Misuse::DisableWraps);
+    let after = task.count().wrapping_sub(1);
     task.set_count(after);
-    task.set_enabled(after > 0);
+    task.set_enabled(after > 0 && task.pause_count() == 0);
     if after == 0 {
         task.arch_leave(cpu);
     } else {
@@ -44,8 +44,8 @@ pub(crate) fn pause<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
     if task.in_interrupt() {
         return;
     }
+    warn_if(task.pause_count() == u8::MAX, cpu, Misuse::PauseWraps);
     let pauses = task.pause_count();
-    warn_if(pauses == u8::MAX, cpu, Misuse::PauseWraps);
     let after = pauses.wrapping_add(1);
     let open = task.count() > 0;
     task.set_pause_count(after);
@@ -59,9 +59,8 @@ pub(crate) fn resume<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
     if task.in_interrupt() {
         return;
     }
-    let pauses = task.pause_count();
-    warn_if(pauses == 0, cpu, Misuse::ResumeWraps);
-    let after = pauses.wrapping_sub(1);
+    warn_if(task.pause_count() == 0, cpu, Misuse::ResumeWraps);
+    let after = task.pause_count().wrapping_sub(1);
     let open = task.count() > 0;
     task.set_pause_count(after);
     task.set_enabled(open && after == 0);

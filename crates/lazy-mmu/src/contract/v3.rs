@@ -23,7 +23,14 @@ pub(crate) fn enable<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) -> bool {
         bug(cpu, Misuse::TooDeep);
         return false;
     }
-    warn_if(count > 0 && !task.enabled(), cpu, Misuse::EnableWhilePaused);
+    let count = match count > 0 && !task.enabled() {
+        // Read again, as in C: who is called out to may have changed it.
+        true => {
+            warn_if(true, cpu, Misuse::EnableWhilePaused);
+            task.count()
+        }
+        false => count,
+    };
     if count == 0 {
         task.arch_enter(cpu);
         task.set_enabled(true);

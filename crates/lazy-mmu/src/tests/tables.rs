@@ -147,10 +147,22 @@ impl<'a> Run<'a> {
         };
         use Effect::{Down, Enabled, Hook as H, Up};
         match call {
-            Call::Enable if count == 0 => {
-                self.row(bug, warning, &[H(Hook::Enter), Enabled(true), Up]);
+            Call::Enable => {
+                self.row(bug, warning, &[]);
+                // Its warning calls out, so the count is looked at again behind it.
+                let count = match warning {
+                    Some(_) => {
+                        self.point();
+                        self.task.count
+                    }
+                    None => count,
+                };
+                match (bug, count) {
+                    (Some(_), _) => {}
+                    (None, 0) => self.row(None, None, &[H(Hook::Enter), Enabled(true), Up]),
+                    (None, _) => self.row(None, None, &[Up]),
+                }
             }
-            Call::Enable => self.row(bug, warning, &[Up]),
             Call::Disable => {
                 self.row(bug, warning, &[Down]);
                 if bug.is_none() {
