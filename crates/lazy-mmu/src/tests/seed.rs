@@ -7,8 +7,9 @@
 //! warnings are not given once but each time.
 
 use super::Event;
-use crate::{Call, Cpu, Hook, Misuse, Policy, Slot, TaskMmu};
+use crate::{Call, Contract, Cpu, Hook, Linux7, Misuse, Policy, Slot, TaskMmu, V3};
 use core::cell::{Cell, RefCell};
+use core::mem::ManuallyDrop;
 use std::vec::Vec;
 use std::{println, vec};
 
@@ -260,8 +261,9 @@ impl C<'_> {
 }
 
 /// The crate, over bytes that a call and what it calls out to share.
-struct World<'a> {
-    bytes: [Cell<u8>; 5],
+struct World<'a, K> {
+    contract: K,
+    bytes: [Cell<u8>; 4],
     script: Script<'a>,
 }
 
@@ -281,7 +283,7 @@ impl Slot for Byte<'_> {
     }
 }
 
-impl Cpu for World<'_> {
+impl<K: Contract + Copy> Cpu for World<'_, K> {
     fn publish(&self) {
         self.call_out(Event::Publish);
     }
@@ -295,9 +297,9 @@ impl Cpu for World<'_> {
     }
 }
 
-impl<'a> World<'a> {
-    fn new(policy: Policy, state: State, acts: &'a [u8]) -> Self {
-        let on = match policy {
+impl<'a, K: Contract + Copy> World<'a, K> {
+    fn new(contract: K, state: State, acts: &'a [u8]) -> Self {
+        let on = match contract.policy() {
             Policy::Linux7 => state.count > 0 && state.pause_count == 0,
             _ => state.enabled,
         };
@@ -306,16 +308,16 @@ impl<'a> World<'a> {
             state.count,
             state.pause_count,
             u8::from(state.pending),
-            policy.to_byte(),
         ];
         World {
+            contract,
             bytes: bytes.map(Cell::new),
             script: Script::new(acts),
         }
     }
 
-    fn task(&self) -> TaskMmu<Byte<'_>> {
-        TaskMmu::over(self.bytes.each_ref().map(Byte))
+    fn task(&self) -> ManuallyDrop<TaskMmu<K, &Self, Byte<'_>>> {
+        TaskMmu::over(self.contract, self, self.bytes.each_ref().map(Byte))
     }
 
     fn state(&self) -> State {
@@ -335,8 +337,8 @@ impl<'a> World<'a> {
 
     fn act(&self, act: Act) {
         match act {
-            Act::Call(call) => self.task().call(call, self),
-            Act::Store => self.task().owe(self),
+            Act::Call(call) => self.task().call(call),
+            Act::Store => self.task().owe(),
         }
     }
 }
@@ -351,14 +353,15 @@ fn seen(linux7: bool, mut state: State) -> State {
 
 /// Does `acts` from `state` on both sides; what calls out does what `outs` say, one after the other. Returns how often
 /// something called out.
-fn compare(policy: Policy, state: State, acts: &[u8], outs: &[u8]) -> usize {
+fn compare(contract: impl Contract + Copy, state: State, acts: &[u8], outs: &[u8]) -> usize {
+    let policy = contract.policy();
     let linux7 = policy == Policy::Linux7;
     let c = C {
         linux7,
         state: Cell::new(state),
         script: Script::new(outs),
     };
-    let world = World::new(policy, state, outs);
+    let world = World::new(contract, state, outs);
     for act in acts.iter().filter_map(|&n| ACTS[usize::from(n)]) {
         c.act(act);
         world.act(act);
@@ -423,53 +426,62 @@ fn enable_reads_its_count_again_after_its_warning() {
         ..State::default()
     };
     // `enable; pause; enable`, and the second enable's warning makes an unbalanced disable.
-    compare(Policy::V3, paused, &[1], &[2]);
+    compare(V3, paused, &[1], &[2]);
     let full = State {
         count: 255,
         ..State::default()
     };
-    compare(Policy::Linux7, full, &[1], &[3]);
-    compare(Policy::Linux7, full, &[1], &[2]);
+    compare(Linux7, full, &[1], &[3]);
+    compare(Linux7, full, &[1], &[2]);
+}
+
+/// Every two acts from each start, with every four acts where they call out.
+fn short(contract: impl Contract + Copy) {
+    let (mut runs, mut outs_seen) = (0, 0);
+    for state in starts(contract.policy()) {
+        each(2, 6, |acts| {
+            each(4, 6, |outs| {
+                outs_seen += compare(contract, state, acts, outs);
+                runs += 1;
+            });
+        });
+    }
+    let policy = contract.policy();
+    println!("seed {policy:8}{runs:>9} short runs, {outs_seen:>9} times called out");
+    assert!(outs_seen > runs, "it does call out");
 }
 
 #[test]
 fn every_short_sequence_does_what_the_c_does() {
-    for policy in [Policy::V3, Policy::Linux7] {
-        let (mut runs, mut outs_seen) = (0_u64, 0);
-        for state in starts(policy) {
-            each(2, 6, |acts| {
-                each(4, 6, |outs| {
-                    outs_seen += compare(policy, state, acts, outs);
-                    runs += 1;
-                });
-            });
-        }
-        println!("seed {policy:8}{runs:>9} short runs, {outs_seen:>9} times called out");
-        assert!(
-            outs_seen > runs.try_into().expect("few"),
-            "it does call out"
-        );
+    short(V3);
+    short(Linux7);
+}
+
+fn long(contract: impl Contract + Copy) {
+    let mut word = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut below = |n: usize| {
+        word ^= word << 13;
+        word ^= word >> 7;
+        word ^= word << 17;
+        usize::try_from(word >> 33).expect("31 bits") % n
+    };
+    let starts = starts(contract.policy());
+    let mut outs_seen = 0;
+    for _ in 0..20_000 {
+        let state = starts[below(starts.len())];
+        let mut digits = |n| -> Vec<u8> {
+            let digits = (0..n).map(|_| u8::try_from(below(ACTS.len())).expect("a digit"));
+            digits.collect()
+        };
+        let (acts, outs) = (digits(24), digits(60));
+        outs_seen += compare(contract, state, &acts, &outs);
     }
+    let policy = contract.policy();
+    println!("seed {policy:8}    20000 long runs, {outs_seen:>9} times called out");
 }
 
 #[test]
 fn long_random_sequences_do_what_the_c_does() {
-    let mut word = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut below = |n: u64| {
-        word ^= word << 13;
-        word ^= word >> 7;
-        word ^= word << 17;
-        (word >> 33) % n
-    };
-    for policy in [Policy::V3, Policy::Linux7] {
-        let starts = starts(policy);
-        let mut outs_seen = 0;
-        for _ in 0..20_000 {
-            let state = starts[usize::try_from(below(starts.len() as u64)).expect("an index")];
-            let mut digits = |n| -> Vec<u8> { (0..n).map(|_| below(6) as u8).collect() };
-            let (acts, outs) = (digits(24), digits(60));
-            outs_seen += compare(policy, state, &acts, &outs);
-        }
-        println!("seed {policy:8} 20000 random runs, {outs_seen:>9} times called out");
-    }
+    long(V3);
+    long(Linux7);
 }
