@@ -78,13 +78,17 @@ fn main(_: &Boot) -> Verdict {
 
     mode::lazy_mmu_mode_enable();
     ensure!(
-        task.mmu.set_policy(Policy::V3).is_ok(),
-        "eager counts nothing, so nothing is open"
+        task.mmu.set_policy(Policy::V3).is_err(),
+        "eager does nothing, and knows that a section is open"
     );
+    mode::lazy_mmu_mode_disable();
+    ensure!(task.mmu.set_policy(Policy::Flat).is_ok(), "flat");
+    mode::section(|| mode::section(|| {}));
     mode::lazy_mmu_mode_enable();
+    mode::section(|| {});
     ensure!(
-        task.mmu.set_policy(Policy::Flat).is_err(),
-        "a section is open"
+        task.mmu.set_policy(Policy::V3).is_err(),
+        "an inner exit has ended the mode, and not the section"
     );
     mode::lazy_mmu_mode_disable();
     Verdict::Good

@@ -79,9 +79,7 @@ fn handlers_sections() -> Verdict {
     let before = task.stats.figures();
     mode::section(|| {
         registers::without_interrupts(|| {
-            task.mmu.irq_enter();
-            mode::section(|| mode::section(|| {}));
-            task.mmu.irq_exit();
+            task.interrupted(|| mode::section(|| mode::section(|| {})));
         });
     });
     let after = task.stats.figures();

@@ -8,6 +8,7 @@ use lazy_mmu::{Call, Hook, Misuse, Policy, PolicyInUse};
 use mmu_check::What;
 
 use crate::observe::seam::{self, HW};
+use crate::task::ThisCpu;
 use crate::{observe, println, task};
 
 /// Warnings are expected, and not printed: see [`expect_warnings`].
@@ -26,17 +27,36 @@ pub fn expect_warnings(on: bool) {
     EXPECTED.store(on, Relaxed);
 }
 
-/// This processor, as the mode sees it.
-#[derive(Debug)]
-pub struct ThisCpu;
+/// What the mode calls: [`Processor`], and around it what the seam puts there.
+pub const CPU: seam::Cpu<Processor> = seam::cpu(Processor);
 
-/// What the mode is given.
-pub type Cpu = seam::Cpu<ThisCpu>;
-
-/// The value.
-pub const CPU: Cpu = seam::cpu(ThisCpu);
-
+/// The mode of every task is given what the seam says.
 impl lazy_mmu::Cpu for ThisCpu {
+    #[inline(always)]
+    fn publish(&self) {
+        CPU.publish();
+    }
+
+    fn misuse(&self, misuse: Misuse) {
+        CPU.misuse(misuse);
+    }
+
+    #[inline(always)]
+    fn hook(&self, hook: Hook) {
+        CPU.hook(hook);
+    }
+
+    #[inline(always)]
+    fn called(&self, call: Call) {
+        CPU.called(call);
+    }
+}
+
+/// This processor: what a call of the mode does on it.
+#[derive(Debug)]
+pub struct Processor;
+
+impl lazy_mmu::Cpu for Processor {
     // Where the forced schedules stop, as in the calls below.
     #[unsafe(link_section = ".text.forced.calls")]
     #[inline(never)]
@@ -57,14 +77,12 @@ impl lazy_mmu::Cpu for ThisCpu {
     }
 
     fn called(&self, call: Call) {
-        let task = task::current();
-        // The task's own figures: a handler's sections are not its.
-        if !task.mmu.in_interrupt() {
-            match call {
-                Call::Enable => task.stats.opened(),
-                Call::Disable => task.stats.closed(),
-                Call::Pause | Call::Resume => {}
-            }
+        // In a handler too, which restores them: see `Task::interrupted`.
+        let stats = &task::current().stats;
+        match call {
+            Call::Enable => stats.opened(),
+            Call::Disable => stats.closed(),
+            Call::Pause | Call::Resume => {}
         }
         observe::report(|| What::Call(call.into()));
     }
@@ -77,7 +95,7 @@ impl lazy_mmu::Cpu for ThisCpu {
 #[unsafe(link_section = ".text.forced.calls")]
 #[inline(never)]
 pub fn lazy_mmu_mode_enable() {
-    task::current().mmu.lazy_mmu_mode_enable(&CPU);
+    task::current().mmu.lazy_mmu_mode_enable();
 }
 
 /// Ends a section. Everything stored before is published when it returns, however deep; the outer
@@ -85,21 +103,21 @@ pub fn lazy_mmu_mode_enable() {
 #[unsafe(link_section = ".text.forced.calls")]
 #[inline(never)]
 pub fn lazy_mmu_mode_disable() {
-    task::current().mmu.lazy_mmu_mode_disable(&CPU);
+    task::current().mmu.lazy_mmu_mode_disable();
 }
 
 /// Leaves the mode at any depth, until [`lazy_mmu_mode_resume`].
 #[unsafe(link_section = ".text.forced.calls")]
 #[inline(never)]
 pub fn lazy_mmu_mode_pause() {
-    task::current().mmu.lazy_mmu_mode_pause(&CPU);
+    task::current().mmu.lazy_mmu_mode_pause();
 }
 
 /// Enters the mode again at the depth it was left.
 #[unsafe(link_section = ".text.forced.calls")]
 #[inline(never)]
 pub fn lazy_mmu_mode_resume() {
-    task::current().mmu.lazy_mmu_mode_resume(&CPU);
+    task::current().mmu.lazy_mmu_mode_resume();
 }
 
 /// Changes the policy of the current task.
@@ -120,20 +138,19 @@ pub(crate) fn report_contract() {
 }
 
 /// Runs `work` in a section of the current task: [`lazy_mmu::TaskMmu::section`].
+///
+/// By the two calls: in this kernel nothing unwinds, and no bug returns.
 pub fn section<R>(work: impl FnOnce() -> R) -> R {
-    task::current().mmu.section(&CPU, |_| work())
+    lazy_mmu_mode_enable();
+    let result = work();
+    lazy_mmu_mode_disable();
+    result
 }
 
 /// Runs `work` in a section of the current task, and gives out what it has made there, published:
-/// [`lazy_mmu::TaskMmu::publish`].
-///
-/// # Errors
-/// What `work` returns; a failure may leave the section as it is.
-pub fn published<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-    let task = task::current();
-    task.mmu.publish(&CPU, |section| {
-        work().map(|made| section.unpublished(made)).into()
-    })
+/// [`lazy_mmu::TaskMmu::publish`]. The tables owe for what they store.
+pub fn published<T>(work: impl FnOnce() -> T) -> T {
+    task::current().mmu.publish(|section| section.hold(work))
 }
 
 /// Runs `work`, which opens sections of its own beneath whatever section its caller may be in.
@@ -142,7 +159,7 @@ pub fn published<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
 /// one leaves the mode before and enters it again after.
 pub fn reenter<R>(work: impl FnOnce() -> R) -> R {
     observe::report(|| What::Reenter { begin: true });
-    let result = task::current().mmu.reenter(&CPU, work);
+    let result = task::current().mmu.reenter(work);
     observe::report(|| What::Reenter { begin: false });
     result
 }
@@ -151,5 +168,5 @@ pub fn reenter<R>(work: impl FnOnce() -> R) -> R {
 #[inline]
 pub fn owe() {
     observe::report(|| What::Owe);
-    task::current().mmu.owe(&CPU);
+    task::current().mmu.owe();
 }

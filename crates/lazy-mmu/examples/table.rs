@@ -4,7 +4,7 @@
 //! cargo run -p lazy-mmu --example table [eager|flat|reenter|v3|linux7]
 //! ```
 
-use lazy_mmu::{Call, Cpu, Hook, Misuse, Policy, TaskMmu};
+use lazy_mmu::{Call, Chosen, Cpu, Hook, Misuse, Policy, TaskMmu};
 use std::cell::Cell;
 
 /// A core that remembers which hook ran.
@@ -28,7 +28,8 @@ fn main() -> Result<(), lazy_mmu::UnknownPolicy> {
         Some(name) => name.parse()?,
         None => Policy::V3,
     };
-    let (task, core) = (TaskMmu::new(policy), Core::default());
+    let core = Core::default();
+    let task: TaskMmu<_, _> = TaskMmu::hosted(Chosen::new(policy), &core);
     for (depth, call) in [
         (0, Call::Enable),
         (1, Call::Enable),
@@ -37,7 +38,7 @@ fn main() -> Result<(), lazy_mmu::UnknownPolicy> {
         (1, Call::Disable),
         (0, Call::Disable),
     ] {
-        task.call(call, &core);
+        task.call(call);
         let call = format!("{:indent$}{call}()", "", indent = 4 * depth);
         let hook = match core.0.take() {
             Some(hook) => format!("{hook}()"),

@@ -4,6 +4,12 @@ use core::fmt;
 
 /// What a kernel provides: how debt is paid, and who hears about misuse.
 ///
+/// It is named in the type of a task's [`TaskMmu`](crate::TaskMmu), so every call on the task uses this one and no
+/// other. It stands for *the processor that the task runs on at that moment*: what its methods need of a core they
+/// find anew each time (a register, a per-core record), for the task may have migrated since the last. A kernel's
+/// has no fields, which [`TaskMmu::new`](crate::TaskMmu::new) checks; what it cannot check is that
+/// [`publish`](Cpu::publish) pays.
+///
 /// The crate has arm64's arch layer built in: *enter* does nothing; *leave* and *flush* test and clear the
 /// task's pending flag and call [`publish`](Cpu::publish) if it was set. In interrupt context they do
 /// nothing. A kernel that wants more at these three places implements [`hook`](Cpu::hook).
@@ -18,7 +24,8 @@ pub trait Cpu {
     /// A warning is reported and returns; the call goes on as the contract says. A bug
     /// ([`Misuse::is_bug`]) must stop the kernel and not return. If it returns all the same, the call ends
     /// there and leaves the state as it was; a [`section`](crate::TaskMmu::section) whose `enable` it was runs
-    /// without a level of its own, and its end takes none away.
+    /// without a level of its own, and its end takes none away. If it unwinds, on a host, a call that would have begun
+    /// something has not, and the end of a section has taken its level away all the same.
     ///
     /// A handler that ends on the wrong task is not reported here: [`irq_enter`](crate::TaskMmu::irq_enter)
     /// and [`irq_exit`](crate::TaskMmu::irq_exit) panic.
@@ -26,8 +33,8 @@ pub trait Cpu {
 
     /// Runs where the generic code calls the arch hook, in the contract's order relative to the changes of
     /// state: call [`in_lazy_mmu_mode`](crate::TaskMmu::in_lazy_mmu_mode) inside and see what an
-    /// architecture would see. Under [`V3`](crate::Policy::V3) that is `false` inside enter and leave
-    /// and `true` inside flush; under [`Linux7`](crate::Policy::Linux7) `true` inside enter and flush and
+    /// architecture would see. Under [`V3`](crate::V3) that is `false` inside enter and leave
+    /// and `true` inside flush; under [`Linux7`](crate::Linux7) `true` inside enter and flush and
     /// `false` inside leave; under the baselines that have hooks, `false` inside enter, `true` inside leave.
     ///
     /// It runs before the built-in layer pays, so that what it stores is paid with the rest. It also runs
@@ -36,7 +43,7 @@ pub trait Cpu {
     ///
     /// Two things are paid without a hook: a store outside of the mode, and what is still pending when
     /// [`publish`](crate::TaskMmu::publish) or [`settle`](crate::Section::settle) has ended its section, under
-    /// [`Reenter`](crate::Policy::Reenter) for one. [`end_of_task`](crate::TaskMmu::end_of_task) runs leave
+    /// [`Reenter`](crate::baseline::Reenter) for one. [`end_of_task`](crate::TaskMmu::end_of_task) runs leave
     /// if the mode was on, and is then off under every policy.
     ///
     /// The default does nothing, and costs nothing.
@@ -56,6 +63,25 @@ pub trait Cpu {
     #[inline]
     fn called(&self, call: Call) {
         let _ = call;
+    }
+}
+
+/// For a host, whose processors may be values that are looked at later.
+impl<C: Cpu + ?Sized> Cpu for &C {
+    fn publish(&self) {
+        (**self).publish();
+    }
+
+    fn misuse(&self, misuse: Misuse) {
+        (**self).misuse(misuse);
+    }
+
+    fn hook(&self, hook: Hook) {
+        (**self).hook(hook);
+    }
+
+    fn called(&self, call: Call) {
+        (**self).called(call);
     }
 }
 
@@ -111,7 +137,7 @@ impl fmt::Display for Hook {
     }
 }
 
-/// A breach of the contract that a call has noticed.
+/// A breach of the contract that a call has noticed, or the end of a task.
 ///
 /// Each is reported *before* the call has any effect. Its text says what happened and what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -136,6 +162,9 @@ pub enum Misuse {
     PauseWraps,
     /// Warning (linux7): `resume` with no pause open; the count wraps to 255.
     ResumeWraps,
+    /// Warning (all): a task's state is dropped, or replaced by another, inside a section, a pause, a re-entry or an
+    /// interrupt, or in debt. Reported also without the feature `warnings`; what is pending is paid afterwards.
+    Dropped,
 }
 
 impl Misuse {
@@ -145,15 +174,16 @@ impl Misuse {
         matches!(self, Misuse::TooDeep | Misuse::NotOpen)
     }
 
-    /// The call that noticed it.
+    /// The call that noticed it; none has, if the task was [dropped](Misuse::Dropped).
     #[must_use]
-    pub const fn call(self) -> Call {
-        match self {
+    pub const fn call(self) -> Option<Call> {
+        Some(match self {
             Misuse::TooDeep | Misuse::EnableWhilePaused | Misuse::EnableWraps => Call::Enable,
             Misuse::NotOpen | Misuse::DisableWhilePaused | Misuse::DisableWraps => Call::Disable,
             Misuse::PauseOutside | Misuse::PauseWraps => Call::Pause,
             Misuse::ResumeUnpaused | Misuse::ResumeWraps => Call::Resume,
-        }
+            Misuse::Dropped => return None,
+        })
     }
 }
 
@@ -186,7 +216,14 @@ impl fmt::Display for Misuse {
                 "no pause is open",
                 "look for the resume that was made twice",
             ),
+            Misuse::Dropped => (
+                "its task is in a section, a pause, an interrupt or in debt",
+                "end what is open and call end_of_task first",
+            ),
         };
-        write!(f, "{}: {what}; {to_do}", self.call())
+        match self.call() {
+            Some(call) => write!(f, "{call}: {what}; {to_do}"),
+            None => write!(f, "TaskMmu dropped: {what}; {to_do}"),
+        }
     }
 }

@@ -11,23 +11,22 @@ use core::marker::PhantomData;
 /// compile:
 ///
 /// ```
-/// # use lazy_mmu::{Cpu, Misuse, Policy, Section, Slot, TaskMmu, Unpublished};
-/// # struct Core;
-/// # impl Cpu for Core { fn publish(&self) {} fn misuse(&self, m: Misuse) { panic!("{m}") } }
+/// # use lazy_mmu::{Cpu, LazyMmu, Misuse, Section, TaskMmu, Unpublished, V3};
+/// # struct ThisCpu;
+/// # impl Cpu for ThisCpu { fn publish(&self) {} fn misuse(&self, m: Misuse) { panic!("{m}") } }
 /// struct Page(usize);
 /// impl Page { fn read(&self) -> usize { self.0 } }
 ///
-/// fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>, at: usize) -> Unpublished<'id, Page> {
+/// fn map<'id>(s: &Section<'_, 'id, impl LazyMmu>, at: usize) -> Unpublished<'id, Page> {
 ///     // ...store the entry, then
-///     s.owe();
-///     s.unpublished(Page(at))
+///     s.owes(Page(at))
 /// }
 ///
-/// let (task, cpu) = (TaskMmu::new(Policy::V3), Core);
-/// let page = task.publish(&cpu, |s| map(s, 0x1000));
+/// let task = TaskMmu::new(V3, ThisCpu);
+/// let page = task.publish(|s| map(s, 0x1000));
 /// assert_eq!(page.read(), 0x1000);
 ///
-/// let many: Vec<Page> = task.section(&cpu, |s| {
+/// let many: Vec<Page> = task.section(|s| {
 ///     let held: Vec<_> = (0..4).map(|i| map(s, i * 0x1000)).collect();
 ///     s.collect(held)
 /// });
@@ -38,29 +37,29 @@ use core::marker::PhantomData;
 /// ```compile_fail,E0599
 /// # use lazy_mmu::*;
 /// # struct Page; impl Page { fn read(&self) {} }
-/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
-/// # fn f<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
-/// task.section(cpu, |s| map(s).read());
+/// # fn map<'id>(s: &Section<'_, 'id, impl LazyMmu>) -> Unpublished<'id, Page> { s.owes(Page) }
+/// # fn f(task: &TaskMmu<V3, impl Cpu>) {
+/// task.section(|s| map(s).read());
 /// # }
 /// ```
 /// Carried out of its section unpublished:
 /// ```compile_fail
 /// # use lazy_mmu::*;
 /// # struct Page;
-/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
-/// # fn f<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
-/// let page = task.section(cpu, |s| map(s));
+/// # fn map<'id>(s: &Section<'_, 'id, impl LazyMmu>) -> Unpublished<'id, Page> { s.owes(Page) }
+/// # fn f(task: &TaskMmu<V3, impl Cpu>) {
+/// let page = task.section(|s| map(s));
 /// # }
 /// ```
 /// Given out by the end of another section, be it an inner one or another task's:
 /// ```compile_fail
 /// # use lazy_mmu::*;
 /// # struct Page;
-/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
-/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
-/// a.section(cpu, |s| {
+/// # fn map<'id>(s: &Section<'_, 'id, impl LazyMmu>) -> Unpublished<'id, Page> { s.owes(Page) }
+/// # fn f<C: Cpu>(a: &TaskMmu<V3, C>, b: &TaskMmu<V3, C>) {
+/// a.section(|s| {
 ///     let outer = map(s);
-///     let page = b.publish(cpu, |inner| outer);
+///     let page = b.publish(|inner| outer);
 /// });
 /// # }
 /// ```
@@ -68,11 +67,11 @@ use core::marker::PhantomData;
 /// ```
 /// # use lazy_mmu::*;
 /// # struct Page;
-/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
-/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
-/// a.section(cpu, |s| {
+/// # fn map<'id>(s: &Section<'_, 'id, impl LazyMmu>) -> Unpublished<'id, Page> { s.owes(Page) }
+/// # fn f<C: Cpu>(a: &TaskMmu<V3, C>, b: &TaskMmu<V3, C>) {
+/// a.section(|s| {
 ///     let outer = map(s);
-///     let page = b.publish(cpu, |inner| map(inner));
+///     let page = b.publish(|inner| map(inner));
 ///     let page = s.settle(outer);
 /// });
 /// # }
@@ -81,11 +80,11 @@ use core::marker::PhantomData;
 /// ```compile_fail
 /// # use lazy_mmu::*;
 /// # struct Page;
-/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
-/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
-/// a.section(cpu, |s| {
+/// # fn map<'id>(s: &Section<'_, 'id, impl LazyMmu>) -> Unpublished<'id, Page> { s.owes(Page) }
+/// # fn f<C: Cpu>(a: &TaskMmu<V3, C>, b: &TaskMmu<V3, C>) {
+/// a.section(|s| {
 ///     let outer = map(s);
-///     b.section(cpu, |inner| inner.settle(outer));
+///     b.section(|inner| inner.settle(outer));
 /// });
 /// # }
 /// ```
@@ -93,11 +92,11 @@ use core::marker::PhantomData;
 /// ```
 /// # use lazy_mmu::*;
 /// # struct Page;
-/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
-/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
-/// a.section(cpu, |s| {
+/// # fn map<'id>(s: &Section<'_, 'id, impl LazyMmu>) -> Unpublished<'id, Page> { s.owes(Page) }
+/// # fn f<C: Cpu>(a: &TaskMmu<V3, C>, b: &TaskMmu<V3, C>) {
+/// a.section(|s| {
 ///     let outer = map(s);
-///     b.section(cpu, |inner| { let page = map(inner); inner.settle(page) });
+///     b.section(|inner| { let page = map(inner); inner.settle(page) });
 /// });
 /// # }
 /// ```
@@ -105,11 +104,11 @@ use core::marker::PhantomData;
 /// ```compile_fail
 /// # use lazy_mmu::*;
 /// # struct Page;
-/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
-/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
-/// a.section(cpu, |s| {
+/// # fn map<'id>(s: &Section<'_, 'id, impl LazyMmu>) -> Unpublished<'id, Page> { s.owes(Page) }
+/// # fn f<C: Cpu>(a: &TaskMmu<V3, C>, b: &TaskMmu<V3, C>) {
+/// a.section(|s| {
 ///     let outer = map(s);
-///     b.section(cpu, |inner| inner.collect::<_, Vec<_>>([outer]));
+///     b.section(|inner| inner.collect::<_, Vec<_>>([outer]));
 /// });
 /// # }
 /// ```
@@ -117,11 +116,11 @@ use core::marker::PhantomData;
 /// ```
 /// # use lazy_mmu::*;
 /// # struct Page;
-/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
-/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
-/// a.section(cpu, |s| {
+/// # fn map<'id>(s: &Section<'_, 'id, impl LazyMmu>) -> Unpublished<'id, Page> { s.owes(Page) }
+/// # fn f<C: Cpu>(a: &TaskMmu<V3, C>, b: &TaskMmu<V3, C>) {
+/// a.section(|s| {
 ///     let outer = map(s);
-///     b.section(cpu, |inner| { let held = [map(inner)]; inner.collect::<_, Vec<_>>(held) });
+///     b.section(|inner| { let held = [map(inner)]; inner.collect::<_, Vec<_>>(held) });
 /// });
 /// # }
 /// ```
@@ -129,11 +128,11 @@ use core::marker::PhantomData;
 /// ```compile_fail
 /// # use lazy_mmu::*;
 /// # struct Page;
-/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
-/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
-/// a.section(cpu, |s| {
+/// # fn map<'id>(s: &Section<'_, 'id, impl LazyMmu>) -> Unpublished<'id, Page> { s.owes(Page) }
+/// # fn f<C: Cpu>(a: &TaskMmu<V3, C>, b: &TaskMmu<V3, C>) {
+/// a.section(|s| {
 ///     let outer = map(s);
-///     b.publish(cpu, |inner| map(inner).zip(outer));
+///     b.publish(|inner| map(inner).zip(outer));
 /// });
 /// # }
 /// ```
@@ -141,23 +140,23 @@ use core::marker::PhantomData;
 /// ```
 /// # use lazy_mmu::*;
 /// # struct Page;
-/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
-/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
-/// a.section(cpu, |s| {
+/// # fn map<'id>(s: &Section<'_, 'id, impl LazyMmu>) -> Unpublished<'id, Page> { s.owes(Page) }
+/// # fn f<C: Cpu>(a: &TaskMmu<V3, C>, b: &TaskMmu<V3, C>) {
+/// a.section(|s| {
 ///     let outer = map(s);
-///     b.publish(cpu, |inner| map(inner).zip(map(inner)));
-///     b.publish(cpu, |inner| [map(inner), map(inner)].into());
+///     b.publish(|inner| map(inner).zip(map(inner)));
+///     b.publish(|inner| [map(inner), map(inner)].into());
 /// });
 /// # }
 /// ```
 /// ```compile_fail
 /// # use lazy_mmu::*;
 /// # struct Page;
-/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
-/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
-/// a.section(cpu, |s| {
+/// # fn map<'id>(s: &Section<'_, 'id, impl LazyMmu>) -> Unpublished<'id, Page> { s.owes(Page) }
+/// # fn f<C: Cpu>(a: &TaskMmu<V3, C>, b: &TaskMmu<V3, C>) {
+/// a.section(|s| {
 ///     let outer = map(s);
-///     b.publish(cpu, |inner| [map(inner), outer].into());
+///     b.publish(|inner| [map(inner), outer].into());
 /// });
 /// # }
 /// ```
@@ -175,49 +174,49 @@ use core::marker::PhantomData;
 /// ```compile_fail,E0277
 /// # use lazy_mmu::*;
 /// # struct Page;
-/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
-/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
-/// a.publish(cpu, |s| [map(s), map(s)].into_iter().collect::<Unpublished<Vec<Page>>>());
+/// # fn map<'id>(s: &Section<'_, 'id, impl LazyMmu>) -> Unpublished<'id, Page> { s.owes(Page) }
+/// # fn f<C: Cpu>(a: &TaskMmu<V3, C>, b: &TaskMmu<V3, C>) {
+/// a.publish(|s| [map(s), map(s)].into_iter().collect::<Unpublished<Vec<Page>>>());
 /// # }
 /// ```
 /// Sent to another thread, as the section that it belongs to:
 /// ```compile_fail,E0277
 /// # use lazy_mmu::*;
 /// # struct Page;
-/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
-/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
+/// # fn map<'id>(s: &Section<'_, 'id, impl LazyMmu>) -> Unpublished<'id, Page> { s.owes(Page) }
+/// # fn f<C: Cpu>(a: &TaskMmu<V3, C>, b: &TaskMmu<V3, C>) {
 /// fn sent<T: Send>(_: T) {}
-/// a.section(cpu, |s| { map(s); sent(s.unpublished(1)) });
+/// a.section(|s| { map(s); sent(s.owes(1)) });
 /// # }
 /// ```
 /// This compiles:
 /// ```
 /// # use lazy_mmu::*;
 /// # struct Page;
-/// # fn map<'id, S: Slot, C: Cpu>(s: &Section<'_, 'id, S, C>) -> Unpublished<'id, Page> { s.unpublished(Page) }
-/// # fn f<S: Slot>(a: &TaskMmu<S>, b: &TaskMmu<S>, cpu: &impl Cpu) {
+/// # fn map<'id>(s: &Section<'_, 'id, impl LazyMmu>) -> Unpublished<'id, Page> { s.owes(Page) }
+/// # fn f<C: Cpu>(a: &TaskMmu<V3, C>, b: &TaskMmu<V3, C>) {
 /// fn sent<T: Send>(_: T) {}
-/// a.section(cpu, |s| { map(s); sent(1) });
+/// a.section(|s| { map(s); sent(1) });
 /// # }
 /// ```
 /// ```compile_fail,E0277
 /// # use lazy_mmu::*;
 /// fn sent<T: Send>(_: T) {}
-/// # struct Core;
-/// # impl Cpu for Core { fn publish(&self) {} fn misuse(&self, m: Misuse) {} }
-/// # fn f(task: &TaskMmu, cpu: &Core) {
-/// sent((task, cpu)); // Both are Sync, and
-/// task.section(cpu, |s| sent(s));
+/// # struct ThisCpu;
+/// # impl Cpu for ThisCpu { fn publish(&self) {} fn misuse(&self, m: Misuse) {} }
+/// # fn f(task: &TaskMmu<V3, ThisCpu>) {
+/// sent(task); // It is Sync, and
+/// task.section(|s| sent(s));
 /// # }
 /// ```
 /// ```
 /// # use lazy_mmu::*;
 /// fn sent<T: Send>(_: T) {}
-/// # struct Core;
-/// # impl Cpu for Core { fn publish(&self) {} fn misuse(&self, m: Misuse) {} }
-/// # fn f(task: &TaskMmu, cpu: &Core) {
-/// sent((task, cpu));
-/// task.section(cpu, |s| sent(1));
+/// # struct ThisCpu;
+/// # impl Cpu for ThisCpu { fn publish(&self) {} fn misuse(&self, m: Misuse) {} }
+/// # fn f(task: &TaskMmu<V3, ThisCpu>) {
+/// sent(task);
+/// task.section(|s| sent(1));
 /// # }
 /// ```
 ///
@@ -237,8 +236,8 @@ use core::marker::PhantomData;
 /// - It does not cover a pair that somebody else pays. Another task's flush on this core happens to
 ///   publish this task's stores too; an interrupt handler's does. Neither clears this task's debt, and
 ///   nothing may rely on them.
-/// - It does not know that the value's stores have owed: without [`owe`](crate::Section::owe) the end of a
-///   section has nothing to pay.
+/// - It does not know of what was made by [`hold`](crate::Section::hold) whether its stores have owed: if they
+///   have not, the end of a section has nothing to pay.
 #[must_use = "it becomes usable by being returned from the section that made it"]
 pub struct Unpublished<'id, T> {
     value: T,
@@ -277,6 +276,13 @@ impl<'id, T, const N: usize> From<[Unpublished<'id, T>; N]> for Unpublished<'id,
 impl<'id, T, E> From<Result<Unpublished<'id, T>, E>> for Unpublished<'id, Result<T, E>> {
     fn from(result: Result<Unpublished<'id, T>, E>) -> Self {
         Unpublished::new(result.map(|u| u.value))
+    }
+}
+
+/// What is not there owes nothing.
+impl<'id, T> From<Option<Unpublished<'id, T>>> for Unpublished<'id, Option<T>> {
+    fn from(option: Option<Unpublished<'id, T>>) -> Self {
+        Unpublished::new(option.map(|u| u.value))
     }
 }
 

@@ -1,5 +1,9 @@
 //! Linux's nested lazy MMU mode, per task, for any kernel: `no_std`, no dependencies, no allocation, no
-//! unsafe code, five bytes of state per task.
+//! unsafe code, four bytes of state per task.
+//!
+//! This page teaches the mode in the order in which its parts need each other: the debt, the section that defers it,
+//! sections in sections, pauses, the two contracts, interrupts and the processor. Then it says how to use the crate,
+//! what is other than in Linux, and what the crate rests on.
 //!
 //! # Debt
 //!
@@ -21,9 +25,9 @@
 //! section around it wants to go on deferring. So the mode counts: an inner exit *flushes* (pays what is
 //! pending, also what the outer section owes) and the mode stays on; only the outermost one *leaves*.
 //!
-//! The two shortcuts do not do. An inner exit that pays nothing ([`Policy::Reenter`] without its cooperating
-//! callees) lets the allocator's access run ahead of its barrier. An inner exit that ends the mode
-//! ([`Policy::Flat`]) is safe, but everything the outer section does afterwards pays store by store.
+//! The two shortcuts do not do. An inner exit that pays nothing ([`Reenter`](baseline::Reenter) without its
+//! cooperating callees) lets the allocator's access run ahead of its barrier. An inner exit that ends the mode
+//! ([`Flat`](baseline::Flat)) is safe, but everything the outer section does afterwards pays store by store.
 //!
 //! # Pause
 //!
@@ -33,7 +37,7 @@
 //! table of the patch that this crate implements, printed from live state:
 //!
 //! ```
-//! use lazy_mmu::{Call, Cpu, Hook, Misuse, Policy, TaskMmu};
+//! use lazy_mmu::{Call, Cpu, Hook, Misuse, TaskMmu, V3};
 //! use std::cell::Cell;
 //!
 //! /// A core that remembers which hook ran.
@@ -46,7 +50,8 @@
 //!     fn hook(&self, hook: Hook) { self.0.set(Some(hook)) }
 //! }
 //!
-//! let (task, core) = (TaskMmu::new(Policy::V3), Core::default());
+//! let core = Core::default();
+//! let task: TaskMmu<V3, &Core> = TaskMmu::hosted(V3, &core);
 //! let mut table = String::new();
 //! for (depth, call) in [
 //!     (0, Call::Enable),
@@ -56,7 +61,7 @@
 //!     (1, Call::Disable),
 //!     (0, Call::Disable),
 //! ] {
-//!     task.call(call, &core);
+//!     task.call(call);
 //!     let call = format!("{:indent$}{call}()", "", indent = 4 * depth);
 //!     let hook = core.0.take().map_or("ø".into(), |hook| format!("{hook}()"));
 //!     table += &format!("{call:32}-> {hook:17}{}\n", task.state());
@@ -74,16 +79,22 @@
 //!
 //! # Two contracts
 //!
-//! What may happen inside a pause is where the patch and what Linux merged differ.
+//! What may happen inside a pause is where the patch and what Linux merged differ. Each is a type; a kernel names
+//! one and pays for no choice.
 //!
-//! | | [`Policy::V3`]: exclusive pause | [`Policy::Linux7`]: nesting pause |
+//! | | [`V3`]: exclusive pause | [`Linux7`]: nesting pause |
 //! |---|---|---|
 //! | source | "mm: enable lazy_mmu sections to nest", v3 | commit 5ab246749569, Linux 7.0 |
 //! | state | a count, a flag | two counts; the mode is on if sections are open and no pause is |
-//! | `enable`, `disable` while paused | warned about, and counted | ignored silently |
-//! | `pause` while paused | warned about | nests |
+//! | the question | [`in_lazy_mmu_mode`](TaskMmu::in_lazy_mmu_mode) | [`is_lazy_mmu_mode_active`](TaskMmu::is_lazy_mmu_mode_active) |
+//! | `enable` | 255 open: bug. Paused: warning | 255 open: warning, wraps. Paused: ignored |
+//! | … 0 → 1 | enter, flag on, count | count, enter |
+//! | `disable` | none open: bug. Paused: warning | none open: warning, wraps. Paused: ignored |
+//! | … 1 → 0 | count, flag off, leave | count, leave |
+//! | … n → n − 1 | count, flush | count, flush |
+//! | `pause` | outside or paused: warning. Flag off, leave | 255 pauses: warning, wraps. The first in a section: leave |
+//! | `resume` | outside or not paused: warning. Enter, flag on | no pause: warning, wraps. The last in a section: enter |
 //! | in an interrupt | the generic code runs as written; the hooks return | all four calls return |
-//! | 256 sections, or one exit too many | stops the kernel | warns, and the count wraps |
 //! | a hook sees the mode | off inside enter and leave, on inside flush | on inside enter and flush, off inside leave |
 //!
 //! Linux changed because a pause and a callee's section do meet: with KASAN and DEBUG_PAGEALLOC together,
@@ -96,40 +107,72 @@
 //! so that after its warnings the mode is on for the rest of the stretch: what is stored there is noted, and
 //! must not be used before the next exit or pause of the task, which pays it.
 //!
+//! Which one? [`Linux7`] if your code may open sections while paused; [`V3`] if it must not and you want to hear of it.
+//! The three [`baseline`]s and [`Chosen`], which chooses at run time, are there to compare with.
+//!
+//! # Interrupts
+//!
+//! A handler runs on top of a task and finds its state. Between [`irq_enter`](TaskMmu::irq_enter) and
+//! [`irq_exit`](TaskMmu::irq_exit) every store pays at once, and the task's debt is left alone: whether it has been paid
+//! must not depend on who came in between.
+//!
 //! One thing the exclusive contract lets happen follows because it does not look at interrupts. A handler that
 //! opens and closes a section between `enabled = true` and `++count` of an outermost `enable` leaves the
 //! flag off with the count at 1: stores then pay at once, and the end of the section warns. No debt is lost.
 //! The tests show the schedule.
 //!
+//! A page fault is no interrupt of this kind: its handler is the task's own code. One that maps a page inside a
+//! section of the task must pay before it returns to the access that faulted, by a section of its own
+//! ([`publish`](TaskMmu::publish)).
+//!
+//! # The processor
+//!
+//! [`Cpu`] is the kernel's half: it pays, and hears of misuse. It is part of the task's type, so that no call can be
+//! made with another one, and it has no fields, so that none can be the core that the task was on before a migration.
+//!
 //! # Using it
 //!
-//! 1. Put a [`TaskMmu`] into the task. Not into the core: a section can be preempted and migrate.
-//! 2. Implement [`Cpu`]: how to pay, and who hears about misuse.
-//! 3. After a store that owes, call [`owe`](TaskMmu::owe). It is a load and a test whatever the policy; four
-//!    instructions where the debt is deferred.
+//! 1. Implement [`Cpu`] for a type without fields: how to pay, and who hears about misuse.
+//! 2. Give contract and processor one name, `pub type Mmu = TaskMmu<V3, ThisCpu>;`, and put an `Mmu` into the task. Not
+//!    into the core: a section can be preempted and migrate.
+//! 3. After a store that owes, call [`owe`](TaskMmu::owe); four instructions where the debt is deferred. Or
+//!    [`owes`](Section::owes), which also holds back what the store has made.
 //! 4. Wrap loops over entries in [`section`](TaskMmu::section), and have what they map returned through
-//!    [`publish`](TaskMmu::publish), so that using it ahead of its barrier [does not
-//!    compile](Unpublished).
+//!    [`publish`](TaskMmu::publish) or [`try_publish`](TaskMmu::try_publish), so that using it ahead of its barrier
+//!    [does not compile](Unpublished).
 //! 5. Call [`irq_enter`](TaskMmu::irq_enter) and [`irq_exit`](TaskMmu::irq_exit) around handlers, on the task
-//!    that was interrupted. In between every store pays at once.
+//!    that was interrupted.
 //! 6. In the context switch execute one `dsb ish`. The state itself needs nothing: it moves with the task,
 //!    and the ISB comes when the task pays, on the core where it will use the mapping.
-//! 7. Call [`end_of_task`](TaskMmu::end_of_task) last. It reports a section that was leaked.
+//! 7. Call [`end_of_task`](TaskMmu::end_of_task) last. It reports a section that was leaked; so does the
+//!    [drop](Misuse::Dropped) of an `Mmu` in use.
 //!
-//! `examples/hosted_kernel.rs` is a kernel of about a hundred lines of code that does all of it.
+//! `examples/hosted_kernel.rs` is a kernel of about a hundred lines of code that does all of it, under one contract.
+//! `examples/table.rs` prints what each call does under each policy.
+//!
+//! # Other than in Linux
+//!
+//! The contracts follow the C to the letter, each second look at a count behind a warning included; the tests have the C
+//! in miniature beside them. By intent it differs in this:
+//!
+//! - The arch layer is arm64's as the patch's series leaves it (its patch 08): enter does nothing, leave and flush pay what
+//!   is pending, the store looks at the generic state. The patch itself still has the arch's own flag.
+//! - A warning is reported each time, where Linux 7.0's `VM_WARN_ON_ONCE` reports the first.
+//! - Bugs are checked in every build, where `VM_BUG_ON` needs CONFIG_DEBUG_VM; warnings unless the crate is built without
+//!   its default feature `warnings`. A bug whose report returns ends its call.
+//! - `in_interrupt()` is what [`irq_enter`](TaskMmu::irq_enter) counts; a section of code that has bottom halves
+//!   disabled is none.
 //!
 //! # What it rests on
 //!
-//! 1. *The policy is data.* The four calls look at it, once per section; a store never does. The hot path
-//!    exists once.
+//! 1. *A contract is a type.* A store knows none: its path exists once. [`Chosen`] alone looks a policy up, once per call.
 //! 2. *One byte answers a store.* Mode and interrupt depth share it: deferring means that it is exactly 1.
 //! 3. *Loads and stores, no read-modify-write.* Nobody but the task and interrupt handlers on top of it
 //!    touches its state, and a handler that balances its calls leaves the bytes as it found them.
 //! 4. *Cleared before paid.* A store that comes between the two is paid once more than needed, never
 //!    forgotten.
-//! 5. *Bugs are checked always*, warnings unless the crate is built without its default feature `warnings`.
 //!
-//! Every state, call and moment of one interrupt has been compared with the contracts' tables. Of a dozen
+//! Every state, call and moment of one interrupt has been compared with the contracts' tables, for each type. Of a dozen
 //! programs that nest, pause, store and use, every schedule of two tasks on two cores with one interrupt has
 //! been explored, on this code. What `src/tests` says it does not visit: longer programs, more interrupts in one
 //! run, more cores.
@@ -137,19 +180,25 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::cast_possible_truncation)]
 
+pub mod baseline;
 mod contract;
 mod cpu;
 mod debt;
+mod mode;
 mod policy;
 mod section;
 mod slot;
 mod state;
 mod task;
 
+pub use contract::Contract;
+pub use contract::chosen::Chosen;
+pub use contract::linux7::Linux7;
+pub use contract::v3::V3;
 pub use cpu::{Call, Cpu, Hook, Misuse};
 pub use debt::Unpublished;
 pub use policy::{Policy, UnknownPolicy};
-pub use section::{Entered, Section};
+pub use section::{Entered, LazyMmu, Section};
 pub use slot::Slot;
 pub use state::{Leak, PolicyInUse, State};
 pub use task::TaskMmu;

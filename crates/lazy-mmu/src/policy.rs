@@ -1,11 +1,11 @@
-//! Which rules a task follows.
+//! Which rules a task follows, as data.
 
 use core::fmt;
 use core::str::FromStr;
 
-/// The rules a task follows: two contracts, and three baselines to compare them with.
+/// The name of the rules a task follows: two contracts, and three baselines to compare them with.
 ///
-/// A policy is data in the task. The four calls look at it, once per section; a store never does.
+/// Each is a type; this is for who prints them, or [chooses](crate::Chosen) at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Policy {
     /// Baseline: the mode does nothing and every store that owes pays at once. arm64 Linux up to 6.15.
@@ -47,13 +47,17 @@ impl Policy {
         }
     }
 
+    /// The contracts' bytes are the ones that a call looks for first.
+    pub(crate) const V3_BYTE: u8 = 0;
+    pub(crate) const LINUX7_BYTE: u8 = 1;
+
     pub(crate) const fn to_byte(self) -> u8 {
         match self {
-            Policy::Eager => 0,
-            Policy::Flat => 1,
-            Policy::Reenter => 2,
-            Policy::V3 => 3,
-            Policy::Linux7 => 4,
+            Policy::V3 => Self::V3_BYTE,
+            Policy::Linux7 => Self::LINUX7_BYTE,
+            Policy::Eager => 2,
+            Policy::Flat => 3,
+            Policy::Reenter => 4,
         }
     }
 
@@ -61,11 +65,11 @@ impl Policy {
     /// total without a panic on the path of the four calls.
     pub(crate) const fn from_byte(byte: u8) -> Self {
         match byte {
-            0 => Policy::Eager,
-            1 => Policy::Flat,
-            2 => Policy::Reenter,
-            3 => Policy::V3,
-            _ => Policy::Linux7,
+            Self::V3_BYTE => Policy::V3,
+            Self::LINUX7_BYTE => Policy::Linux7,
+            2 => Policy::Eager,
+            3 => Policy::Flat,
+            _ => Policy::Reenter,
         }
     }
 }

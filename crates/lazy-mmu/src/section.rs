@@ -1,35 +1,89 @@
 //! The interface for people: sections and pauses as closures, and what a section makes as a value that its
 //! end turns into something usable.
 
-use crate::{Cpu, Slot, TaskMmu, Unpublished};
+use crate::{Contract, Cpu, Slot, TaskMmu, Unpublished};
 use core::marker::PhantomData;
+
+/// A task's mode, whatever its contract, processor and slots: every [`TaskMmu`], and nothing else.
+///
+/// Code that works under any contract is generic over it: `fn map<'id>(section: &Section<'_, 'id, impl LazyMmu>)`.
+pub trait LazyMmu: of_a_task::Mode {}
+
+impl<K: Contract, C: Cpu, S: Slot> LazyMmu for TaskMmu<K, C, S> {}
+
+mod of_a_task {
+    use super::{Contract, Cpu, Slot, TaskMmu};
+
+    /// What sections are made of.
+    pub trait Mode {
+        type Contract: Contract;
+        type Cpu: Cpu;
+        type Slot: Slot;
+
+        fn task(&self) -> &TaskMmu<Self::Contract, Self::Cpu, Self::Slot>;
+    }
+
+    impl<K: Contract, C: Cpu, S: Slot> Mode for TaskMmu<K, C, S> {
+        type Contract = K;
+        type Cpu = C;
+        type Slot = S;
+
+        #[inline]
+        fn task(&self) -> &TaskMmu<K, C, S> {
+            self
+        }
+    }
+}
 
 /// A section that is open: what a closure given to [`TaskMmu::section`] or [`TaskMmu::publish`] gets.
 ///
-/// `'id` is the section's own: no other section has it, so what belongs to one cannot be passed off as
-/// another's. A section stays on its task: it is neither `Send` nor `Sync`.
+/// `M` is the kernel's name for its tasks' [`TaskMmu`]. `'id` is the section's own: no other section has it, so what
+/// belongs to one cannot be passed off as another's. A section stays on its task: it is neither `Send` nor `Sync`.
 #[derive(Debug)]
-pub struct Section<'a, 'id, S: Slot, C: Cpu> {
-    task: &'a TaskMmu<S>,
-    cpu: &'a C,
+pub struct Section<'a, 'id, M: LazyMmu> {
+    task: &'a M,
     /// Invariant in `'id`, so that no two sections unify.
     brand: PhantomData<*mut &'id ()>,
 }
 
 /// A section that is open until this is dropped. See [`TaskMmu::enter`].
+///
+/// Its drop pays, and on the core of its own task: it cannot be sent to another.
+///
+/// ```compile_fail,E0277
+/// # use lazy_mmu::*;
+/// # struct ThisCpu;
+/// # impl Cpu for ThisCpu { fn publish(&self) {} fn misuse(&self, _: Misuse) {} }
+/// # fn sent<T: Send>(_: T) {}
+/// # fn f(task: &TaskMmu<V3, ThisCpu>) {
+/// sent(task.enter());
+/// # }
+/// ```
+/// ```
+/// # use lazy_mmu::*;
+/// # struct ThisCpu;
+/// # impl Cpu for ThisCpu { fn publish(&self) {} fn misuse(&self, _: Misuse) {} }
+/// # fn sent<T: Send>(_: T) {}
+/// # fn f(task: &TaskMmu<V3, ThisCpu>) {
+/// let _guard = task.enter();
+/// sent(task);
+/// # }
+/// ```
 #[must_use = "the section ends when this is dropped"]
 #[derive(Debug)]
-pub struct Entered<'a, S: Slot, C: Cpu> {
-    task: &'a TaskMmu<S>,
-    cpu: &'a C,
+pub struct Entered<'a, M: LazyMmu> {
+    task: &'a M,
     /// Not after a bug whose report returned: then there is nothing to end.
     begun: bool,
+    /// Of this task alone.
+    stays: PhantomData<*mut ()>,
 }
 
-impl<S: Slot, C: Cpu> Drop for Entered<'_, S, C> {
+impl<M: LazyMmu> Drop for Entered<'_, M> {
+    #[inline]
     fn drop(&mut self) {
         if self.begun {
-            self.task.lazy_mmu_mode_disable(self.cpu);
+            self.task.task().disable();
         }
     }
 }
@@ -38,27 +92,63 @@ impl<S: Slot, C: Cpu> Drop for Entered<'_, S, C> {
 pub(crate) struct OnDrop<F: FnMut()>(pub(crate) F);
 
 impl<F: FnMut()> Drop for OnDrop<F> {
+    #[inline]
     fn drop(&mut self) {
         (self.0)();
     }
 }
 
-impl<S: Slot> TaskMmu<S> {
+#[inline]
+fn enter<M: LazyMmu>(task: &M) -> Entered<'_, M> {
+    Entered {
+        begun: task.task().enable(),
+        task,
+        stays: PhantomData,
+    }
+}
+
+#[inline]
+fn section<M: LazyMmu, R>(task: &M, f: impl for<'id> FnOnce(&mut Section<'_, 'id, M>) -> R) -> R {
+    let _end = enter(task);
+    f(&mut Section {
+        task,
+        brand: PhantomData,
+    })
+}
+
+fn publish<M: LazyMmu, T>(
+    task: &M,
+    f: impl for<'id> FnOnce(&mut Section<'_, 'id, M>) -> Unpublished<'id, T>,
+) -> T {
+    let value = section(task, |s| f(s).into_inner());
+    task.task().make_usable();
+    value
+}
+
+fn try_publish<M: LazyMmu, T, E>(
+    task: &M,
+    f: impl for<'id> FnOnce(&mut Section<'_, 'id, M>) -> Result<Unpublished<'id, T>, E>,
+) -> Result<T, E> {
+    publish(task, |s| f(s).into())
+}
+
+impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
     /// Runs `f` inside a section. It ends on every path out of `f`: by returning, by `?`, by unwinding.
     ///
     /// Warns and stops as [`lazy_mmu_mode_enable`](Self::lazy_mmu_mode_enable) and
     /// [`lazy_mmu_mode_disable`](Self::lazy_mmu_mode_disable) do, whose pair it is.
     ///
     /// ```
-    /// # use lazy_mmu::{Cpu, Misuse, Policy, TaskMmu};
+    /// # use lazy_mmu::{Cpu, Misuse, TaskMmu, V3};
     /// # use core::cell::Cell;
     /// # #[derive(Default)] struct Core { pairs: Cell<u32> }
     /// # impl Cpu for Core {
     /// #     fn publish(&self) { self.pairs.set(self.pairs.get() + 1) }
     /// #     fn misuse(&self, m: Misuse) { panic!("{m}") }
     /// # }
-    /// # let (task, cpu) = (TaskMmu::new(Policy::V3), Core::default());
-    /// task.section(&cpu, |s| {
+    /// # let cpu = Core::default();
+    /// # let task: TaskMmu<V3, &Core> = TaskMmu::hosted(V3, &cpu);
+    /// task.section(|s| {
     ///     for _ in 0..512 {
     ///         // ...store an entry, then
     ///         s.owe();
@@ -66,133 +156,157 @@ impl<S: Slot> TaskMmu<S> {
     /// });
     /// assert_eq!(cpu.pairs.get(), 1);
     /// ```
-    pub fn section<C: Cpu, R>(
-        &self,
-        cpu: &C,
-        f: impl for<'id> FnOnce(&mut Section<'_, 'id, S, C>) -> R,
-    ) -> R {
-        let _end = self.enter(cpu);
-        f(&mut Section {
-            task: self,
-            cpu,
-            brand: PhantomData,
-        })
+    #[inline]
+    pub fn section<R>(&self, f: impl for<'id> FnOnce(&mut Section<'_, 'id, Self>) -> R) -> R {
+        section(self, f)
     }
 
     /// Runs `f` inside a section and gives out what `f` made there, which is published by then.
     ///
     /// Warns and stops as [`section`](Self::section) does. If something is still pending when the section
-    /// has ended, it is paid without a hook, so that the value is usable under every policy and after any
+    /// has ended, it is paid without a hook, so that the value is usable under every contract and after any
     /// misuse. That happens
-    /// - under [`Reenter`](crate::Policy::Reenter), whose inner exits pay nothing;
+    /// - under [`Reenter`](crate::baseline::Reenter), whose inner exits pay nothing;
     /// - in an interrupt, where what is pending is the debt of the task beneath: the pair is executed and the
     ///   debt stays noted. A handler's own stores are paid by then, so this pair is one too many, except if
     ///   the section began before the handler did, which is misuse;
     /// - after misuse such as a section that a callee has ended once too often.
-    pub fn publish<C: Cpu, T>(
+    pub fn publish<T>(
         &self,
-        cpu: &C,
-        f: impl for<'id> FnOnce(&mut Section<'_, 'id, S, C>) -> Unpublished<'id, T>,
+        f: impl for<'id> FnOnce(&mut Section<'_, 'id, Self>) -> Unpublished<'id, T>,
     ) -> T {
-        let value = self.section(cpu, |s| f(s).into_inner());
-        self.make_usable(cpu);
-        value
+        publish(self, f)
+    }
+
+    /// As [`publish`](Self::publish), for a closure that may fail: `?` works in it.
+    ///
+    /// # Errors
+    /// What `f` returns. A failure may leave the section as it is; what was stored before it is paid like the rest.
+    ///
+    /// ```
+    /// # use lazy_mmu::*;
+    /// # fn f(task: &TaskMmu<V3, impl Cpu>, frame: impl Fn() -> Result<usize, &'static str>) -> Result<usize, &'static str> {
+    /// let page = task.try_publish(|s| {
+    ///     let frame = frame()?;
+    ///     // ...store the entry, then
+    ///     Ok::<_, &str>(s.owes(frame << 12))
+    /// })?;
+    /// # Ok(page)
+    /// # }
+    /// ```
+    pub fn try_publish<T, E>(
+        &self,
+        f: impl for<'id> FnOnce(&mut Section<'_, 'id, Self>) -> Result<Unpublished<'id, T>, E>,
+    ) -> Result<T, E> {
+        try_publish(self, f)
     }
 
     /// Begins a section that ends when the guard is dropped, for code whose shape a closure does not fit.
     ///
     /// A guard can be forgotten, which leaves the task in the section: reported by
     /// [`end_of_task`](Self::end_of_task). Warns and stops as [`section`](Self::section) does.
-    pub fn enter<'a, C: Cpu>(&'a self, cpu: &'a C) -> Entered<'a, S, C> {
-        let begun = self.enable(cpu);
-        Entered {
-            task: self,
-            cpu,
-            begun,
-        }
+    pub fn enter(&self) -> Entered<'_, Self> {
+        enter(self)
     }
 }
 
-impl<'id, S: Slot, C: Cpu> Section<'_, 'id, S, C> {
+impl<'id, M: LazyMmu> Section<'_, 'id, M> {
     /// Runs `f` inside a nested section, whose end pays: [`TaskMmu::section`].
-    pub fn section<R>(&mut self, f: impl for<'n> FnOnce(&mut Section<'_, 'n, S, C>) -> R) -> R {
-        self.task.section(self.cpu, f)
+    pub fn section<R>(&mut self, f: impl for<'n> FnOnce(&mut Section<'_, 'n, M>) -> R) -> R {
+        section(self.task, f)
     }
 
     /// Runs `f` inside a nested section and gives out what it made, published, while the section around it
     /// stays lazy: [`TaskMmu::publish`].
     pub fn publish<T>(
         &mut self,
-        f: impl for<'n> FnOnce(&mut Section<'_, 'n, S, C>) -> Unpublished<'n, T>,
+        f: impl for<'n> FnOnce(&mut Section<'_, 'n, M>) -> Unpublished<'n, T>,
     ) -> T {
-        self.task.publish(self.cpu, f)
+        publish(self.task, f)
+    }
+
+    /// As [`publish`](Self::publish), for a closure that may fail: [`TaskMmu::try_publish`].
+    ///
+    /// # Errors
+    /// What `f` returns.
+    pub fn try_publish<T, E>(
+        &mut self,
+        f: impl for<'n> FnOnce(&mut Section<'_, 'n, M>) -> Result<Unpublished<'n, T>, E>,
+    ) -> Result<T, E> {
+        try_publish(self.task, f)
     }
 
     /// Runs `f` with the mode paused: what is pending is paid first, and stores inside `f` pay at once, with
     /// the exception at the end. The mode is entered again on every path out of `f`.
     ///
     /// ```
-    /// # use lazy_mmu::{Cpu, Slot, TaskMmu};
-    /// # fn f<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
-    /// task.section(cpu, |s| s.section(|s| s.pause(|| ())));
+    /// # use lazy_mmu::*;
+    /// # fn f(task: &TaskMmu<V3, impl Cpu>) {
+    /// task.section(|s| s.section(|s| s.pause(|| ())));
     /// # }
     /// ```
     /// The section cannot be used inside `f`, which is what of the exclusive contract can be seen from the text of `f`; the task
     /// behind it can, see below:
     ///
     /// ```compile_fail,E0500
-    /// # use lazy_mmu::{Cpu, Slot, TaskMmu};
-    /// # fn f<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
-    /// task.section(cpu, |s| s.pause(|| s.section(|_| ())));
+    /// # use lazy_mmu::*;
+    /// # fn f(task: &TaskMmu<V3, impl Cpu>) {
+    /// task.section(|s| s.pause(|| s.section(|_| ())));
     /// # }
     /// ```
     /// ```compile_fail,E0500
-    /// # use lazy_mmu::{Cpu, Slot, TaskMmu};
-    /// # fn f<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
-    /// task.section(cpu, |s| s.pause(|| s.pause(|| ())));
+    /// # use lazy_mmu::*;
+    /// # fn f(task: &TaskMmu<V3, impl Cpu>) {
+    /// task.section(|s| s.pause(|| s.pause(|| ())));
     /// # }
     /// ```
     ///
-    /// A callee of `f`, or `f` itself if it has the task at hand, can still open a section on the task. Then, under [`V3`](crate::Policy::V3),
+    /// A callee of `f`, or `f` itself if it has the task at hand, can still open a section on the task. Then, under [`V3`](crate::V3),
     /// [`Misuse::EnableWhilePaused`](crate::Misuse::EnableWhilePaused) is reported at run time; under
-    /// [`Linux7`](crate::Policy::Linux7) that is allowed, and ignored.
+    /// [`Linux7`](crate::Linux7) that is allowed, and ignored.
     ///
     /// The exception: if that callee's section pauses in turn, its resume turns the mode on under
-    /// [`V3`](crate::Policy::V3) and [`Reenter`](crate::Policy::Reenter), and the rest of `f` runs with it
+    /// [`V3`](crate::V3) and [`Reenter`](crate::baseline::Reenter), and the rest of `f` runs with it
     /// on. The former has warned twice by then ([`EnableWhilePaused`](crate::Misuse::EnableWhilePaused),
     /// [`PauseOutside`](crate::Misuse::PauseOutside)). Stores there are noted, and paid by the task's next exit
-    /// (under the latter its outermost) or pause. Under [`Flat`](crate::Policy::Flat) a callee's section
+    /// (under the latter its outermost) or pause. Under [`Flat`](crate::baseline::Flat) a callee's section
     /// defers its own stores inside `f`, and its exit pays them.
     ///
     /// Warns as [`lazy_mmu_mode_pause`](TaskMmu::lazy_mmu_mode_pause) and
     /// [`lazy_mmu_mode_resume`](TaskMmu::lazy_mmu_mode_resume) do.
     pub fn pause<R>(&mut self, f: impl FnOnce() -> R) -> R {
-        let (task, cpu) = (self.task, self.cpu);
-        task.lazy_mmu_mode_pause(cpu);
-        let _again = OnDrop(|| task.lazy_mmu_mode_resume(cpu));
+        let task = self.task.task();
+        task.lazy_mmu_mode_pause();
+        let _again = OnDrop(|| task.lazy_mmu_mode_resume());
         f()
     }
 
     /// A store that owes has been made: [`TaskMmu::owe`].
     #[inline]
     pub fn owe(&self) {
-        self.task.owe(self.cpu);
+        self.task.task().owe();
     }
 
-    /// `value` can be used once this section has ended: it depends on stores that have been made in it.
-    ///
-    /// It notes no debt: who made the stores has called [`owe`](Self::owe).
+    /// A store that owes has been made, and `value` depends on it: it can be used once this section has ended.
     #[inline]
-    pub fn unpublished<T>(&self, value: T) -> Unpublished<'id, T> {
+    pub fn owes<T>(&self, value: T) -> Unpublished<'id, T> {
+        self.owe();
         Unpublished::new(value)
     }
 
+    /// Runs `work`, whose stores owe where they are made (page tables that call [`TaskMmu::owe`] themselves), and
+    /// holds back what it returns until this section has ended.
+    #[inline]
+    pub fn hold<T>(&self, work: impl FnOnce() -> T) -> Unpublished<'id, T> {
+        Unpublished::new(work())
+    }
+
     /// Pays now, with an empty nested section, and gives the value out: for the one mapping among many that
-    /// is needed before the end. Under [`Flat`](crate::Policy::Flat) this ends the batch; under
-    /// [`Reenter`](crate::Policy::Reenter), whose inner exits pay nothing, and in an interrupt, it pays as
+    /// is needed before the end. Under [`Flat`](crate::baseline::Flat) this ends the batch; under
+    /// [`Reenter`](crate::baseline::Reenter), whose inner exits pay nothing, and in an interrupt, it pays as
     /// [`TaskMmu::publish`] does, without a hook.
     ///
-    /// Warns and stops as [`TaskMmu::section`] does, which it calls: under [`V3`](crate::Policy::V3)
+    /// Warns and stops as [`TaskMmu::section`] does, which it calls: under [`V3`](crate::V3)
     /// it warns if the task is paused, and with 255 sections open it is a bug.
     pub fn settle<T>(&mut self, value: Unpublished<'id, T>) -> T {
         self.settle_all();
@@ -202,15 +316,17 @@ impl<'id, S: Slot, C: Cpu> Section<'_, 'id, S, C> {
     /// [`settle`](Self::settle) for many at once: pays, and collects what was held back into anything that
     /// the plain values can be collected into. The collection's code runs only after the payment.
     ///
+    /// Hold the values first: an iterator that makes its stores only while it is collected is paid for with each
+    /// value that it gives out.
+    ///
     /// ```
     /// # use lazy_mmu::*;
-    /// # fn f<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
-    /// let pages: Vec<usize> = task.section(cpu, |s| {
+    /// # fn f(task: &TaskMmu<V3, impl Cpu>) {
+    /// let pages: Vec<usize> = task.section(|s| {
     ///     let mut held = Vec::new();
     ///     for page in 0..4 {
     ///         // ...store the entry, then
-    ///         s.owe();
-    ///         held.push(s.unpublished(page));
+    ///         held.push(s.owes(page));
     ///     }
     ///     s.collect(held)
     /// });
@@ -221,11 +337,20 @@ impl<'id, S: Slot, C: Cpu> Section<'_, 'id, S, C> {
         values: impl IntoIterator<Item = Unpublished<'id, T>>,
     ) -> B {
         self.settle_all();
-        values.into_iter().map(Unpublished::into_inner).collect()
+        // In an interrupt what is pending is the task's beneath, and what the iterator stores is paid by `owe`.
+        let in_interrupt = self.task.task().in_interrupt();
+        let values = values.into_iter().map(|value| {
+            let task = self.task.task();
+            if task.is_pending() && !(in_interrupt && task.in_interrupt()) {
+                self.settle_all();
+            }
+            value.into_inner()
+        });
+        values.collect()
     }
 
     fn settle_all(&mut self) {
-        self.section(|_| ());
-        self.task.make_usable(self.cpu);
+        section(self.task, |_| ());
+        self.task.task().make_usable();
     }
 }

@@ -8,10 +8,11 @@ use core::fmt;
 pub struct State {
     /// The rules the task follows.
     pub policy: Policy,
-    /// How many sections are open. Always 0 under [`Eager`](Policy::Eager) and [`Flat`](Policy::Flat),
-    /// which do not count.
+    /// How many sections are open; under [`Reenter`](Policy::Reenter), of those that were opened in the innermost
+    /// re-entry.
     pub count: u8,
-    /// How many pauses are open. Only [`Linux7`](Policy::Linux7) counts them.
+    /// How many pauses are open, which only [`Linux7`](Policy::Linux7) counts. Under [`Reenter`](Policy::Reenter)
+    /// how many re-entries are under way.
     pub pause_count: u8,
     /// What [`in_lazy_mmu_mode`](crate::TaskMmu::in_lazy_mmu_mode) answers.
     pub enabled: bool,
@@ -22,12 +23,16 @@ pub struct State {
 }
 
 /// The notation of the patch's table: `count=2 enabled=0`, with `pause_count` where the contract has one, and
-/// with `pending` and `in_interrupt` where they are so.
+/// with `reentries`, `pending` and `in_interrupt` where they are so.
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "count={}", self.count)?;
-        if self.policy == Policy::Linux7 {
-            write!(f, " pause_count={}", self.pause_count)?;
+        match self.policy {
+            Policy::Linux7 => write!(f, " pause_count={}", self.pause_count)?,
+            Policy::Reenter if self.pause_count > 0 => {
+                write!(f, " reentries={}", self.pause_count)?
+            }
+            _ => {}
         }
         write!(f, " enabled={}", u8::from(self.enabled))?;
         f.write_str(if self.pending { " pending" } else { "" })?;
@@ -48,7 +53,7 @@ impl fmt::Display for PolicyInUse {
         let State { policy, .. } = self.0;
         write!(
             f,
-            "the policy stays {policy} while the task is in a section, in an interrupt or in debt: {}",
+            "the policy stays {policy} while the task is in a section, a re-entry, an interrupt or in debt: {}",
             self.0
         )
     }
@@ -56,7 +61,7 @@ impl fmt::Display for PolicyInUse {
 
 impl core::error::Error for PolicyInUse {}
 
-/// A task has ended inside a section, a pause or an interrupt handler, or with a debt that no section would
+/// A task has ended inside a section, a pause, a re-entry or an interrupt handler, or with a debt that no section would
 /// have paid. Carries the state it ended in; its text says which of them it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leak(pub State);
@@ -71,6 +76,8 @@ impl fmt::Display for Leak {
                 "inside a lazy MMU section",
                 "a guard that was forgotten, or an exit taken inside the section",
             )
+        } else if self.0.pause_count > 0 && policy == Policy::Reenter {
+            ("inside a re-entry", "an exit taken inside the allocator")
         } else if self.0.pause_count > 0 {
             ("inside a pause", "a pause without its resume")
         } else {

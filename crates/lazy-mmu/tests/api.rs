@@ -2,16 +2,83 @@
 
 mod common;
 
-use common::{Core, with};
-use lazy_mmu::{Call, Hook, Policy, PolicyInUse, TaskMmu};
+use common::{Core, Task, with};
+use lazy_mmu::baseline::{Eager, Flat, Reenter};
+use lazy_mmu::{
+    Call, Chosen, Contract, Cpu, Hook, Linux7, Misuse, Policy, PolicyInUse, TaskMmu, Unpublished,
+    V3,
+};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+/// As a kernel names it: one type, a processor without state, no choice.
 #[test]
-fn a_task_can_be_static() {
-    static TASK: TaskMmu = TaskMmu::new(Policy::V3);
-    let cpu = Core::default();
-    TASK.section(&cpu, |s| s.owe());
-    assert_eq!(cpu.pairs.get(), 1);
+fn a_kernel_names_one_type() {
+    static PAIRS: AtomicU32 = AtomicU32::new(0);
+    struct ThisCpu;
+    impl Cpu for ThisCpu {
+        fn publish(&self) {
+            PAIRS.fetch_add(1, Relaxed);
+        }
+        fn misuse(&self, misuse: Misuse) {
+            panic!("{misuse}");
+        }
+    }
+    type Mmu = TaskMmu<Linux7, ThisCpu>;
+    type Section<'a, 'id> = lazy_mmu::Section<'a, 'id, Mmu>;
+    fn map<'id>(section: &Section<'_, 'id>, page: usize) -> Unpublished<'id, usize> {
+        section.owes(page)
+    }
+    static TASK: Mmu = Mmu::new(Linux7, ThisCpu);
+    assert_eq!(TASK.publish(|s| map(s, 1).zip(map(s, 2))), (1, 2));
+    assert_eq!((PAIRS.load(Relaxed), size_of::<Mmu>()), (1, 4));
+}
+
+/// What each contract type makes of a section with an inner one: the pairs, and what it is called.
+#[test]
+fn every_contract_type_is_its_policy() {
+    fn pairs(contract: impl Contract, policy: Policy) -> u32 {
+        let cpu = Core::default();
+        let task: TaskMmu<_, _> = TaskMmu::hosted(contract, &cpu);
+        assert_eq!((task.policy(), task.state().policy), (policy, policy));
+        task.section(|s| {
+            s.owe();
+            task.reenter(|| task.section(|s| s.owe()));
+            s.owe();
+            s.owe();
+        });
+        assert_eq!(task.end_of_task(), Ok(()));
+        cpu.pairs.get()
+    }
+    let by_type = [
+        pairs(Eager, Policy::Eager),
+        pairs(Flat, Policy::Flat),
+        pairs(Reenter, Policy::Reenter),
+        pairs(V3, Policy::V3),
+        pairs(Linux7, Policy::Linux7),
+    ];
+    assert_eq!(by_type, [4, 3, 3, 2, 2]);
+    let chosen = Policy::ALL.map(|policy| pairs(Chosen::new(policy), policy));
+    assert_eq!(chosen, by_type);
+}
+
+/// The seed's question and the merged one have the same answer, in interrupts too.
+#[test]
+fn the_mode_has_both_its_names() {
+    for policy in Policy::ALL {
+        let (task, _) = with(policy);
+        let both = |on: bool| {
+            assert_eq!(task.in_lazy_mmu_mode(), on, "{policy}");
+            assert_eq!(task.is_lazy_mmu_mode_active(), on, "{policy}");
+        };
+        both(false);
+        task.section(|_| {
+            both(policy != Policy::Eager);
+            task.irq_enter();
+            both(!matches!(policy, Policy::Eager | Policy::Linux7));
+            task.irq_exit();
+        });
+    }
 }
 
 #[test]
@@ -26,7 +93,7 @@ fn the_six_lines_of_the_patch() {
         (Call::Disable, Some(Hook::Leave), 0, false),
     ];
     for (call, hook, count, enabled) in table {
-        task.call(call, &cpu);
+        task.call(call);
         assert_eq!(cpu.hooks.take(), Vec::from_iter(hook), "{call}");
         let state = task.state();
         assert_eq!((state.count, state.enabled), (count, enabled), "{call}");
@@ -37,7 +104,7 @@ fn the_six_lines_of_the_patch() {
 fn a_section_pays_once_on_every_path_out() {
     for policy in [Policy::Flat, Policy::Reenter, Policy::V3, Policy::Linux7] {
         let (task, cpu) = with(policy);
-        let early = task.section(&cpu, |s| {
+        let early = task.section(|s| {
             s.owe();
             Err::<(), &str>("no frame")?;
             s.owe();
@@ -45,33 +112,33 @@ fn a_section_pays_once_on_every_path_out() {
         });
         assert_eq!((early, cpu.pairs.get()), (Err("no frame"), 1), "{policy}");
         let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            task.section(&cpu, |s| {
+            task.section(|s| {
                 s.owe();
                 s.pause(|| std::panic::resume_unwind(Box::new(())))
             })
         }));
         assert!(unwound.is_err());
-        assert_eq!(task.end_of_task(&cpu), Ok(()), "{policy}");
+        assert_eq!(task.end_of_task(), Ok(()), "{policy}");
     }
 }
 
 #[test]
 fn an_inner_value_is_usable_while_the_outer_section_is_lazy() {
     for policy in Policy::ALL {
-        let (task, cpu) = with(policy);
-        task.section(&cpu, |outer| {
+        let (task, _) = with(policy);
+        task.section(|outer| {
             outer.owe();
             let page = outer.publish(|inner| {
                 inner.owe();
-                inner.unpublished(42)
+                inner.owes(42)
             });
             // Whatever the policy makes of an inner exit: nothing is pending when the value is out.
             assert_eq!((page, task.is_pending()), (42, false), "{policy}");
         });
     }
-    let (task, cpu) = with(Policy::V3);
-    task.section(&cpu, |outer| {
-        outer.publish(|inner| inner.unpublished(()));
+    let (task, _) = with(Policy::V3);
+    task.section(|outer| {
+        outer.publish(|inner| inner.owes(()));
         assert!(task.in_lazy_mmu_mode());
         outer.owe();
         assert!(task.is_pending());
@@ -82,9 +149,9 @@ fn an_inner_value_is_usable_while_the_outer_section_is_lazy() {
 fn a_value_can_be_settled_before_the_end() {
     for policy in [Policy::Reenter, Policy::V3, Policy::Linux7] {
         let (task, cpu) = with(policy);
-        task.section(&cpu, |s| {
+        task.section(|s| {
             s.owe();
-            let first = s.unpublished('a');
+            let first = s.owes('a');
             assert_eq!((s.settle(first), task.is_pending()), ('a', false));
             assert_eq!(cpu.pairs.get(), 1, "{policy}");
             // A kernel with state of its own gets the call that any inner exit makes.
@@ -100,22 +167,23 @@ fn a_value_can_be_settled_before_the_end() {
 #[test]
 fn unpublished_values_combine() {
     let (task, cpu) = with(Policy::V3);
-    let both = task.publish(&cpu, |s| s.unpublished(1).zip(s.unpublished("a")));
+    let both = task.publish(|s| s.owes(1).zip(s.owes("a")));
     assert_eq!(both, (1, "a"));
-    let all = task.publish(&cpu, |s| [0, 1, 2].map(|i| s.unpublished(i)).into());
+    let all = task.publish(|s| [0, 1, 2].map(|i| s.owes(i)).into());
     assert_eq!(all, [0, 1, 2]);
-    let all: Vec<u8> = task.section(&cpu, |s| {
-        s.owe();
-        let held: Vec<_> = (0..3).map(|i| s.unpublished(i)).collect();
+    let before = cpu.pairs.get();
+    let all: Vec<u8> = task.section(|s| {
+        let held: Vec<_> = (0..3).map(|i| s.owes(i)).collect();
         let all = s.collect(held);
         assert!(!task.is_pending() && task.in_lazy_mmu_mode());
         all
     });
-    assert_eq!((all.as_slice(), cpu.pairs.get()), (&[0, 1, 2][..], 1));
-    let result: Result<u8, &str> = task.publish(&cpu, |s| Ok(s.unpublished(7)).into());
+    assert_eq!(all, [0, 1, 2]);
+    assert_eq!(cpu.pairs.get() - before, 1);
+    let result: Result<u8, &str> = task.publish(|s| Ok(s.owes(7)).into());
     assert_eq!(result, Ok(7));
-    task.section(&cpu, |s| {
-        assert_eq!(format!("{:?}", s.unpublished(0xdead)), "Unpublished(..)");
+    task.section(|s| {
+        assert_eq!(format!("{:?}", s.owes(0xdead)), "Unpublished(..)");
     });
 }
 
@@ -123,15 +191,12 @@ fn unpublished_values_combine() {
 fn an_interrupt_pays_at_once_and_leaves_the_debt_alone() {
     for policy in Policy::ALL.into_iter().filter(|p| *p != Policy::Eager) {
         let (task, cpu) = with(policy);
-        task.section(&cpu, |s| {
+        task.section(|s| {
             s.owe();
             task.irq_enter();
-            task.owe(&cpu);
+            task.owe();
             task.irq_enter();
-            let page = task.publish(&cpu, |s| {
-                s.owe();
-                s.unpublished("usable at once")
-            });
+            let page = task.publish(|s| s.owes("usable at once"));
             // One for each store, and one because the handler finds the task's debt and cannot know whose it is.
             assert_eq!((page, cpu.pairs.get()), ("usable at once", 3), "{policy}");
             task.irq_exit();
@@ -152,14 +217,14 @@ fn an_interrupt_pays_at_once_and_leaves_the_debt_alone() {
 #[test]
 #[should_panic = "irq_exit without irq_enter"]
 fn an_interrupt_that_ends_on_another_task_stops() {
-    let (task, cpu) = with(Policy::V3);
-    task.section(&cpu, |_| task.irq_exit());
+    let (task, _) = with(Policy::V3);
+    task.section(|_| task.irq_exit());
 }
 
 #[test]
 #[should_panic = "irq_enter without irq_exit"]
 fn interrupts_that_never_end_stop() {
-    (0..128).fold(TaskMmu::new(Policy::V3), |task, _| {
+    (0..128).fold(with(Policy::V3).0, |task, _| {
         task.irq_enter();
         task
     });
@@ -168,16 +233,16 @@ fn interrupts_that_never_end_stop() {
 #[test]
 fn a_policy_changes_only_between_sections() {
     for policy in Policy::ALL {
-        let (task, cpu) = with(policy);
+        let (task, _) = with(policy);
         task.set_policy(Policy::V3).expect("idle");
-        task.lazy_mmu_mode_enable(&cpu);
+        task.lazy_mmu_mode_enable();
         let refused = task.set_policy(policy);
         assert_eq!(refused, Err(PolicyInUse(task.state())));
         assert_eq!(task.policy(), Policy::V3);
-        task.lazy_mmu_mode_pause(&cpu);
+        task.lazy_mmu_mode_pause();
         assert!(task.set_policy(policy).is_err(), "paused is not over");
-        task.lazy_mmu_mode_resume(&cpu);
-        task.lazy_mmu_mode_disable(&cpu);
+        task.lazy_mmu_mode_resume();
+        task.lazy_mmu_mode_disable();
         task.irq_enter();
         assert!(task.set_policy(policy).is_err(), "not from a handler");
         task.irq_exit();
@@ -189,12 +254,12 @@ fn a_policy_changes_only_between_sections() {
 #[test]
 fn reenter_leaves_the_mode_under_its_own_policy_only() {
     for policy in Policy::ALL {
-        let (task, cpu) = with(policy);
-        let inside = |task: &TaskMmu| (task.state().count, task.in_lazy_mmu_mode());
-        task.section(&cpu, |_| {
-            task.section(&cpu, |_| {
+        let (task, _) = with(policy);
+        let inside = |task: &Task| (task.state().count, task.in_lazy_mmu_mode());
+        task.section(|_| {
+            task.section(|_| {
                 let before = inside(&task);
-                let (during, result) = task.reenter(&cpu, || (inside(&task), 7));
+                let (during, result) = task.reenter(|| (inside(&task), 7));
                 let expected = if policy == Policy::Reenter {
                     (0, false)
                 } else {
@@ -204,7 +269,7 @@ fn reenter_leaves_the_mode_under_its_own_policy_only() {
                 assert_eq!(inside(&task), before, "{policy}");
             });
         });
-        assert_eq!(task.end_of_task(&cpu), Ok(()));
+        assert_eq!(task.end_of_task(), Ok(()));
     }
 }
 
@@ -220,10 +285,7 @@ fn names_go_both_ways() {
     );
     assert_eq!(Call::Enable.to_string(), "lazy_mmu_mode_enable");
     assert_eq!(Hook::Flush.to_string(), "arch_flush");
-    assert_eq!(
-        TaskMmu::new(Policy::V3).state().to_string(),
-        "count=0 enabled=0"
-    );
+    assert_eq!(with(Policy::V3).0.state().to_string(), "count=0 enabled=0");
 }
 
 /// A handler has begun inside the section and is still there when the value is given out: nothing may touch the
@@ -232,21 +294,21 @@ fn names_go_both_ways() {
 fn a_value_that_comes_out_in_a_handler_is_usable() {
     for policy in Policy::ALL.into_iter().filter(|p| *p != Policy::Eager) {
         let (task, cpu) = with(policy);
-        let page = task.publish(&cpu, |s| {
+        let page = task.publish(|s| {
             s.owe();
             task.irq_enter();
-            s.unpublished("page")
+            s.hold(|| "page")
         });
         assert_eq!((page, cpu.pairs.get()), ("page", 1), "{policy}");
         assert!(task.is_pending(), "{policy}: the debt is the task's");
 
         let (task, cpu) = with(policy);
-        task.section(&cpu, |s| {
+        task.section(|s| {
             s.owe();
             task.irq_enter();
-            let u = s.unpublished("page");
+            let u = s.hold(|| "page");
             assert_eq!((s.settle(u), cpu.pairs.get()), ("page", 1), "{policy}");
-            let held = [s.unpublished(1)];
+            let held = [s.hold(|| 1)];
             assert_eq!(s.collect::<_, Vec<_>>(held), [1]);
             assert_eq!((cpu.pairs.get(), task.is_pending()), (2, true), "{policy}");
             task.irq_exit();
@@ -259,20 +321,18 @@ fn a_value_that_comes_out_in_a_handler_is_usable() {
 #[test]
 fn a_collection_is_built_after_the_payment() {
     thread_local!(static PENDING_SEEN: Cell<Option<bool>> = const { Cell::new(None) });
-    thread_local!(static TASK: TaskMmu = const { TaskMmu::new(Policy::V3) });
+    thread_local!(static TASK: Task = with(Policy::V3).0);
     struct Thief;
     impl FromIterator<usize> for Thief {
         fn from_iter<I: IntoIterator<Item = usize>>(pages: I) -> Self {
             assert_eq!(pages.into_iter().sum::<usize>(), 3);
-            PENDING_SEEN.set(Some(TASK.with(TaskMmu::is_pending)));
+            PENDING_SEEN.set(Some(TASK.with(Task::is_pending)));
             Thief
         }
     }
-    let cpu = Core::default();
     TASK.with(|task| {
-        task.section(&cpu, |s| {
-            s.owe();
-            let held = [s.unpublished(1), s.unpublished(2)];
+        task.section(|s| {
+            let held = [s.owes(1), s.owes(2)];
             let _: Thief = s.collect(held);
         });
     });
@@ -282,17 +342,18 @@ fn a_collection_is_built_after_the_payment() {
 #[test]
 fn a_task_over_cells_is_one_like_any_other() {
     for policy in Policy::ALL {
-        let task: TaskMmu<Cell<u8>> = TaskMmu::with_slots(policy);
         let (twin, cpu) = with(policy);
+        let contract = Chosen::<Cell<u8>>::with_slot(policy);
+        let task: TaskMmu<_, _, Cell<u8>> = TaskMmu::hosted(contract, cpu);
         assert_eq!(task.state(), twin.state());
         for call in [Call::Enable, Call::Enable, Call::Pause, Call::Resume] {
-            task.call(call, &cpu);
-            twin.call(call, &cpu);
-            task.owe(&cpu);
-            twin.owe(&cpu);
+            task.call(call);
+            twin.call(call);
+            task.owe();
+            twin.owe();
             assert_eq!(task.state(), twin.state(), "{policy} {call}");
         }
-        assert_eq!(task.end_of_task(&cpu), twin.end_of_task(&cpu));
+        assert_eq!(task.end_of_task(), twin.end_of_task());
         let other = Policy::ALL[(policy as usize + 1) % 5];
         task.set_policy(other).expect("idle");
         assert_eq!(task.policy(), other);
@@ -320,14 +381,17 @@ impl lazy_mmu::Cpu for Logged {
     }
 }
 
+type LoggedTask<'a> = TaskMmu<Chosen, &'a Logged>;
+
 #[test]
 fn the_end_of_every_call_is_told_after_what_it_paid() {
-    let log = |policy, work: &dyn Fn(&TaskMmu, &Logged)| {
-        let (task, cpu) = (TaskMmu::new(policy), Logged::default());
-        work(&task, &cpu);
+    let log = |policy, work: &dyn Fn(&LoggedTask<'_>)| {
+        let cpu = Logged::default();
+        let task = TaskMmu::hosted(Chosen::new(policy), &cpu);
+        work(&task);
         cpu.0.take().join(" ")
     };
-    let by_hand = |task: &TaskMmu, cpu: &Logged| {
+    let by_hand = |task: &LoggedTask<'_>| {
         for call in [
             Call::Enable,
             Call::Pause,
@@ -335,10 +399,10 @@ fn the_end_of_every_call_is_told_after_what_it_paid() {
             Call::Enable,
             Call::Disable,
         ] {
-            task.call(call, cpu);
-            task.owe(cpu);
+            task.call(call);
+            task.owe();
         }
-        task.lazy_mmu_mode_disable(cpu);
+        task.lazy_mmu_mode_disable();
     };
     for policy in [Policy::V3, Policy::Linux7] {
         assert_eq!(
@@ -352,16 +416,16 @@ fn the_end_of_every_call_is_told_after_what_it_paid() {
         "enable pair pause pair resume pair enable pair disable pair disable"
     );
     // The crate's own ways to a call end in it as well.
-    let by_guards = |task: &TaskMmu, cpu: &Logged| {
-        task.section(cpu, |s| {
+    let by_guards = |task: &LoggedTask<'_>| {
+        task.section(|s| {
             s.owe();
             s.publish(|s| {
                 s.owe();
-                s.unpublished(())
+                s.owes(())
             });
             s.pause(|| ());
         });
-        drop(task.enter(cpu));
+        drop(task.enter());
     };
     assert_eq!(
         log(Policy::V3, &by_guards),
@@ -371,14 +435,16 @@ fn the_end_of_every_call_is_told_after_what_it_paid() {
 
 #[test]
 fn the_end_of_a_call_is_told_where_it_is_ignored_and_after_a_bug() {
-    let (task, cpu) = (TaskMmu::new(Policy::Linux7), Logged::default());
+    let cpu = Logged::default();
+    let task: LoggedTask<'_> = TaskMmu::hosted(Chosen::new(Policy::Linux7), &cpu);
     task.irq_enter();
-    task.lazy_mmu_mode_enable(&cpu);
+    task.lazy_mmu_mode_enable();
     task.irq_exit();
     assert_eq!(cpu.0.take(), ["enable"]);
 
-    let (task, cpu) = (TaskMmu::new(Policy::V3), Logged(Default::default(), true));
-    task.lazy_mmu_mode_disable(&cpu);
+    let cpu = Logged(Default::default(), true);
+    let task: LoggedTask<'_> = TaskMmu::hosted(Chosen::new(Policy::V3), &cpu);
+    task.lazy_mmu_mode_disable();
     assert_eq!(cpu.0.take(), ["misuse", "disable"]);
 }
 
@@ -386,7 +452,7 @@ fn the_end_of_a_call_is_told_where_it_is_ignored_and_after_a_bug() {
 fn calls(policy: Policy, expected: &[(Call, Option<Hook>, bool)]) {
     let (task, cpu) = with(policy);
     for &(call, hook, on) in expected {
-        task.call(call, &cpu);
+        task.call(call);
         assert_eq!(cpu.hooks.take(), Vec::from_iter(hook), "{call}");
         assert_eq!(task.in_lazy_mmu_mode(), on, "{call}");
     }
@@ -436,19 +502,19 @@ fn pauses_of_reenter_leave_always_and_enter_only_in_a_section() {
 #[test]
 fn reenter_ignores_what_a_handler_calls() {
     let (task, cpu) = with(Policy::Reenter);
-    task.lazy_mmu_mode_enable(&cpu);
+    task.lazy_mmu_mode_enable();
     let hooks = cpu.hooks.take();
     assert_eq!(hooks, [Hook::Enter]);
     task.irq_enter();
     let before = task.state();
     for call in Call::ALL {
-        task.call(call, &cpu);
+        task.call(call);
         assert_eq!((task.state(), cpu.hooks.take()), (before, vec![]), "{call}");
     }
     // Neither does an allocator that the handler calls leave the task's mode.
-    task.reenter(&cpu, || assert_eq!(task.state(), before));
+    task.reenter(|| assert_eq!(task.state(), before));
     assert_eq!((task.state(), cpu.hooks.take()), (before, vec![]));
     task.irq_exit();
-    task.lazy_mmu_mode_disable(&cpu);
+    task.lazy_mmu_mode_disable();
     assert_eq!(cpu.hooks.take(), [Hook::Leave]);
 }

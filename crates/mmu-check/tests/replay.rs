@@ -4,7 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use lazy_mmu::{Cpu, Misuse, TaskMmu};
+use lazy_mmu::{Chosen, Cpu, Misuse, TaskMmu};
 use mmu_check::event::{Call, Policy, What};
 use mmu_check::replay::{Replay, ReplayError};
 
@@ -22,14 +22,14 @@ enum Item {
     Reenter(Vec<Item>),
 }
 
-/// The mode itself, whose pairs are counted where they are executed; and what it would report.
-struct Real {
-    mmu: TaskMmu,
+/// A processor whose pairs are counted where they are executed; and what it would report.
+#[derive(Default)]
+struct Counted {
     pairs: Cell<u64>,
     events: RefCell<Vec<What>>,
 }
 
-impl Cpu for Real {
+impl Cpu for Counted {
     fn publish(&self) {
         self.pairs.set(self.pairs.get() + 1);
     }
@@ -43,34 +43,42 @@ impl Cpu for Real {
     }
 }
 
-impl Real {
-    fn run(policy: lazy_mmu::Policy, items: &[Item]) -> (u64, Vec<What>) {
-        let real = Real {
-            mmu: TaskMmu::new(policy),
-            pairs: Cell::new(0),
-            events: RefCell::default(),
-        };
-        real.make(items);
-        assert_eq!(real.mmu.end_of_task(&real), Ok(()), "{items:?}");
-        (real.pairs.get(), real.events.into_inner())
-    }
-
+impl Counted {
     fn report(&self, what: What) {
         self.events.borrow_mut().push(what);
+    }
+}
+
+/// The mode itself.
+struct Real<'a> {
+    mmu: TaskMmu<Chosen, &'a Counted>,
+    cpu: &'a Counted,
+}
+
+impl Real<'_> {
+    fn run(policy: lazy_mmu::Policy, items: &[Item]) -> (u64, Vec<What>) {
+        let cpu = Counted::default();
+        let real = Real {
+            mmu: TaskMmu::hosted(Chosen::new(policy), &cpu),
+            cpu: &cpu,
+        };
+        real.make(items);
+        assert_eq!(real.mmu.end_of_task(), Ok(()), "{items:?}");
+        (cpu.pairs.get(), cpu.events.take())
     }
 
     fn make(&self, items: &[Item]) {
         for item in items {
             match item {
                 Item::Owe => {
-                    self.report(OWE);
-                    self.mmu.owe(self);
+                    self.cpu.report(OWE);
+                    self.mmu.owe();
                 }
-                Item::Section(items) => self.mmu.section(self, |_| self.make(items)),
+                Item::Section(items) => self.mmu.section(|_| self.make(items)),
                 Item::Reenter(items) => {
-                    self.report(REENTER);
-                    self.mmu.reenter(self, || self.make(items));
-                    self.report(REENTERED);
+                    self.cpu.report(REENTER);
+                    self.mmu.reenter(|| self.make(items));
+                    self.cpu.report(REENTERED);
                 }
             }
         }

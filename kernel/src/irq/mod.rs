@@ -86,14 +86,14 @@ pub(crate) fn set_tick_work(work: Option<fn()>) {
 /// An IRQ, on top of `task`. Returns false for an interrupt that is not known; a spurious one is fine.
 pub(crate) fn handle(task: Current) -> bool {
     // First of all: from here on the mode knows that it is not the task that runs.
-    task.mmu.irq_enter();
-    observe::report(|| What::IrqEnter);
-    task.stats.interrupts.add(1);
-    task.stats.interrupts_inside.add(task.stats.inside().into());
-    let known = serve();
-    observe::report(|| What::IrqExit);
-    task.mmu.irq_exit();
-    known
+    task.interrupted(|| {
+        observe::report(|| What::IrqEnter);
+        task.stats.interrupts.add(1);
+        task.stats.interrupts_inside.add(task.stats.inside().into());
+        let known = serve();
+        observe::report(|| What::IrqExit);
+        known
+    })
 }
 
 /// Acknowledges, acts, ends.

@@ -42,7 +42,7 @@ use mmu_check::{Event, What};
 use crate::arch::{registers, time};
 use crate::task;
 
-/// Who listens, a bit each. The one flag that everything but counting hangs on.
+/// Who listens, a bit each. The one flag that everything but counting hangs on; each task has a copy.
 static WATCHED: AtomicU8 = AtomicU8::new(0);
 /// Where the next event stands among those of all cores: in the trace and in the rings.
 static SEQUENCE: AtomicU32 = AtomicU32::new(0);
@@ -59,12 +59,17 @@ enum Listening {
 impl Listening {
     /// Begins or ends to listen, on all cores. Returns whether it did before.
     fn set(self, on: bool) -> bool {
-        let before = if on {
-            WATCHED.fetch_or(self as u8, Relaxed)
-        } else {
-            WATCHED.fetch_and(!(self as u8), Relaxed)
+        let change = |flag: &AtomicU8| {
+            if on {
+                flag.fetch_or(self as u8, Relaxed)
+            } else {
+                flag.fetch_and(!(self as u8), Relaxed)
+            }
         };
-        before & self as u8 != 0
+        for task in task::all() {
+            change(&task.watched);
+        }
+        change(&WATCHED) & self as u8 != 0
     }
 
     fn is_on(self) -> bool {
@@ -75,7 +80,7 @@ impl Listening {
 /// Whether anybody listens.
 #[inline(always)]
 pub fn is_watched() -> bool {
-    WATCHED.load(Relaxed) != 0
+    task::current().watched.load(Relaxed) != 0
 }
 
 /// Reports what happens, in the current task on this core. While nobody listens, the event is not even

@@ -14,7 +14,7 @@ use crate::arch::registers;
 use crate::base::{Lock, MAX_TASKS};
 use crate::mem::stacks::{Stack, StackError};
 use crate::mem::ttbr0;
-use crate::mode::{self, CPU};
+use crate::mode;
 use crate::observe;
 use crate::task::{self, Figures, Tally, Task};
 
@@ -135,7 +135,7 @@ extern "C" fn begin(left: &'static Task) -> ! {
         ttbr0::clear();
     }
     observe::report(|| What::TaskEnd);
-    let leak = me.mmu.end_of_task(&CPU).err();
+    let leak = me.mmu.end_of_task().err();
     me.stats.depth.set(0);
     *ENDS[usize::from(me.id)].lock() = Some((value, leak));
     registers::mask_interrupts();

@@ -20,15 +20,22 @@ pub use stats::{Figures, Stats};
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::sync::atomic::{
-    AtomicBool, AtomicU64,
+    AtomicBool, AtomicU8, AtomicU64,
     Ordering::{Acquire, Relaxed},
 };
 
-use lazy_mmu::{Policy, TaskMmu};
+use lazy_mmu::{Chosen, Policy, TaskMmu};
 
 use crate::arch::registers;
 use crate::arch::switch::Context;
 use crate::base::{MAX_CORES, MAX_TASKS};
+
+/// The processor that the code at hand runs on, as the mode of its task sees it; what it does is in [`crate::mode`].
+#[derive(Clone, Copy, Debug)]
+pub struct ThisCpu;
+
+/// The mode of a task. This kernel demonstrates: it chooses the contract at run time.
+pub type Mmu = TaskMmu<Chosen, ThisCpu>;
 
 /// A kernel task.
 ///
@@ -40,8 +47,10 @@ pub struct Task {
     pub counts: Counts,
     /// Its number: 0 is the one that boots, from [`MAX_TASKS`] on they are those that cores idle in.
     pub id: u16,
+    /// Who listens, of the observer's: its flag has a copy in each task, beside what the same paths read and count.
+    pub watched: AtomicU8,
     /// Its lazy MMU mode: state, debt and policy.
-    pub mmu: TaskMmu,
+    pub mmu: Mmu,
     /// What happened to it. Only ever grows, like the counts.
     pub stats: Stats,
     /// What TTBR0_EL1 holds while it runs.
@@ -74,13 +83,23 @@ impl Task {
     const fn new(id: u16) -> Self {
         Self {
             id,
-            mmu: TaskMmu::new(Policy::V3),
+            watched: AtomicU8::new(0),
+            mmu: Mmu::new(Chosen::new(Policy::V3), ThisCpu),
             counts: Counts::new(),
             stats: Stats::new(),
             ttbr0: Ttbr0(AtomicU64::new(0)),
             last_fault: LastFault::new(),
             context: Context::new(),
         }
+    }
+
+    /// Runs `handler` as an interrupt's on top of the task: the mode knows of it, and the figures of the task's sections are
+    /// as before behind it.
+    pub fn interrupted<R>(&self, handler: impl FnOnce() -> R) -> R {
+        self.mmu.irq_enter();
+        let result = self.stats.keep_sections(handler);
+        self.mmu.irq_exit();
+        result
     }
 
     /// It is what a core runs when nothing else is to run.

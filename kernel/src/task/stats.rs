@@ -7,7 +7,7 @@ counted! {
     ///
     /// | figures | written by |
     /// |---|---|
-    /// | `sections`, `depth`, `deepest` | the task itself, in the four calls |
+    /// | `sections`, `depth`, `deepest` | the task itself, in the four calls; a handler restores them |
     /// | `spurious`, `bbm_waits` | the handler of the task's own fault |
     /// | `interrupts…` | the handler on top of it, interrupts masked |
     /// | all others | the switch that it leaves or returns by, interrupts masked |
@@ -52,6 +52,17 @@ impl Stats {
     #[inline]
     pub fn inside(&self) -> bool {
         self.depth.get() > 0
+    }
+
+    /// Runs `handler`, whose sections are not the task's: here is the one place that knows, and not each call of the mode.
+    pub(super) fn keep_sections<R>(&self, handler: impl FnOnce() -> R) -> R {
+        let figures = [&self.sections, &self.depth, &self.deepest];
+        let before = figures.map(Count::get);
+        let result = handler();
+        for (figure, before) in figures.into_iter().zip(before) {
+            figure.set(before);
+        }
+        result
     }
 
     /// A section was opened.

@@ -39,6 +39,8 @@ impl<C: lazy_mmu::Cpu> lazy_mmu::Cpu for Cpu<C> {
     }
 
     fn called(&self, call: Call) {
-        self.0.called(call);
+        if image::reach(Moment::Called(call)) {
+            self.0.called(call);
+        }
     }
 }

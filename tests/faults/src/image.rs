@@ -3,7 +3,7 @@
 use core::ops::Range;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
 
-use lazy_mmu::Hook;
+use lazy_mmu::{Call, Hook};
 use stage1_hw::{Op, Why};
 use stage1_paging::{Frame, Va};
 
@@ -16,6 +16,8 @@ pub enum Moment {
     Pay,
     /// Before a hook of the mode.
     Hook(Hook),
+    /// Before the kernel hears of the end of a call of the mode.
+    Called(Call),
     /// Before the kernel's tables report that they owe a pair.
     Owe,
     /// After it.
@@ -28,7 +30,7 @@ pub enum Moment {
 static AT: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Has `call` called at every [`Moment`], whatever the fault. It says whether what is about to happen
-/// is to happen; of an instruction, a pair and a hook.
+/// is to happen; of an instruction, a pair, a hook and a call's end.
 ///
 /// It is called for what it executes itself, too, and on every core: it must know when not to go on.
 pub fn at(call: fn(Moment) -> bool) {

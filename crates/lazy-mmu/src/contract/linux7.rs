@@ -5,67 +5,127 @@
 //! runs, which therefore sees what Linux's would. In interrupt context the four calls return at once, so
 //! nobody can look between a count and the flag.
 //!
-//! There is no bug here: a count that is already at its end is warned about and wraps.
+//! There is no bug here: a count that is already at its end is warned about and wraps. Each count is read again
+//! where the C reads it again, behind the warning: who is called out to may have changed it.
 
-use crate::task::warn_if;
-use crate::{Cpu, Misuse, Slot, TaskMmu};
+use super::rules::Rules;
+use crate::mode::Mode;
+use crate::{Cpu, Misuse, Policy, Slot};
 
-pub(crate) fn enable<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
-    if task.in_interrupt() || task.pause_count() > 0 {
-        return;
+/// Contract, *nesting pause*: what Linux 7.0 merged (commit 5ab246749569). While paused, `enable` and
+/// `disable` are ignored, and pauses nest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Linux7;
+
+impl Rules for Linux7 {
+    fn policy(&self) -> Policy {
+        Policy::Linux7
     }
-    let count = task.count();
-    warn_if(count == u8::MAX, cpu, Misuse::EnableWraps);
-    let after = count.wrapping_add(1);
-    task.set_count(after);
-    task.set_enabled(after > 0);
-    if count == 0 {
-        task.arch_enter(cpu);
+
+    #[inline(always)]
+    fn enable<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) -> bool {
+        if mode.in_interrupt() || mode.pause_count() > 0 {
+            return true;
+        }
+        let count = mode.count();
+        if count == u8::MAX {
+            enable_at_the_end(mode);
+            return true;
+        }
+        mode.set_count(count + 1);
+        if count == 0 {
+            mode.set_enabled_outside_interrupts(true);
+            mode.arch_enter();
+        }
+        true
+    }
+
+    #[inline(always)]
+    fn disable<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+        if mode.in_interrupt() || mode.pause_count() > 0 {
+            return;
+        }
+        let count = mode.count();
+        if count == 0 {
+            return disable_at_the_end(mode);
+        }
+        mode.set_count(count - 1);
+        if count == 1 {
+            mode.set_enabled_outside_interrupts(false);
+            mode.arch_leave();
+        } else {
+            mode.arch_flush();
+        }
+    }
+
+    #[inline(always)]
+    fn pause<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+        if mode.in_interrupt() {
+            return;
+        }
+        let mut pauses = mode.pause_count();
+        if mode.warn_if(pauses == u8::MAX, Misuse::PauseWraps) {
+            pauses = mode.pause_count();
+        }
+        let after = pauses.wrapping_add(1);
+        mode.set_pause_count(after);
+        let open = mode.count();
+        mode.set_enabled_outside_interrupts(open > 0 && after == 0);
+        if pauses == 0 && open > 0 {
+            mode.arch_leave();
+        }
+    }
+
+    #[inline(always)]
+    fn resume<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+        if mode.in_interrupt() {
+            return;
+        }
+        let mut pauses = mode.pause_count();
+        if mode.warn_if(pauses == 0, Misuse::ResumeWraps) {
+            pauses = mode.pause_count();
+        }
+        let after = pauses.wrapping_sub(1);
+        mode.set_pause_count(after);
+        let open = mode.count();
+        mode.set_enabled_outside_interrupts(open > 0 && after == 0);
+        if after == 0 && open > 0 {
+            mode.arch_enter();
+        }
+    }
+
+    /// Never in an interrupt.
+    #[inline]
+    fn is_active<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) -> bool {
+        mode.is_on()
     }
 }
 
-pub(crate) fn disable<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
-    if task.in_interrupt() || task.pause_count() > 0 {
-        return;
+/// `enable` with 255 sections open. Behind the warning the count is read again, and there may be a pause by then.
+#[cold]
+#[inline(never)]
+fn enable_at_the_end<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
+    mode.warn_if(true, Misuse::EnableWraps);
+    let before = mode.count();
+    let after = before.wrapping_add(1);
+    mode.set_count(after);
+    mode.set_enabled_outside_interrupts(after > 0 && mode.pause_count() == 0);
+    if before == 0 {
+        mode.arch_enter();
     }
-    let count = task.count();
-    warn_if(count == 0, cpu, Misuse::DisableWraps);
-    let after = count.wrapping_sub(1);
-    task.set_count(after);
-    task.set_enabled(after > 0);
+}
+
+/// `disable` with no section open: likewise.
+#[cold]
+#[inline(never)]
+fn disable_at_the_end<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
+    mode.warn_if(true, Misuse::DisableWraps);
+    let after = mode.count().wrapping_sub(1);
+    mode.set_count(after);
+    mode.set_enabled_outside_interrupts(after > 0 && mode.pause_count() == 0);
     if after == 0 {
-        task.arch_leave(cpu);
+        mode.arch_leave();
     } else {
-        task.arch_flush(cpu);
-    }
-}
-
-pub(crate) fn pause<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
-    if task.in_interrupt() {
-        return;
-    }
-    let pauses = task.pause_count();
-    warn_if(pauses == u8::MAX, cpu, Misuse::PauseWraps);
-    let after = pauses.wrapping_add(1);
-    let open = task.count() > 0;
-    task.set_pause_count(after);
-    task.set_enabled(open && after == 0);
-    if pauses == 0 && open {
-        task.arch_leave(cpu);
-    }
-}
-
-pub(crate) fn resume<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
-    if task.in_interrupt() {
-        return;
-    }
-    let pauses = task.pause_count();
-    warn_if(pauses == 0, cpu, Misuse::ResumeWraps);
-    let after = pauses.wrapping_sub(1);
-    let open = task.count() > 0;
-    task.set_pause_count(after);
-    task.set_enabled(open && after == 0);
-    if after == 0 && open {
-        task.arch_enter(cpu);
+        mode.arch_flush();
     }
 }

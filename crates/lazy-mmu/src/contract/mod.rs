@@ -1,12 +1,15 @@
-//! The two contracts and the baselines, each a page.
-//!
-//! A call checks for misuse, decides, and then has its effects, in the contract's order. An interrupt handler
-//! may run between any two of them. Where handlers' calls count, in [`v3`], a count is read again where the
-//! contract's text changes it or reads it after the change; elsewhere they are ignored, and what was read at
-//! the start still holds. A handler that keeps its own calls balanced leaves the bytes as it found them, with
-//! the exception that [`v3`] names.
+//! The contracts, each a type and a page.
 
-pub(crate) mod flat;
+pub(crate) mod chosen;
 pub(crate) mod linux7;
-pub(crate) mod reenter;
+pub(crate) mod rules;
 pub(crate) mod v3;
+
+/// The rules a task follows, as a type: [`V3`](crate::V3) or [`Linux7`](crate::Linux7), and for comparisons
+/// [`Chosen`](crate::Chosen) and the [baselines](crate::baseline).
+///
+/// A kernel names one, in the type of its tasks' [`TaskMmu`](crate::TaskMmu), and pays for no choice. It cannot be
+/// implemented elsewhere: what a contract promises is proved for those that are here.
+pub trait Contract: rules::Rules {}
+
+impl<R: rules::Rules> Contract for R {}

@@ -9,59 +9,85 @@
 //!   a load and a store, as in C; between the two it is overwritten), and it wraps if a handler has taken
 //!   it to its end after the check;
 //! - a handler that opens a section while the task is paused is warned about;
-//! - a handler that opens and closes one between `enabled = true` and the increment in [`enable`] leaves the
+//! - a handler that opens and closes one between `enabled = true` and the increment in `enable` leaves the
 //!   task with a section that is not enabled. Nothing is lost by it (stores then pay at once), but the end
 //!   of the section warns. The nesting contract, which ignores handlers, has no such window.
 
-use crate::task::{bug, warn_if};
-use crate::{Cpu, Misuse, Slot, TaskMmu};
+use super::rules::Rules;
+use crate::mode::Mode;
+use crate::section::OnDrop;
+use crate::{Cpu, Misuse, Policy, Slot};
 
-/// Whether it has begun one: not after a bug that returned.
-pub(crate) fn enable<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) -> bool {
-    let count = task.count();
-    if count == u8::MAX {
-        bug(cpu, Misuse::TooDeep);
-        return false;
+/// Contract, *exclusive pause*: "mm: enable lazy_mmu sections to nest", version 3. While paused, none
+/// of the four calls but `resume` may be made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct V3;
+
+impl Rules for V3 {
+    fn policy(&self) -> Policy {
+        Policy::V3
     }
-    warn_if(count > 0 && !task.enabled(), cpu, Misuse::EnableWhilePaused);
-    if count == 0 {
-        task.arch_enter(cpu);
-        task.set_enabled(true);
+
+    #[inline(always)]
+    fn enable<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) -> bool {
+        let mut count = mode.count();
+        if count == u8::MAX {
+            mode.bug(Misuse::TooDeep);
+            return false;
+        }
+        if mode.warn_if(count > 0 && !mode.enabled(), Misuse::EnableWhilePaused) {
+            count = mode.count();
+        }
+        if count == 0 {
+            mode.arch_enter();
+            mode.set_enabled(true);
+        }
+        mode.set_count(mode.count().wrapping_add(1));
+        true
     }
-    task.set_count(task.count().wrapping_add(1));
-    true
+
+    #[inline(always)]
+    fn disable<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+        if mode.count() == 0 {
+            return mode.bug(Misuse::NotOpen);
+        }
+        if mode.enabled() || cfg!(not(feature = "warnings")) {
+            exit(mode);
+        } else {
+            exit_while_paused(mode);
+        }
+    }
+
+    #[inline(always)]
+    fn pause<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+        mode.warn_if(mode.count() == 0 || !mode.enabled(), Misuse::PauseOutside);
+        mode.set_enabled(false);
+        mode.arch_leave();
+    }
+
+    #[inline(always)]
+    fn resume<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+        mode.warn_if(mode.count() == 0 || mode.enabled(), Misuse::ResumeUnpaused);
+        mode.arch_enter();
+        mode.set_enabled(true);
+    }
 }
 
-pub(crate) fn disable<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
-    if task.count() == 0 {
-        return bug(cpu, Misuse::NotOpen);
-    }
-    warn_if(!task.enabled(), cpu, Misuse::DisableWhilePaused);
-    task.set_count(task.count().wrapping_sub(1));
-    if task.count() == 0 {
-        task.set_enabled(false);
-        task.arch_leave(cpu);
+#[inline(always)]
+fn exit<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
+    mode.set_count(mode.count().wrapping_sub(1));
+    if mode.count() == 0 {
+        mode.set_enabled(false);
+        mode.arch_leave();
     } else {
-        task.arch_flush(cpu);
+        mode.arch_flush();
     }
 }
 
-pub(crate) fn pause<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
-    warn_if(
-        task.count() == 0 || !task.enabled(),
-        cpu,
-        Misuse::PauseOutside,
-    );
-    task.set_enabled(false);
-    task.arch_leave(cpu);
-}
-
-pub(crate) fn resume<S: Slot>(task: &TaskMmu<S>, cpu: &impl Cpu) {
-    warn_if(
-        task.count() == 0 || task.enabled(),
-        cpu,
-        Misuse::ResumeUnpaused,
-    );
-    task.arch_enter(cpu);
-    task.set_enabled(true);
+/// Also if the report unwinds: the level that it is about does not stay open.
+#[cold]
+#[inline(never)]
+fn exit_while_paused<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
+    let _exit = OnDrop(|| exit(mode));
+    mode.bug(Misuse::DisableWhilePaused);
 }

@@ -6,8 +6,11 @@
 //! allow, and every moment the tables know exists in the crate.
 
 use super::{Act, Event, Log, Seen, tables};
-use crate::{Call, Cpu, Hook, Misuse, Policy, Slot, TaskMmu};
+use crate::baseline::{Eager, Flat, Reenter};
+use crate::contract::rules::Rules;
+use crate::{Call, Chosen, Contract, Cpu, Hook, Linux7, Misuse, Policy, Slot, TaskMmu, V3};
 use core::cell::Cell;
+use core::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::vec::Vec;
 use std::{println, thread};
@@ -48,8 +51,47 @@ const HANDLERS: [&[Act]; 7] = [
     &[Act::Call(Call::Pause), Act::Store, Act::Call(Call::Resume)],
 ];
 
+/// A contract under test, and how its tasks get it: a type of one contract by itself, the type that chooses with
+/// the policy in a slot of the world.
+trait Tested: Sync {
+    type Of<'w>: Contract;
+
+    fn policy(&self) -> Policy;
+
+    fn of<'w>(&self, slot: Probe<'w>) -> Self::Of<'w>;
+}
+
+impl<K: Contract + Copy + Sync + 'static> Tested for K {
+    type Of<'w> = K;
+
+    fn policy(&self) -> Policy {
+        Rules::policy(self)
+    }
+
+    fn of<'w>(&self, _: Probe<'w>) -> K {
+        *self
+    }
+}
+
+/// [`Chosen`] with this policy.
+struct Choosing(Policy);
+
+impl Tested for Choosing {
+    type Of<'w> = Chosen<Probe<'w>>;
+
+    fn policy(&self) -> Policy {
+        self.0
+    }
+
+    fn of<'w>(&self, slot: Probe<'w>) -> Chosen<Probe<'w>> {
+        Chosen::over(slot)
+    }
+}
+
 /// One act of the crate under test, with the bytes of its task and an interrupt at one step.
-struct World<'a> {
+struct World<'a, T> {
+    tested: &'a T,
+    /// The fifth is the policy, where it is chosen.
     bytes: [Cell<u8>; 5],
     steps: Cell<u32>,
     interrupt_at: u32,
@@ -59,7 +101,23 @@ struct World<'a> {
 }
 
 /// A slot of the world: each access is a step.
-struct Probe<'w>(&'w World<'w>, usize);
+struct Probe<'w>(&'w dyn Steps, usize);
+
+/// What a slot needs of its world.
+trait Steps {
+    fn step(&self);
+    fn byte(&self, i: usize) -> &Cell<u8>;
+}
+
+impl<T: Tested> Steps for World<'_, T> {
+    fn step(&self) {
+        World::step(self);
+    }
+
+    fn byte(&self, i: usize) -> &Cell<u8> {
+        &self.bytes[i]
+    }
+}
 
 impl Slot for Probe<'_> {
     fn new(_: u8) -> Self {
@@ -68,16 +126,16 @@ impl Slot for Probe<'_> {
 
     fn get(&self) -> u8 {
         self.0.step();
-        self.0.bytes[self.1].get()
+        self.0.byte(self.1).get()
     }
 
     fn set(&self, v: u8) {
         self.0.step();
-        self.0.bytes[self.1].set(v);
+        self.0.byte(self.1).set(v);
     }
 }
 
-impl Cpu for World<'_> {
+impl<T: Tested> Cpu for World<'_, T> {
     fn publish(&self) {
         self.event(Event::Publish);
     }
@@ -91,19 +149,20 @@ impl Cpu for World<'_> {
     }
 }
 
-impl World<'_> {
-    fn task(&self) -> TaskMmu<Probe<'_>> {
-        TaskMmu::over(core::array::from_fn(|i| Probe(self, i)))
+impl<T: Tested> World<'_, T> {
+    fn task(&self) -> ManuallyDrop<TaskMmu<T::Of<'_>, &Self, Probe<'_>>> {
+        let contract = self.tested.of(Probe(self, 4));
+        TaskMmu::over(contract, self, core::array::from_fn(|i| Probe(self, i)))
     }
 
     fn act(&self, act: Act) {
         self.step();
         match act {
-            Act::Call(call) => self.task().call(call, self),
-            Act::Store => self.task().owe(self),
+            Act::Call(call) => self.task().call(call),
+            Act::Store => self.task().owe(),
             Act::Reenter(acts) => self
                 .task()
-                .reenter(self, || acts.iter().for_each(|&act| self.act(act))),
+                .reenter(|| acts.iter().for_each(|&act| self.act(act))),
         }
         self.step();
     }
@@ -166,8 +225,15 @@ fn bytes(task: &tables::Task) -> [Cell<u8>; 5] {
 
 type Outcome = (Log, Seen);
 
-fn crate_run(task: &tables::Task, act: Act, at: u32, handler: &[Act]) -> (Outcome, u32) {
+fn crate_run(
+    tested: &impl Tested,
+    task: &tables::Task,
+    act: Act,
+    at: u32,
+    handler: &[Act],
+) -> (Outcome, u32) {
     let world = World {
+        tested,
         bytes: bytes(task),
         steps: Cell::new(0),
         interrupt_at: at,
@@ -212,14 +278,14 @@ struct Visited {
 }
 
 /// One state: every act alone, then with every handler at every step.
-fn check(task: &tables::Task, visited: &Visited) {
+fn check(tested: &impl Tested, task: &tables::Task, visited: &Visited) {
     let (mut transitions, mut interrupted) = (0, 0);
     let more: &[Act] = match task.policy {
         Policy::Reenter => &REENTER_ACTS,
         _ => &[],
     };
     for &act in ACTS.iter().chain(more) {
-        let (ours, steps) = crate_run(task, act, 0, &[]);
+        let (ours, steps) = crate_run(tested, task, act, 0, &[]);
         let (theirs, points) = table_run(task, act, 0, &[]);
         assert_eq!(ours, theirs, "{task:?} {act:?}");
         transitions += 1;
@@ -228,7 +294,7 @@ fn check(task: &tables::Task, visited: &Visited) {
             continue;
         }
         for handler in HANDLERS {
-            let ours = outcomes(steps, |at| crate_run(task, act, at, handler).0);
+            let ours = outcomes(steps, |at| crate_run(tested, task, act, at, handler).0);
             let theirs = outcomes(points, |at| table_run(task, act, at, handler).0);
             interrupted += u64::from(steps);
             for outcome in &ours {
@@ -255,7 +321,8 @@ fn check(task: &tables::Task, visited: &Visited) {
 }
 
 /// Calls `check` for every state of the product, the counts split over the processors there are.
-fn check_all(policy: Policy, counts: u16, pauses: u16, flags: &[bool], irqs: u8) -> Visited {
+fn check_all(tested: &impl Tested, counts: u16, pauses: u16, flags: &[bool], irqs: u8) -> Visited {
+    let policy = tested.policy();
     let visited = Visited::default();
     let next = AtomicU64::new(0);
     let work = || {
@@ -278,7 +345,7 @@ fn check_all(policy: Policy, counts: u16, pauses: u16, flags: &[bool], irqs: u8)
                         pending,
                         irqs,
                     };
-                    check(&task, &visited);
+                    check(tested, &task, &visited);
                 }
             }
         }
@@ -300,20 +367,30 @@ fn check_all(policy: Policy, counts: u16, pauses: u16, flags: &[bool], irqs: u8)
 /// 256 counts × 2 flags × 128 depths of interrupt = 2^16, each with and without a debt.
 #[test]
 fn v3_does_what_its_table_says() {
-    let visited = check_all(Policy::V3, 256, 1, &[false, true], 128);
+    let visited = check_all(&V3, 256, 1, &[false, true], 128);
     assert_eq!(visited.states.load(Ordering::Relaxed), 1 << 17);
 }
 
 /// 256 counts × 256 pause counts = 2^16, each with and without a debt, in and outside of an interrupt.
 #[test]
 fn linux7_does_what_its_table_says() {
-    let visited = check_all(Policy::Linux7, 256, 256, &[false], 2);
+    let visited = check_all(&Linux7, 256, 256, &[false], 2);
     assert_eq!(visited.states.load(Ordering::Relaxed), 1 << 18);
 }
 
 #[test]
 fn baselines_do_what_their_table_says() {
-    check_all(Policy::Eager, 1, 1, &[false], 3);
-    check_all(Policy::Flat, 1, 1, &[false, true], 3);
-    check_all(Policy::Reenter, 256, 1, &[false, true], 3);
+    check_all(&Eager, 256, 1, &[false], 3);
+    check_all(&Flat, 256, 1, &[false, true], 3);
+    check_all(&Reenter, 256, 3, &[false, true], 3);
+}
+
+/// The same code, behind a choice that is one more step: all counts, few depths of interrupt and of pauses.
+#[test]
+fn a_chosen_policy_does_what_its_table_says() {
+    check_all(&Choosing(Policy::Eager), 256, 1, &[false], 3);
+    check_all(&Choosing(Policy::Flat), 256, 1, &[false, true], 3);
+    check_all(&Choosing(Policy::Reenter), 256, 2, &[false, true], 2);
+    check_all(&Choosing(Policy::V3), 256, 1, &[false, true], 3);
+    check_all(&Choosing(Policy::Linux7), 256, 3, &[false], 2);
 }

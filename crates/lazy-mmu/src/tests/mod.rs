@@ -4,12 +4,14 @@
 //!   [`tables`], which is written from the contracts' tables and shares nothing with the code.
 //! - [`interleave`]: two tasks on two cores, every schedule of the programs there, the crate's own code.
 //! - [`pairs`]: what whole programs cost under each policy.
+//! - [`seed`]: the C of both contracts, line by line, with call-outs that act.
 
 use crate::{Hook, Misuse};
 
 mod exhaustive;
 mod interleave;
 mod pairs;
+mod seed;
 mod tables;
 
 /// What an observer outside of the crate notices.

@@ -1,7 +1,7 @@
 //! What a program costs: pairs counted on the crate, against the closed forms of the reference, and against
 //! a replay that knows the policies only by what is pending when.
 
-use crate::{Cpu, Misuse, Policy, TaskMmu};
+use crate::{Chosen, Cpu, Misuse, Policy, TaskMmu};
 use core::cell::Cell;
 use std::vec::Vec;
 
@@ -27,18 +27,19 @@ impl Cpu for Counter {
 
 /// On the crate, the way a kernel writes it.
 fn counted(policy: Policy, program: &[Item]) -> u32 {
-    let (task, cpu) = (TaskMmu::new(policy), Counter::default());
-    task.section(&cpu, |s| {
+    let cpu = Counter::default();
+    let task: TaskMmu<_, _> = TaskMmu::hosted(Chosen::new(policy), &cpu);
+    task.section(|s| {
         for &item in program {
             match item {
                 Item::Store => s.owe(),
-                Item::Reentry(stores) => task.reenter(&cpu, || {
-                    task.section(&cpu, |inner| (0..stores).for_each(|_| inner.owe()));
+                Item::Reentry(stores) => task.reenter(|| {
+                    task.section(|inner| (0..stores).for_each(|_| inner.owe()));
                 }),
             }
         }
     });
-    assert_eq!(task.end_of_task(&cpu), Ok(()));
+    assert_eq!(task.end_of_task(), Ok(()));
     cpu.0.get()
 }
 

@@ -9,6 +9,7 @@ use crate::{Call, Hook, Misuse, Policy};
 pub(super) struct Task {
     pub policy: Policy,
     pub count: u8,
+    /// Under `reenter` the re-entries under way.
     pub pause_count: u8,
     /// The flag of v3 and of the baselines. Linux 7 has none.
     pub enabled: bool,
@@ -114,7 +115,7 @@ impl<'a> Run<'a> {
 
     fn call(&mut self, call: Call) {
         match self.task.policy {
-            Policy::Eager => {}
+            Policy::Eager => self.eager(call),
             Policy::Flat => self.flat(call),
             Policy::Reenter => self.reenter(call),
             Policy::V3 => self.v3(call),
@@ -147,10 +148,22 @@ impl<'a> Run<'a> {
         };
         use Effect::{Down, Enabled, Hook as H, Up};
         match call {
-            Call::Enable if count == 0 => {
-                self.row(bug, warning, &[H(Hook::Enter), Enabled(true), Up]);
+            Call::Enable => {
+                self.row(bug, warning, &[]);
+                // Its warning calls out, so the count is looked at again behind it.
+                let count = match warning {
+                    Some(_) if cfg!(feature = "warnings") => {
+                        self.point();
+                        self.task.count
+                    }
+                    _ => count,
+                };
+                match (bug, count) {
+                    (Some(_), _) => {}
+                    (None, 0) => self.row(None, None, &[H(Hook::Enter), Enabled(true), Up]),
+                    (None, _) => self.row(None, None, &[Up]),
+                }
             }
-            Call::Enable => self.row(bug, warning, &[Up]),
             Call::Disable => {
                 self.row(bug, warning, &[Down]);
                 if bug.is_none() {
@@ -204,26 +217,32 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Sections are counted for the books, and that is all.
+    fn eager(&mut self, call: Call) {
+        if self.task.irqs == 0 {
+            self.books(call);
+        }
+    }
+
+    fn books(&mut self, call: Call) {
+        let count = self.task.count;
+        match call {
+            Call::Enable => self.row(None, None, &[Effect::Count(count.saturating_add(1))]),
+            Call::Disable => self.row(None, None, &[Effect::Count(count.saturating_sub(1))]),
+            Call::Pause | Call::Resume => {}
+        }
+    }
+
     fn flat(&mut self, call: Call) {
         if self.task.irqs > 0 {
             return;
         }
-        match call {
-            Call::Enable | Call::Resume => {
-                self.row(
-                    None,
-                    None,
-                    &[Effect::Hook(Hook::Enter), Effect::Enabled(true)],
-                );
-            }
-            Call::Disable | Call::Pause => {
-                self.row(
-                    None,
-                    None,
-                    &[Effect::Hook(Hook::Leave), Effect::Enabled(false)],
-                );
-            }
-        }
+        self.books(call);
+        let (hook, on) = match call {
+            Call::Enable | Call::Resume => (Hook::Enter, true),
+            Call::Disable | Call::Pause => (Hook::Leave, false),
+        };
+        self.row(None, None, &[Effect::Hook(hook), Effect::Enabled(on)]);
     }
 
     fn reenter(&mut self, call: Call) {
@@ -254,12 +273,18 @@ impl<'a> Run<'a> {
 
     /// The allocator under `reenter`: out of the mode, its own acts, and back. What it leaves open stays open.
     fn beneath(&mut self, acts: &[Act]) {
-        let Task { count, enabled, .. } = self.task;
+        let Task {
+            count,
+            enabled,
+            pause_count: under_way,
+            ..
+        } = self.task;
         let away = self.task.policy == Policy::Reenter && self.task.irqs == 0 && count > 0;
         let off = [Effect::Hook(Hook::Leave), Effect::Enabled(false)];
         let on = [Effect::Hook(Hook::Enter), Effect::Enabled(true)];
         if away {
-            self.row(None, None, &[Effect::Count(0)]);
+            let begins = [Effect::PauseCount(under_way + 1), Effect::Count(0)];
+            self.row(None, None, &begins);
             self.row(None, None, if enabled { &off } else { &[] });
         }
         acts.iter().for_each(|&act| self.act(act));
@@ -275,6 +300,7 @@ impl<'a> Run<'a> {
                 (true, false) => self.row(None, None, &off),
                 _ => {}
             }
+            self.row(None, None, &[Effect::PauseCount(under_way)]);
         }
     }
 

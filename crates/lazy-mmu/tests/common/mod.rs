@@ -1,6 +1,7 @@
 //! A core that remembers what the mode did to it.
+#![allow(dead_code)] // Not every test file uses all of it.
 
-use lazy_mmu::{Cpu, Hook, Misuse, Policy, TaskMmu};
+use lazy_mmu::{Chosen, Cpu, Hook, Misuse, Policy, TaskMmu};
 use std::cell::{Cell, RefCell};
 
 /// Records what the mode does. A bug "stops the kernel" by a panic.
@@ -28,11 +29,27 @@ impl Cpu for Core {
 }
 
 impl Core {
+    pub fn whose_bugs_return() -> Self {
+        Core {
+            bugs_return: true,
+            ..Core::default()
+        }
+    }
+
     pub fn take_misuse(&self) -> Vec<Misuse> {
         self.misuse.take()
     }
 }
 
-pub fn with(policy: Policy) -> (TaskMmu, Core) {
-    (TaskMmu::new(policy), Core::default())
+/// A task whose core can be looked at.
+pub type Task = TaskMmu<Chosen, &'static Core>;
+
+pub fn with(policy: Policy) -> (Task, &'static Core) {
+    on(policy, Core::default())
+}
+
+/// The core is leaked: few, and small.
+pub fn on(policy: Policy, core: Core) -> (Task, &'static Core) {
+    let core: &'static Core = Box::leak(Box::new(core));
+    (TaskMmu::hosted(Chosen::new(policy), core), core)
 }

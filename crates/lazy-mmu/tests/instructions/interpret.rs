@@ -33,15 +33,23 @@ struct Cpu<'m> {
 }
 
 impl Program {
-    /// Keeps instructions and labels; directives and comments go.
+    /// Keeps instructions and labels, a function's other names among them; directives and comments go.
     pub fn parse(assembly: &str) -> Self {
         let (mut lines, mut labels) = (Vec::new(), HashMap::new());
+        let mut names = Vec::new();
         for line in assembly.lines() {
             let line = line.split("//").next().unwrap_or("").trim();
             if let Some(label) = line.strip_suffix(':') {
                 labels.insert(label.to_string(), lines.len());
+            } else if let Some(same) = line.split_once(" = ") {
+                names.push(same);
             } else if !line.is_empty() && !line.starts_with('.') {
                 lines.push(line.replace('\t', " "));
+            }
+        }
+        for (name, of) in names {
+            if let Some(&at) = labels.get(of) {
+                labels.insert(name.to_string(), at);
             }
         }
         Program { lines, labels }
@@ -112,6 +120,19 @@ impl Cpu<'_> {
             }
             "cset" => self.set(operands[0], u64::from(self.holds(operands[1]))),
             "cinc" => self.set(operands[0], value(1) + u64::from(self.holds(operands[2]))),
+            // Where the condition does not hold, the flags are given: Z and nothing else, or none at all.
+            "ccmp" => {
+                self.flags = match (self.holds(operands[3]), operands[2]) {
+                    (true, _) => (value(0), value(1)),
+                    (false, "#4") => (0, 0),
+                    (false, "#0") => (1, 0),
+                    (false, flags) => panic!("ccmp with the flags {flags}: teach it to the test"),
+                };
+            }
+            "csinc" => {
+                let chosen = self.holds(operands[3]);
+                self.set(operands[0], if chosen { value(1) } else { value(2) + 1 });
+            }
             "csel" => self.set(
                 operands[0],
                 value(if self.holds(operands[3]) { 1 } else { 2 }),

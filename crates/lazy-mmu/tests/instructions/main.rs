@@ -111,16 +111,45 @@ fn probe() -> Program {
     Program::parse(&fs::read_to_string(assembly).expect("the assembly was written"))
 }
 
-/// The bytes of a task: mode and interrupts, count, pause count, pending, policy.
-fn task(policy: Policy) -> [u8; 5] {
-    let place = Policy::ALL.iter().position(|p| *p == policy);
-    [
-        0,
-        0,
-        0,
-        0,
-        u8::try_from(place.expect("it is there")).expect("there are five"),
-    ]
+/// The probes of a contract's type, or those of the type that chooses with the policy as its fifth byte.
+#[derive(Clone, Copy)]
+struct Of(Policy, bool);
+
+impl Of {
+    fn all() -> impl Iterator<Item = Of> {
+        [false, true]
+            .into_iter()
+            .flat_map(|chosen| Policy::ALL.map(|policy| Of(policy, chosen)))
+    }
+
+    fn probe(self, call: &str) -> String {
+        match self {
+            Of(_, true) => format!("chosen_{call}"),
+            Of(policy, false) => format!("{policy}_{call}"),
+        }
+    }
+
+    /// The bytes of a task: mode and interrupts, count, pause count, pending, policy.
+    fn task(self) -> [u8; 5] {
+        let policy = match self.0 {
+            Policy::V3 => 0,
+            Policy::Linux7 => 1,
+            Policy::Eager => 2,
+            Policy::Flat => 3,
+            Policy::Reenter => 4,
+        };
+        [0, 0, 0, 0, policy]
+    }
+}
+
+impl std::fmt::Display for Of {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Of(policy, chosen) = self;
+        f.pad(&format!(
+            "{policy}{}",
+            if *chosen { ", chosen" } else { "" }
+        ))
+    }
 }
 
 #[test]
@@ -128,30 +157,30 @@ fn a_store_is_a_load_and_a_test() {
     let Some(program) = PROBE.as_ref() else {
         return;
     };
-    for policy in Policy::ALL {
+    for of in Of::all() {
         // In a section: load, compare, branch, store; and the return.
-        let mut bytes = task(policy);
+        let mut bytes = of.task();
         bytes[0] = 1;
-        let (deferred, _) = program.call("probe_owe", &mut bytes);
+        let (deferred, _) = program.call(&of.probe("owe"), &mut bytes);
         let expected = Count {
             instructions: 5,
             loads: 1,
             stores: 1,
             ..Count::default()
         };
-        assert_eq!((deferred, bytes[3]), (expected, 1), "{policy}, deferred");
+        assert_eq!((deferred, bytes[3]), (expected, 1), "{of}, deferred");
         // Elsewhere, and in an interrupt inside a section: load, compare, branch; the pair and the return.
         for live in [0, 2, 3] {
-            let mut bytes = task(policy);
+            let mut bytes = of.task();
             bytes[0] = live;
-            let (paid, _) = program.call("probe_owe", &mut bytes);
+            let (paid, _) = program.call(&of.probe("owe"), &mut bytes);
             let expected = Count {
                 instructions: 6,
                 loads: 1,
                 pairs: 1,
                 ..Count::default()
             };
-            assert_eq!((paid, bytes[3]), (expected, 0), "{policy}, at once");
+            assert_eq!((paid, bytes[3]), (expected, 0), "{of}, at once");
         }
     }
     println!(
@@ -159,127 +188,147 @@ fn a_store_is_a_load_and_a_test() {
     );
 }
 
+/// Instructions, returns included: an outermost pair of calls that finds nothing to pay; then, with a debt pending at
+/// each exit, an outermost pair, a nested pair, and a pause and its resume.
+const LIMITS: [(Of, [u32; 4]); 10] = [
+    (Of(Policy::Eager, false), [19, 19, 19, 2]),
+    (Of(Policy::Flat, false), [27, 33, 33, 22]),
+    (Of(Policy::Reenter, false), [27, 33, 19, 24]),
+    (Of(Policy::V3, false), [24, 30, 28, 26]),
+    (Of(Policy::Linux7, false), [28, 34, 31, 38]),
+    (Of(Policy::Eager, true), [44, 44, 44, 26]),
+    (Of(Policy::Flat, true), [48, 55, 55, 51]),
+    (Of(Policy::Reenter, true), [51, 57, 43, 52]),
+    (Of(Policy::V3, true), [29, 35, 33, 32]),
+    (Of(Policy::Linux7, true), [37, 43, 40, 49]),
+];
+
 #[test]
 fn a_section_costs_what_it_did() {
     let Some(program) = PROBE.as_ref() else {
         return;
     };
-    println!("instructions, returns included; a debt is pending at each exit of a section");
-    println!("policy    outermost pair  nested pair  pause and resume");
-    // Without `warnings` each of these can only be less.
-    let limits = [
-        (Policy::Eager, [10, 10, 10]),
-        (Policy::Flat, [34, 34, 34]),
-        (Policy::Reenter, [43, 29, 34]),
-        (Policy::V3, [43, 40, 36]),
-        (Policy::Linux7, [51, 51, 51]),
-    ];
-    for (policy, limit) in limits {
-        let mut bytes = task(policy);
-        let run = |function: &str, owes: bool, bytes: &mut [u8; 5]| {
-            bytes[3] = u8::from(owes && policy != Policy::Eager);
-            let (count, _) = program.call(function, bytes);
-            assert_eq!(
-                count.calls, 0,
-                "{policy} {function}: a call on a correct path"
-            );
+    println!("instructions, returns included; a debt is pending at each exit but the idle ones");
+    println!("contract         idle pair  outermost pair  nested pair  pause and resume");
+    let mut above = Vec::new();
+    for (of, limit) in LIMITS {
+        let mut bytes = of.task();
+        let run = |call: &str, owes: bool, bytes: &mut [u8; 5]| {
+            bytes[3] = u8::from(owes && of.0 != Policy::Eager);
+            let (count, _) = program.call(&of.probe(call), bytes);
+            assert_eq!(count.calls, 0, "{of} {call}: a call on a correct path");
             count.instructions
         };
-        let enable = run("probe_enable", false, &mut bytes);
-        let inner_enable = run("probe_enable", false, &mut bytes);
-        let inner_disable = run("probe_disable", true, &mut bytes);
-        let pause = run("probe_pause", true, &mut bytes);
-        let resume = run("probe_resume", false, &mut bytes);
-        let disable = run("probe_disable", true, &mut bytes);
-        let costs = [
-            enable + disable,
-            inner_enable + inner_disable,
-            pause + resume,
-        ];
+        let idle = run("enable", false, &mut bytes) + run("disable", false, &mut bytes);
+        let enable = run("enable", false, &mut bytes);
+        let inner = run("enable", false, &mut bytes) + run("disable", true, &mut bytes);
+        let pause = run("pause", true, &mut bytes) + run("resume", false, &mut bytes);
+        let disable = run("disable", true, &mut bytes);
+        let costs = [idle, enable + disable, inner, pause];
         println!(
-            "{policy:8}  {:>14}  {:>11}  {:>16}",
-            costs[0], costs[1], costs[2]
+            "{of:16} {:>9}  {:>14}  {:>11}  {:>16}",
+            costs[0], costs[1], costs[2], costs[3]
         );
-        for (cost, limit) in costs.into_iter().zip(limit) {
-            assert!(
-                cost <= limit,
-                "{policy}: {costs:?}, the limits are {limit:?}"
-            );
+        // Without `warnings` each can only be less.
+        if costs.iter().zip(limit).any(|(cost, limit)| *cost > limit) {
+            above.push(format!("{of}: {costs:?}, the limits are {limit:?}"));
         }
         assert_eq!(
             bytes[..4],
             [0; 4],
-            "{policy}: the calls did not run as they should"
+            "{of}: the calls did not run as they should"
         );
     }
+    assert!(above.is_empty(), "{above:#?}");
 }
 
 /// What a handler can find done, and in which order: the compiler has exchanged, merged and left out nothing.
-/// Bytes: 0 mode and interrupts, 1 count, 2 pause count, 3 pending, 4 policy.
+/// Bytes: 0 mode and interrupts, 1 count, 2 pause count, 3 pending, 4 policy, which is read first and only by the
+/// type that chooses.
 #[test]
 fn accesses_are_in_the_order_of_the_program() {
     let Some(program) = PROBE.as_ref() else {
         return;
     };
     let calls = ["enable", "enable", "disable", "pause", "resume", "disable"];
-    for (policy, expected) in ORDER {
-        let mut bytes = task(policy);
+    for of in Of::all() {
+        let (_, expected) = ORDER
+            .iter()
+            .find(|(policy, _)| *policy == of.0)
+            .expect("it has one");
+        let mut bytes = of.task();
         for (call, expected) in calls.into_iter().zip(expected) {
             // A debt is pending at each exit of a section.
-            bytes[3] = u8::from(policy != Policy::Eager && ["disable", "pause"].contains(&call));
-            let (_, trace) = program.call(&format!("probe_{call}"), &mut bytes);
-            assert_eq!(trace.join(" "), expected, "{policy} {call}");
+            bytes[3] = u8::from(of.0 != Policy::Eager && ["disable", "pause"].contains(&call));
+            let (_, trace) = program.call(&of.probe(call), &mut bytes);
+            let trace = trace.join(" ");
+            let trace = match of.1 {
+                true => trace
+                    .strip_prefix("r4")
+                    .expect("the policy first")
+                    .trim_start(),
+                false => &trace,
+            };
+            assert_eq!(trace, *expected, "{of} {call}");
         }
-    }
-    // A note of a debt comes after the store that owes it, and before the next store.
-    for (live, expected) in [(1, "w5 w6 r0 w3 r5 w7 r0 w3"), (0, "w5 w6 r0 p r5 w7 r0 p")] {
-        let mut bytes = [live, 0, 0, 0, 0, 0, 0, 0];
-        let (_, trace) = program.call("probe_store", &mut bytes);
-        assert_eq!(trace.join(" "), expected);
-        assert_eq!(bytes[5..], [1, 2, 1]);
+        // A note of a debt comes after the store that owes it, and before the next store.
+        for (live, expected) in [(1, "w5 w6 r0 w3 r5 w7 r0 w3"), (0, "w5 w6 r0 p r5 w7 r0 p")] {
+            let mut bytes = [live, 0, 0, 0, 0, 0, 0, 0];
+            let (_, trace) = program.call(&of.probe("store"), &mut bytes);
+            assert_eq!(trace.join(" "), expected, "{of}");
+            assert_eq!(bytes[5..], [1, 2, 1]);
+        }
     }
 }
 
 /// By call: enable, nested enable, nested disable, pause, resume, disable.
 const ORDER: [(Policy, [&str; 6]); 5] = [
-    (Policy::Eager, ["r4"; 6]),
+    (
+        Policy::Eager,
+        ["r0 r1 w1", "r0 r1 w1", "r0 r1 w1", "", "", "r0 r1 w1"],
+    ),
     (
         Policy::Flat,
-        [FLAT_ON, FLAT_ON, FLAT_OFF, FLAT_OFF, FLAT_ON, FLAT_OFF],
+        [
+            "r0 r1 w1 r0 w0",
+            "r0 r1 w1 r0 w0",
+            "r0 r1 w1 r3 r0 w3 p r0 w0",
+            "r0 r3 r0 w3 p r0 w0",
+            "r0 r0 w0",
+            "r0 r1 w1 r3 r0 w3 p r0 w0",
+        ],
     ),
     (
         Policy::Reenter,
         [
-            "r4 r0 r1 w1 r0 w0",
-            "r4 r0 r1 w1",
-            "r4 r0 r1 w1",
-            FLAT_OFF,
-            "r4 r0 r1 r0 w0",
-            "r4 r0 r1 w1 r3 r0 w3 p r0 w0",
+            "r0 r1 w1 r0 w0",
+            "r0 r1 w1",
+            "r0 r1 w1",
+            "r0 r3 r0 w3 p r0 w0",
+            "r0 r1 r0 w0",
+            "r0 r1 w1 r3 r0 w3 p r0 w0",
         ],
     ),
     (
         Policy::V3,
         [
-            "r4 r1 r0 w0 r1 w1",
-            "r4 r1 r0 r1 w1",
-            "r4 r1 r0 r1 w1 r1 r3 r0 w3 p",
-            "r4 r1 r0 r0 w0 r3 r0 w3 p",
-            "r4 r1 r0 r0 w0",
-            "r4 r1 r0 r1 w1 r1 r0 w0 r3 r0 w3 p",
+            "r1 r0 w0 r1 w1",
+            "r1 r0 r1 w1",
+            "r1 r0 r1 w1 r1 r3 r0 w3 p",
+            "r1 r0 r0 w0 r3 r0 w3 p",
+            "r1 r0 r0 w0",
+            "r1 r0 r1 w1 r1 r0 w0 r3 r0 w3 p",
         ],
     ),
     (
         Policy::Linux7,
         [
-            "r4 r0 r2 r1 w1 r0 w0",
-            "r4 r0 r2 r1 w1 r0 w0",
-            "r4 r0 r2 r1 w1 r0 w0 r3 r0 w3 p",
-            "r4 r0 r2 r1 w2 r0 w0 r3 r0 w3 p",
-            "r4 r0 r2 r1 w2 r0 w0",
-            "r4 r0 r2 r1 w1 r0 w0 r3 r0 w3 p",
+            "r0 r2 r1 w1 w0",
+            "r0 r2 r1 w1",
+            "r0 r2 r1 w1 r3 r0 w3 p",
+            "r0 r2 w2 r1 w0 r3 r0 w3 p",
+            "r0 r2 w2 r1 w0",
+            "r0 r2 r1 w1 w0 r3 r0 w3 p",
         ],
     ),
 ];
-const FLAT_ON: &str = "r4 r0 r0 w0";
-const FLAT_OFF: &str = "r4 r0 r3 r0 w3 p r0 w0";

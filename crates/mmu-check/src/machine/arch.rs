@@ -8,7 +8,7 @@ use stage1_paging::{
 };
 
 use super::bug::{Bug, Site};
-use super::kernel::{Kernel, ThisCpu};
+use super::kernel::Kernel;
 use crate::event::{Barrier, What};
 use crate::tlbi::{Op, Operand};
 
@@ -223,7 +223,7 @@ impl Mmu for Kernel {
         if irq && self.is(Bug::IrqDefers) {
             return;
         }
-        self.task().mmu.owe(&ThisCpu(self));
+        self.task().mmu.owe();
     }
 
     fn invalidate(&self, debt: &mut Debt) -> Done {

@@ -7,11 +7,12 @@
 //! core.
 
 use alloc::format;
+use alloc::rc::{Rc, Weak};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
-use lazy_mmu::{Call, Cpu, Misuse, Policy, TaskMmu};
+use lazy_mmu::{Call, Chosen, Cpu, Misuse, Policy, TaskMmu};
 use stage1_paging::{Features, Half, Space, Va};
 
 use super::adversary::Machine;
@@ -79,7 +80,7 @@ pub(super) struct Others {
 }
 
 pub(super) struct Task {
-    pub mmu: TaskMmu<Cell<u8>>,
+    pub mmu: TaskMmu<Chosen, ThisCpu>,
     /// Injected: the next payment does not happen.
     pub loses: Cell<bool>,
 }
@@ -111,19 +112,19 @@ pub struct Kernel {
 
 impl Kernel {
     /// A machine whose kernel has not booted.
-    pub(super) fn new(setup: Setup, checker: Checker, chance: Chance) -> Self {
+    pub(super) fn new(setup: Setup, checker: Checker, chance: Chance) -> Rc<Self> {
         let root = FIRST;
         let machine = Machine::new(CORES, root, chance);
         machine.set_still(true);
-        let task = || Task {
-            mmu: TaskMmu::with_slots(setup.policy),
+        let task = |kernel: &Weak<Kernel>| Task {
+            mmu: TaskMmu::hosted(Chosen::new(setup.policy), ThisCpu(kernel.clone())),
             loses: Cell::new(false),
         };
-        Kernel {
+        Rc::new_cyclic(|kernel| Kernel {
             machine,
             core: Cell::new(0),
             current: [Cell::new(0), Cell::new(IDLE + 1), Cell::new(NEIGHBOUR)],
-            tasks: core::array::from_fn(|_| task()),
+            tasks: core::array::from_fn(|_| task(kernel)),
             frames: Frames::new(),
             root: Cell::new(root),
             lower: Cell::new(None),
@@ -139,8 +140,8 @@ impl Kernel {
             trace: RefCell::new(Vec::new()),
             violations: RefCell::new(Vec::new()),
             wrong: RefCell::new(None),
-            setup,
-        }
+            setup: setup.clone(),
+        })
     }
 
     /// The upper half.
@@ -283,9 +284,9 @@ impl Kernel {
         if loses {
             self.task().loses.set(true);
         }
-        self.task().mmu.call(call, &ThisCpu(self));
+        self.task().mmu.call(call);
         if loses && bug == Some(Bug::InnerExitPaysNothing) {
-            self.task().mmu.owe(&ThisCpu(self));
+            self.task().mmu.owe();
         }
         self.task().loses.set(false);
         self.record(What::Call(call.into()));
@@ -301,7 +302,7 @@ impl Kernel {
 
     /// As the allocator enters the mode.
     pub(super) fn reenter<R>(&self, work: impl FnOnce() -> R) -> R {
-        self.task().mmu.reenter(&ThisCpu(self), work)
+        self.task().mmu.reenter(work)
     }
 
     /// The contract of this run's policy, reported to the rules.
@@ -454,7 +455,7 @@ impl Kernel {
     /// An interrupt on top of the current task.
     pub fn interrupt(&self) -> Result<(), Wrong> {
         if self.is(Bug::IrqUnbalances) {
-            self.task().mmu.call(Call::Enable, &ThisCpu(self));
+            self.task().mmu.call(Call::Enable);
         }
         self.exception(What::ExceptionEntry);
         self.task().mmu.irq_enter();
@@ -518,25 +519,31 @@ impl Kernel {
     /// The current task ends.
     pub fn end_task(&self) {
         self.record(What::TaskEnd);
-        let _ = self.task().mmu.end_of_task(&ThisCpu(self));
+        let _ = self.task().mmu.end_of_task();
     }
 }
 
-/// This processor, as the mode sees it.
-pub(super) struct ThisCpu<'k>(pub &'k Kernel);
+/// This processor, as the mode sees it: whichever the kernel is on. When its tasks are dropped the kernel is gone,
+/// and what they have left open says nothing any more.
+pub(super) struct ThisCpu(Weak<Kernel>);
 
-impl Cpu for ThisCpu<'_> {
+impl Cpu for ThisCpu {
     fn publish(&self) {
-        if !self.0.task().loses.replace(false) {
-            self.0.publish();
+        if let Some(kernel) = self.0.upgrade()
+            && !kernel.task().loses.replace(false)
+        {
+            kernel.publish();
         }
     }
 
     fn misuse(&self, misuse: Misuse) {
         // A handler that opens a section inside a paused stretch breaks the exclusive contract, not
         // the implementation.
-        if self.0.setup.bug.is_none() && !self.0.task().mmu.in_interrupt() {
-            self.0.note(format!("{misuse}"));
+        if let Some(kernel) = self.0.upgrade()
+            && kernel.setup.bug.is_none()
+            && !kernel.task().mmu.in_interrupt()
+        {
+            kernel.note(format!("{misuse}"));
         }
     }
 }

@@ -56,12 +56,11 @@ fn stopped(frame: &mut TrapFrame) {
         return;
     }
     if WORKS.load(Relaxed) {
-        let task = task::current();
-        task.mmu.irq_enter();
-        observe::report(|| What::IrqEnter);
-        handler::work();
-        observe::report(|| What::IrqExit);
-        task.mmu.irq_exit();
+        task::current().interrupted(|| {
+            observe::report(|| What::IrqEnter);
+            handler::work();
+            observe::report(|| What::IrqExit);
+        });
     }
     // At times all other tasks are on other cores; then one of them yields soon.
     let mut looks = 0;

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use lazy_mmu::{Call, Cpu, Hook, Misuse, Policy};
+use lazy_mmu::{Call, Cpu, Hook, Policy};
 use lazy_mmu_faults::{Fault, Moment, is};
 use lazy_mmu_kernel::arch::registers;
 use lazy_mmu_kernel::base::MAX_CORES;
@@ -16,12 +16,15 @@ use stage1_paging::{Frame, Pa};
 /// The core is in [`at`]: what it executes there is no moment of its own.
 static INSIDE: [AtomicBool; MAX_CORES] = [const { AtomicBool::new(false) }; MAX_CORES];
 
+/// What the mode does meanwhile on the core, nobody hears of, and nothing is paid: see [`silently`].
+static SILENT: [AtomicBool; MAX_CORES] = [const { AtomicBool::new(false) }; MAX_CORES];
+
 /// What the injector calls. With interrupts masked: the core stays this one.
 pub fn at(moment: Moment) -> bool {
     registers::without_interrupts(|| {
         let core = usize::from(task::core().index);
         if INSIDE[core].swap(true, Relaxed) {
-            return true;
+            return !SILENT[core].load(Relaxed);
         }
         let happens = act(moment, core);
         INSIDE[core].store(false, Relaxed);
@@ -47,7 +50,7 @@ fn act(moment: Moment, core: usize) -> bool {
 fn in_a_pair() {
     let mode = &task::current().mmu;
     if is(Fault::FlagStays) && mode.in_lazy_mmu_mode() {
-        mode.owe(&Silent);
+        silently(|| mode.owe());
     }
     if is(Fault::OtherCalls) && mode.policy() == Policy::Flat {
         mode::section(|| {});
@@ -58,12 +61,13 @@ fn in_a_pair() {
     }
 }
 
-/// A processor that pays nothing and says nothing.
-struct Silent;
-
-impl Cpu for Silent {
-    fn publish(&self) {}
-    fn misuse(&self, _: Misuse) {}
+/// Changes the mode's state alone: no pair is executed, and no hook or call is heard of. From within [`at`], so that the
+/// core stays this one.
+fn silently(change: impl FnOnce()) {
+    let silent = &SILENT[usize::from(task::core().index)];
+    silent.store(true, Relaxed);
+    change();
+    silent.store(false, Relaxed);
 }
 
 /// Clears the pending flag of the current task. Says whether it was set.
@@ -73,8 +77,10 @@ fn forget() -> bool {
     let mode = &task::current().mmu;
     let set = mode.is_pending() && mode.in_lazy_mmu_mode();
     if set {
-        mode.call(Call::Pause, &Silent);
-        mode.call(Call::Resume, &Silent);
+        silently(|| {
+            mode.call(Call::Pause);
+            mode.call(Call::Resume);
+        });
     }
     set
 }

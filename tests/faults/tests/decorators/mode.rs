@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use lazy_mmu::{Call, Hook, Misuse, Policy, TaskMmu};
+use lazy_mmu::{Call, Hook, Misuse, TaskMmu, V3};
 use lazy_mmu_faults::{Cpu, Fault};
 
 use crate::machine::injected;
@@ -40,15 +40,15 @@ impl lazy_mmu::Cpu for Processor {
 fn nested(fault: Fault) -> Vec<Did> {
     let _injected = injected(fault);
     let cpu = Cpu(Processor::default());
-    let task = TaskMmu::new(Policy::V3);
-    task.section(&cpu, |outer| {
+    let task: TaskMmu<V3, _> = TaskMmu::hosted(V3, &cpu);
+    task.section(|outer| {
         outer.owe();
         outer.section(|inner| inner.owe());
         outer.owe();
     });
-    task.owe(&cpu);
-    task.lazy_mmu_mode_pause(&cpu);
-    cpu.0.0.into_inner()
+    task.owe();
+    task.lazy_mmu_mode_pause();
+    cpu.0.0.take()
 }
 
 const RIGHT: [Did; 13] = [

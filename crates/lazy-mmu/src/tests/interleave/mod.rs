@@ -194,6 +194,7 @@ impl Model for Setup {
 fn setup(policy: Policy, programs: [&'static [Op]; 2], handler: &'static [Op]) -> Setup {
     Setup {
         policy,
+        chosen: false,
         programs,
         handler,
         cores: 2,
@@ -351,6 +352,25 @@ fn baselines_hold() {
     policy_holds(Policy::Flat, &[NESTED, PAUSED], SECTION);
     let reenter = [PAUSED, REENTRY, REENTRY_IN_PAUSE];
     policy_holds(Policy::Reenter, &reenter, SECTION);
+}
+
+/// The type that chooses, under each contract and where a policy is more than its four calls.
+#[test]
+fn chosen_policies_hold() {
+    let chosen = [
+        (Policy::V3, SHORT_PAUSED, STORES),
+        (Policy::Linux7, NESTED_IN_PAUSE, SECTION),
+        (Policy::Reenter, REENTRY, SECTION),
+        (Policy::Flat, SHORT_NESTED, SECTION),
+        (Policy::Eager, SHORT_NESTED, SECTION),
+    ];
+    for (policy, program, handler) in chosen {
+        let setup = Setup {
+            chosen: true,
+            ..setup(policy, [program, PLAIN], handler)
+        };
+        holds(&setup, &format!("{policy}, chosen"));
+    }
 }
 
 /// What the exclusive contract itself lets happen: a handler's section between `enabled = true` and the

@@ -5,13 +5,14 @@
 //! and have no effect again, the next one is made, and what would follow is let run into the void (the calls
 //! have no loops). What a call does depends on what it has read alone, so this is exact.
 
-use crate::{Cpu, Hook, Misuse, Slot, TaskMmu};
+use crate::{Contract, Cpu, Hook, Misuse, Slot, TaskMmu};
 use core::cell::Cell;
 
-/// The bytes of a task that change; the fifth is its policy, whose reading is not a step.
+/// The bytes of a task.
 pub(super) type Bytes = [u8; 4];
 
-const POLICY: usize = 4;
+/// Reads of an operation, at most.
+const READS: usize = 12;
 
 /// Where a flow of control is: in which operation of its program, and how far in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -20,7 +21,7 @@ pub(super) struct Frame {
     /// Steps made in the operation.
     pub step: u8,
     /// What they have read, in order.
-    reads: [u8; 8],
+    reads: [u8; READS],
     read_count: u8,
 }
 
@@ -43,16 +44,18 @@ pub(super) enum Effect {
 /// A call under way.
 pub(super) struct Replay {
     bytes: [Cell<u8>; 4],
-    policy: u8,
     target: u8,
     at: Cell<u8>,
-    reads: Cell<[u8; 8]>,
+    reads: Cell<[u8; READS]>,
     read_count: Cell<u8>,
     read_at: Cell<u8>,
     effect: Cell<Option<Effect>>,
 }
 
 pub(super) struct Byte<'r>(&'r Replay, usize);
+
+/// A task, as a step sees it.
+pub(super) type Tested<'r, K> = TaskMmu<K, &'r Replay, Byte<'r>>;
 
 impl Slot for Byte<'_> {
     fn new(_: u8) -> Self {
@@ -61,9 +64,6 @@ impl Slot for Byte<'_> {
 
     fn get(&self) -> u8 {
         let Byte(replay, i) = *self;
-        if i == POLICY {
-            return replay.policy;
-        }
         let now = replay.bytes[i].get();
         match replay.tick() {
             When::Before => {
@@ -133,15 +133,14 @@ impl Cpu for Replay {
 
 /// Makes the next step of `run` on `bytes`. Says what it did besides, and whether the operation is over;
 /// `frame` then stands before the next one.
-pub(super) fn step(
+pub(super) fn step<K: Contract>(
     frame: &mut Frame,
     bytes: &mut Bytes,
-    policy: u8,
-    run: impl FnOnce(&TaskMmu<Byte<'_>>, &Replay),
+    contract: K,
+    run: impl FnOnce(&Tested<'_, K>, &Replay),
 ) -> (Option<Effect>, bool) {
     let replay = Replay {
         bytes: bytes.map(Cell::new),
-        policy,
         target: frame.step,
         at: Cell::new(0),
         reads: Cell::new(frame.reads),
@@ -149,10 +148,8 @@ pub(super) fn step(
         read_at: Cell::new(0),
         effect: Cell::new(None),
     };
-    run(
-        &TaskMmu::over(core::array::from_fn(|i| Byte(&replay, i))),
-        &replay,
-    );
+    let slots = core::array::from_fn(|i| Byte(&replay, i));
+    run(&TaskMmu::over(contract, &replay, slots), &replay);
     *bytes = replay.bytes.each_ref().map(Cell::get);
     let over = replay.at.get() <= frame.step + 1;
     *frame = if over {

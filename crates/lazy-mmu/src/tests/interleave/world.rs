@@ -1,9 +1,10 @@
 //! Two tasks, two cores, a scheduler that may do anything at any step, and page-table walkers that see a
 //! store when they must and not before.
 
-use super::replay::{self, Byte, Bytes, Effect, Frame, Replay};
-use crate::contract::reenter::{self, Left};
-use crate::{Call, Hook, Policy, TaskMmu};
+use super::replay::{self, Bytes, Effect, Frame, Replay, Tested};
+use crate::baseline::reenter::{self, Left, Reenter};
+use crate::baseline::{Eager, Flat};
+use crate::{Call, Chosen, Contract, Hook, Linux7, Policy, V3};
 use core::fmt;
 use std::format;
 use std::string::String;
@@ -152,6 +153,8 @@ pub(super) struct Coverage {
 #[derive(Clone, Debug)]
 pub(super) struct Setup {
     pub policy: Policy,
+    /// The type that chooses, in the place of the policy's own.
+    pub chosen: bool,
     pub programs: [&'static [Op]; 2],
     pub handler: &'static [Op],
     pub cores: u8,
@@ -265,10 +268,10 @@ impl Setup {
     /// A timer interrupt that ends in a switch: it begins on the task that loses the core, and its end
     /// belongs to that task, whoever is current by then.
     fn switch(&self, world: &mut World, core: u8, to: Option<u8>) {
-        let policy = self.policy.to_byte();
-        let irq = |bytes: &mut Bytes, run: fn(&TaskMmu<Byte<'_>>)| {
+        // The same under every contract.
+        let irq = |bytes: &mut Bytes, run: fn(&Tested<'_, V3>)| {
             let mut frame = Frame::default();
-            while !replay::step(&mut frame, bytes, policy, |task, _| run(task)).1 {}
+            while !replay::step(&mut frame, bytes, V3, |task, _| run(task)).1 {}
         };
         let given = world.running(core);
         if let Some(given) = given {
@@ -362,14 +365,15 @@ impl Setup {
         };
         let ignored = before.tasks[task].ignored > 0;
         let mut left = before.tasks[task].left.map(|left| left.0);
-        let (effect, over) = replay::step(&mut frame, bytes, self.policy.to_byte(), |mmu, cpu| {
-            match op {
-                // Whatever it answers before its last step, that one is given all that was read.
-                Op::Leave => left = reenter::leave(mmu, cpu),
-                Op::Back => left.iter().for_each(|left| reenter::back(mmu, cpu, *left)),
-                _ => self.run(op, ignored, mmu, cpu),
-            }
-        });
+        let at = (&mut frame, bytes, &mut left);
+        let (effect, over) = match (self.chosen, self.policy) {
+            (true, policy) => self.step_of(Chosen::new(policy), op, ignored, at),
+            (false, Policy::Eager) => self.step_of(Eager, op, ignored, at),
+            (false, Policy::Flat) => self.step_of(Flat, op, ignored, at),
+            (false, Policy::Reenter) => self.step_of(Reenter, op, ignored, at),
+            (false, Policy::V3) => self.step_of(V3, op, ignored, at),
+            (false, Policy::Linux7) => self.step_of(Linux7, op, ignored, at),
+        };
         if over && op == Op::Leave {
             let own = &mut world.tasks[task];
             own.left = left.map(|left| (left, own.depth, own.pauses));
@@ -389,28 +393,45 @@ impl Setup {
         }
     }
 
+    fn step_of(
+        &self,
+        contract: impl Contract,
+        op: Op,
+        ignored: bool,
+        (frame, bytes, left): (&mut Frame, &mut Bytes, &mut Option<Left>),
+    ) -> (Option<Effect>, bool) {
+        replay::step(frame, bytes, contract, |mmu, cpu| match op {
+            // Whatever it answers before its last step, that one is given all that was read.
+            Op::Leave => *left = reenter::leave(mmu.mode()),
+            Op::Back => left
+                .iter()
+                .for_each(|left| reenter::back(mmu.mode(), *left)),
+            _ => self.run(op, ignored, mmu, cpu),
+        })
+    }
+
     /// An operation: the crate's code, except where a mutant has its own.
-    fn run(&self, op: Op, ignored: bool, mmu: &TaskMmu<Byte<'_>>, cpu: &Replay) {
+    fn run(&self, op: Op, ignored: bool, mmu: &Tested<'_, impl Contract>, cpu: &Replay) {
         match (op, self.mutant) {
             (Op::Call(Call::Disable), Mutant::InnerExitNoOp) => {
-                let count = mmu.count();
+                let count = mmu.mode().count();
                 match count {
-                    0 | 1 => mmu.lazy_mmu_mode_disable(cpu),
-                    _ => mmu.set_count(count - 1),
+                    0 | 1 => mmu.lazy_mmu_mode_disable(),
+                    _ => mmu.mode().set_count(count - 1),
                 }
             }
-            (Op::Call(Call::Enable), Mutant::SecondEnterIgnored) => match mmu.enabled() {
+            (Op::Call(Call::Enable), Mutant::SecondEnterIgnored) => match mmu.mode().enabled() {
                 true => cpu.effect(Effect::Ignore),
-                false => mmu.lazy_mmu_mode_enable(cpu),
+                false => mmu.lazy_mmu_mode_enable(),
             },
             (Op::Call(Call::Disable), Mutant::SecondEnterIgnored) => match ignored {
                 true => cpu.effect(Effect::Unignore),
-                false => mmu.lazy_mmu_mode_disable(cpu),
+                false => mmu.lazy_mmu_mode_disable(),
             },
-            (Op::Call(call), _) => mmu.call(call, cpu),
+            (Op::Call(call), _) => mmu.call(call),
             (Op::Store(entry), _) => {
                 cpu.effect(Effect::Store(entry));
-                mmu.owe(cpu);
+                mmu.owe();
             }
             (Op::Use(entry), _) => cpu.effect(Effect::Use(entry)),
             (Op::Leave | Op::Back, _) => unreachable!("not an operation of a handler or mutant"),

@@ -1,0 +1,33 @@
+//! What the contracts are compared with: what arm64 did before, and what one gets without nesting. Not for use.
+//!
+//! | | a store that owes, in a section | an inner exit |
+//! |---|---|---|
+//! | [`Eager`] | pays at once | pays nothing: nothing is pending |
+//! | [`Flat`] | is deferred, while the one flag is on | pays, and turns the flag off |
+//! | [`Reenter`] | is deferred | pays nothing: who runs sections beneath his caller's leaves the mode before |
+//!
+//! They count the sections that are open, [`Eager`] and [`Flat`] for the books alone, so that a task's end and
+//! [`set_policy`](crate::TaskMmu::set_policy) know of them.
+
+mod eager;
+mod flat;
+pub(crate) mod reenter;
+
+pub use eager::Eager;
+pub use flat::Flat;
+pub use reenter::Reenter;
+
+use crate::mode::Mode;
+use crate::{Cpu, Slot};
+
+/// For the books: a section is open. Neither a breach nor an end of the count has a meaning here.
+#[inline]
+fn opened<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
+    mode.set_count(mode.count().saturating_add(1));
+}
+
+/// For the books: one is open no more.
+#[inline]
+fn closed<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
+    mode.set_count(mode.count().saturating_sub(1));
+}

@@ -1,0 +1,168 @@
+//! A task's bytes and its processor: what the contracts are written with.
+
+use crate::{Cpu, Hook, Misuse, Slot};
+
+/// In `live`: the mode is on.
+const ENABLED: u8 = 1;
+/// In `live`: one interrupt; the seven upper bits count them.
+const IRQ: u8 = 2;
+
+/// Four bytes, and who pays.
+#[derive(Debug)]
+pub struct Mode<C: Cpu, S: Slot> {
+    /// [`ENABLED`], plus [`IRQ`] for each interrupt on top of the task. One byte, so that a store reads one
+    /// question: is this exactly `ENABLED`?
+    pub(crate) live: S,
+    /// Sections open (`count` of v3, `enable_count` of Linux 7).
+    pub(crate) count: S,
+    /// Pauses open, under Linux 7. Under the baseline `reenter`, re-entries under way.
+    pub(crate) pause_count: S,
+    /// 1 if a store waits for its barrier.
+    pub(crate) pending: S,
+    pub(crate) cpu: C,
+}
+
+impl<C: Cpu, S: Slot> Mode<C, S> {
+    /// A store has been made that owes.
+    #[inline]
+    pub(crate) fn owe(&self) {
+        if self.is_on() {
+            // Not tested first: a plain store to a line this core owns costs less than the branch.
+            self.pending.set(1);
+        } else {
+            self.cpu.publish();
+        }
+    }
+
+    /// Stores defer: the mode is on, and this is no interrupt.
+    #[inline]
+    pub(crate) fn is_on(&self) -> bool {
+        self.live.get() == ENABLED
+    }
+
+    #[inline]
+    pub(crate) fn in_interrupt(&self) -> bool {
+        self.live.get() >= IRQ
+    }
+
+    /// # Panics
+    /// If 127 interrupts are on top of each other already.
+    pub(crate) fn irq_enter(&self) {
+        // A handler between the load and the store leaves the depth as it found it.
+        let live = self.live.get().checked_add(IRQ);
+        self.live.set(live.expect("irq_enter without irq_exit"));
+    }
+
+    /// # Panics
+    /// If none was.
+    pub(crate) fn irq_exit(&self) {
+        let live = self.live.get().checked_sub(IRQ);
+        self.live.set(live.expect("irq_exit without irq_enter"));
+    }
+
+    #[inline]
+    pub(crate) fn count(&self) -> u8 {
+        self.count.get()
+    }
+
+    #[inline]
+    pub(crate) fn set_count(&self, count: u8) {
+        self.count.set(count);
+    }
+
+    #[inline]
+    pub(crate) fn pause_count(&self) -> u8 {
+        self.pause_count.get()
+    }
+
+    #[inline]
+    pub(crate) fn set_pause_count(&self, count: u8) {
+        self.pause_count.set(count);
+    }
+
+    #[inline]
+    pub(crate) fn enabled(&self) -> bool {
+        self.live.get() & ENABLED != 0
+    }
+
+    /// A handler between the load and the store leaves the depth of interrupts as it found it, and what it
+    /// did to the flag is overwritten, as by a plain store of the flag alone.
+    #[inline]
+    pub(crate) fn set_enabled(&self, enabled: bool) {
+        let irqs = self.live.get() & !ENABLED;
+        self.live.set(irqs | u8::from(enabled));
+    }
+
+    /// For a contract whose calls do nothing in an interrupt, and by which this is none: no depth to keep.
+    #[inline]
+    pub(crate) fn set_enabled_outside_interrupts(&self, enabled: bool) {
+        self.live.set(u8::from(enabled));
+    }
+
+    #[inline]
+    pub(crate) fn is_pending(&self) -> bool {
+        self.pending.get() != 0
+    }
+
+    /// Nothing is open and nothing is owed.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.live.get() | self.count.get() | self.pause_count.get() | self.pending.get() == 0
+    }
+
+    #[inline]
+    pub(crate) fn arch_enter(&self) {
+        self.cpu.hook(Hook::Enter);
+    }
+
+    #[inline]
+    pub(crate) fn arch_leave(&self) {
+        self.cpu.hook(Hook::Leave);
+        self.pay();
+    }
+
+    #[inline]
+    pub(crate) fn arch_flush(&self) {
+        self.cpu.hook(Hook::Flush);
+        self.pay();
+    }
+
+    /// Pays what is pending, but not from an interrupt handler on top of the task that owes it.
+    ///
+    /// Cleared first, paid second: a store that owes between the two is noted again and paid once more
+    /// than needed. The other way round it would be forgotten.
+    #[inline]
+    pub(crate) fn pay(&self) {
+        if self.is_pending() && !self.in_interrupt() {
+            self.pending.set(0);
+            self.cpu.publish();
+        }
+    }
+
+    /// For who is about to give out what depends on it: whatever is still pending is made visible, and a
+    /// handler that finds something pending does so without touching the debt of the task beneath it.
+    pub(crate) fn make_usable(&self) {
+        self.pay();
+        // Still: so this is an interrupt.
+        if self.is_pending() {
+            self.cpu.publish();
+        }
+    }
+
+    /// Out of the way of the calls that are made correctly.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn bug(&self, misuse: Misuse) {
+        self.cpu.misuse(misuse);
+    }
+
+    /// As [`bug`](Self::bug), and gone if the crate is built without `warnings`; so is then the test that leads
+    /// to it. Whether it was reported: if so, the state may be another by now.
+    #[inline]
+    pub(crate) fn warn_if(&self, condition: bool, misuse: Misuse) -> bool {
+        let warns = cfg!(feature = "warnings") && condition;
+        if warns {
+            self.bug(misuse);
+        }
+        warns
+    }
+}

@@ -1,0 +1,338 @@
+//! What safe code could once do and must not, each by its name. What must not compile is beside what it is about, as
+//! a doctest: `Entered` (sent to another thread), `TaskMmu::new` (a processor with state).
+
+mod common;
+
+use common::{Core, Task, with};
+use lazy_mmu::{Cpu, Hook, Leak, Misuse, Policy, PolicyInUse, TaskMmu, V3};
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A lazy iterator stores while it is collected: nothing that it gives out is unpaid when the collection sees it.
+#[test]
+fn collect_pays_for_what_its_iterator_stores() {
+    /// Looks at the debt whenever it takes a page.
+    struct Pages(Vec<usize>);
+    thread_local!(static SEEN: Cell<Option<&'static Task>> = const { Cell::new(None) });
+    impl FromIterator<usize> for Pages {
+        fn from_iter<I: IntoIterator<Item = usize>>(pages: I) -> Self {
+            let task = SEEN.get().expect("set");
+            let pages = pages.into_iter();
+            Pages(
+                pages
+                    .inspect(|page| assert!(!task.is_pending(), "{page}"))
+                    .collect(),
+            )
+        }
+    }
+    for policy in Policy::ALL {
+        let (task, cpu) = with(policy);
+        let task: &'static Task = Box::leak(Box::new(task));
+        SEEN.set(Some(task));
+        let pages: Pages = task.section(|s| {
+            let stores = task; // The section is lent to `collect`.
+            s.owe();
+            let held: Vec<_> = (0..3).map(|page| s.owes(page)).collect();
+            s.collect(held.into_iter().inspect(|_| stores.owe()))
+        });
+        assert_eq!(pages.0, [0, 1, 2], "{policy}");
+        assert!(!task.is_pending(), "{policy}");
+        // One for what was held and one for each page; eager pays each store, and flat is out of the mode by then.
+        let pairs = if policy == Policy::Eager { 7 } else { 4 };
+        assert_eq!(cpu.pairs.get(), pairs, "{policy}");
+    }
+}
+
+/// In a handler on top of a task in debt each store pays by itself, and the task's debt is not paid once a page.
+#[test]
+fn collect_in_a_handler_pays_for_each_store_once() {
+    let (task, cpu) = with(Policy::V3);
+    task.section(|s| {
+        s.owe();
+        task.irq_enter();
+        let pages: Vec<usize> = task.section(|s| {
+            let held: Vec<_> = (0..3).map(|page| s.hold(|| page)).collect();
+            s.collect(held.into_iter().inspect(|_| task.owe()))
+        });
+        assert_eq!((pages.len(), cpu.pairs.get()), (3, 4));
+        task.irq_exit();
+        assert!(task.is_pending());
+        // A handler that begins while the task collects, and is still there: misuse, and nothing is given out unpaid.
+        let held = [s.owes(1)];
+        let begins = held.into_iter().inspect(|_| {
+            task.owe();
+            task.irq_enter();
+        });
+        let before = cpu.pairs.get();
+        assert_eq!(s.collect::<_, Vec<_>>(begins), [1]);
+        assert_eq!(
+            cpu.pairs.get() - before,
+            2,
+            "what was held, and what was stored meanwhile"
+        );
+        task.irq_exit();
+    });
+}
+
+fn refused(task: &Task, place: &str) {
+    let state = task.state();
+    for policy in Policy::ALL {
+        assert_eq!(task.set_policy(policy), Err(PolicyInUse(state)), "{place}");
+    }
+    assert_eq!(task.state(), state, "{place}");
+}
+
+#[test]
+fn no_policy_is_set_in_an_open_section() {
+    for policy in Policy::ALL {
+        let (task, _) = with(policy);
+        task.section(|s| {
+            refused(&task, "in a section");
+            s.section(|_| refused(&task, "in an inner section"));
+            refused(&task, "after an inner exit");
+            s.pause(|| refused(&task, "in a pause"));
+            task.reenter(|| refused(&task, "in a re-entry"));
+            task.reenter(|| task.section(|_| task.reenter(|| refused(&task, "in two"))));
+            refused(&task, "after them");
+        });
+        assert_eq!(task.set_policy(Policy::V3), Ok(()), "{policy}");
+        // A handler's sections are its own.
+        task.set_policy(policy).expect("idle");
+        task.irq_enter();
+        task.section(|s| s.owe());
+        task.irq_exit();
+        assert_eq!(task.set_policy(Policy::V3), Ok(()), "{policy}");
+    }
+}
+
+#[test]
+fn no_task_ends_in_an_open_section_unnoticed() {
+    for policy in Policy::ALL {
+        let places: [fn(&Task); 4] = [
+            |task| std::mem::forget(task.enter()),
+            |task| {
+                std::mem::forget(task.enter());
+                task.section(|_| ());
+            },
+            |task| {
+                std::mem::forget(task.enter());
+                task.lazy_mmu_mode_pause();
+            },
+            |task| {
+                for _ in 0..255 {
+                    std::mem::forget(task.enter());
+                }
+            },
+        ];
+        for place in places {
+            let (task, _) = with(policy);
+            place(&task);
+            let state = task.state();
+            assert_eq!(task.end_of_task(), Err(Leak(state)), "{policy}");
+            assert_eq!(task.end_of_task(), Ok(()), "{policy}: as new");
+        }
+    }
+}
+
+/// A task that ends in an allocator's work has ended: the re-entry's own end opens nothing again.
+#[test]
+fn a_task_that_ends_in_a_reentry_is_noticed_and_stays_ended() {
+    let (task, cpu) = with(Policy::Reenter);
+    task.lazy_mmu_mode_enable();
+    task.reenter(|| {
+        let leak = task.end_of_task().unwrap_err();
+        assert_eq!((leak.0.count, leak.0.pause_count), (0, 1));
+        assert!(leak.to_string().contains("inside a re-entry"), "{leak}");
+        assert!(leak.to_string().contains("reentries=1"), "{leak}");
+    });
+    assert_eq!(task.end_of_task(), Ok(()));
+    assert_eq!(cpu.hooks.take(), [Hook::Enter, Hook::Leave]);
+}
+
+/// More re-entries than can be counted: a bug, and nothing of the task's is lost.
+#[test]
+fn a_reentry_too_many_is_a_bug() {
+    fn deeper(task: &Task, levels: u32) {
+        if levels > 0 {
+            task.section(|_| task.reenter(|| deeper(task, levels - 1)));
+        }
+    }
+    let (task, cpu) = common::on(Policy::Reenter, Core::whose_bugs_return());
+    deeper(&task, 255);
+    assert_eq!(cpu.take_misuse(), []);
+    deeper(&task, 256);
+    assert_eq!(cpu.take_misuse(), [Misuse::TooDeep]);
+    assert_eq!(task.end_of_task(), Ok(()));
+}
+
+/// One call owes and wraps, and both on the section's own task.
+#[test]
+fn what_is_held_back_has_owed() {
+    for policy in Policy::ALL {
+        let ((task, cpu), (other, _)) = (with(policy), with(policy));
+        let page = task.publish(|s| {
+            other.section(|_| ());
+            let page = s.owes(7);
+            assert_eq!(task.is_pending(), policy != Policy::Eager, "{policy}");
+            assert!(!other.is_pending());
+            page
+        });
+        assert_eq!((page, cpu.pairs.get()), (7, 1), "{policy}");
+        // Stores that owe deeper down are paid once, not once more.
+        let page = task.publish(|s| {
+            s.hold(|| {
+                task.owe();
+                8
+            })
+        });
+        assert_eq!((page, cpu.pairs.get()), (8, 2), "{policy}");
+    }
+}
+
+#[test]
+fn a_task_dropped_or_replaced_in_use_is_noticed() {
+    for policy in Policy::ALL {
+        let (task, cpu) = with(policy);
+        task.section(|s| s.owe());
+        drop(task);
+        assert_eq!(cpu.take_misuse(), [], "{policy}: idle");
+
+        let (mut task, cpu) = with(policy);
+        task.lazy_mmu_mode_enable();
+        task.owe();
+        let before = cpu.pairs.get();
+        task = with(policy).0;
+        assert_eq!(cpu.take_misuse(), [Misuse::Dropped], "{policy}: replaced");
+        let owed = u32::from(policy != Policy::Eager);
+        assert_eq!(cpu.pairs.get() - before, owed, "{policy}: and paid");
+        drop(task);
+
+        let (task, cpu) = with(policy);
+        task.irq_enter();
+        drop(task);
+        assert_eq!(cpu.take_misuse(), [Misuse::Dropped], "{policy}: dropped");
+        let text = Misuse::Dropped.to_string();
+        assert!(text.starts_with("TaskMmu dropped: "), "{text}");
+        assert_eq!(
+            (Misuse::Dropped.call(), Misuse::Dropped.is_bug()),
+            (None, false)
+        );
+    }
+}
+
+/// A core on which every report unwinds.
+#[derive(Default)]
+struct Unwinds(Cell<u32>);
+
+impl Cpu for Unwinds {
+    fn publish(&self) {
+        self.0.set(self.0.get() + 1);
+    }
+
+    fn misuse(&self, misuse: Misuse) {
+        std::panic::resume_unwind(Box::new(misuse));
+    }
+}
+
+fn unwound(work: impl FnOnce()) -> Option<Misuse> {
+    let caught = catch_unwind(AssertUnwindSafe(work)).err()?;
+    caught.downcast_ref().copied()
+}
+
+#[test]
+#[cfg(feature = "warnings")]
+fn a_report_that_unwinds_leaves_no_level_open() {
+    for by_hand in [false, true] {
+        let cpu = Unwinds::default();
+        let task: TaskMmu<_, _> = TaskMmu::hosted(V3, &cpu);
+        let misuse = unwound(|| {
+            if by_hand {
+                task.lazy_mmu_mode_enable();
+            }
+            let guard = (!by_hand).then(|| task.enter());
+            task.lazy_mmu_mode_pause();
+            drop(guard);
+            if by_hand {
+                task.lazy_mmu_mode_disable();
+            }
+        });
+        assert_eq!(misuse, Some(Misuse::DisableWhilePaused));
+        assert_eq!(task.end_of_task(), Ok(()), "by hand: {by_hand}");
+    }
+    // An inner one: what is owed is paid, and the outer one is still open.
+    let cpu = Unwinds::default();
+    let task: TaskMmu<_, _> = TaskMmu::hosted(V3, &cpu);
+    task.lazy_mmu_mode_enable();
+    let misuse = unwound(|| {
+        let _inner = task.enter();
+        task.lazy_mmu_mode_pause();
+    });
+    assert_eq!(misuse, Some(Misuse::DisableWhilePaused));
+    assert_eq!(task.state().count, 1);
+    task.lazy_mmu_mode_resume();
+    task.lazy_mmu_mode_disable();
+    assert_eq!(task.end_of_task(), Ok(()));
+}
+
+/// The end of a re-entry with too many sections to count: those that it left are open again.
+#[test]
+fn a_report_that_unwinds_at_the_end_of_a_reentry_gives_its_sections_back() {
+    let cpu = Unwinds::default();
+    let task: TaskMmu<_, _> = TaskMmu::hosted(lazy_mmu::baseline::Reenter, &cpu);
+    task.lazy_mmu_mode_enable();
+    let misuse = unwound(|| task.reenter(|| (0..255).for_each(|_| task.lazy_mmu_mode_enable())));
+    assert_eq!(misuse, Some(Misuse::TooDeep));
+    let state = task.state();
+    assert_eq!(
+        (state.count, state.pause_count, state.enabled),
+        (255, 0, true)
+    );
+    assert!(task.end_of_task().is_err());
+}
+
+/// A task whose report of its drop unwinds has paid all the same.
+#[test]
+fn a_drop_whose_report_unwinds_has_paid() {
+    let cpu = Unwinds::default();
+    let task: TaskMmu<_, _> = TaskMmu::hosted(V3, &cpu);
+    task.lazy_mmu_mode_enable();
+    task.owe();
+    assert_eq!(unwound(|| drop(task)), Some(Misuse::Dropped));
+    assert_eq!(cpu.0.get(), 1);
+}
+
+#[test]
+fn a_question_mark_works_where_a_value_is_published() {
+    let frame = |there: bool| there.then_some(3).ok_or("no frame");
+    for policy in Policy::ALL {
+        let (task, cpu) = with(policy);
+        let map = |there| {
+            task.try_publish(|s| {
+                s.owe();
+                let frame = frame(there)?;
+                Ok(s.owes(frame * 2))
+            })
+        };
+        assert_eq!((map(true), task.is_pending()), (Ok(6), false), "{policy}");
+        let before = cpu.pairs.get();
+        assert_eq!(map(false), Err("no frame"), "{policy}");
+        // What was stored before the failure is paid.
+        assert_eq!((cpu.pairs.get() - before, task.is_pending()), (1, false));
+        task.section(|s| {
+            let inner = |s: &mut lazy_mmu::Section<'_, '_, Task>, there| {
+                s.try_publish(|s| Ok::<_, &str>(s.owes(frame(there)?)))
+            };
+            assert_eq!((inner(s, true), task.is_pending()), (Ok(3), false));
+            assert_eq!(inner(s, false), Err("no frame"));
+        });
+        assert_eq!(task.end_of_task(), Ok(()));
+    }
+}
+
+#[test]
+fn an_option_converts() {
+    let (task, _) = with(Policy::V3);
+    let some: Option<u8> = task.publish(|s| Some(s.owes(1)).into());
+    let none: Option<u8> = task.publish(|_| None.into());
+    assert_eq!((some, none), (Some(1), None));
+}
