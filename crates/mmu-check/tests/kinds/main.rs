@@ -2,6 +2,8 @@
 //! members: what must be flagged and by which rule, and the next thing to it that is right.
 
 mod changes;
+mod coverage;
+mod findings;
 mod lines;
 mod reach;
 
