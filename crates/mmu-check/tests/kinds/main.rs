@@ -1,6 +1,7 @@
 //! The kinds of faults that page-table code has and that rules easily miss, each with several
 //! members: what must be flagged and by which rule, and the next thing to it that is right.
 
+mod breaking;
 mod changes;
 mod coverage;
 mod findings;
