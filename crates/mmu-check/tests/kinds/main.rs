@@ -7,6 +7,7 @@ mod coverage;
 mod findings;
 mod lines;
 mod reach;
+mod reliance;
 
 use mmu_check::{Checker, Event};
 
