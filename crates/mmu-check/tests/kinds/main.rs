@@ -6,6 +6,7 @@ mod changes;
 mod coverage;
 mod findings;
 mod lines;
+mod operands;
 mod publishing;
 mod reach;
 mod reliance;
