@@ -7,7 +7,6 @@ pub(crate) struct Desc {
     pub level: u8,
 }
 
-const TABLE_OR_PAGE: u64 = 1 << 1;
 const ATTR_INDEX: u64 = 0b111 << 2;
 const READ_ONLY: u64 = 1 << 7;
 const SH: u64 = 0b11 << 8;
@@ -93,6 +92,6 @@ pub(crate) fn needs_break(old: Desc, new: Desc) -> bool {
     if old.is_table() || new.is_table() {
         return old.is_table() != new.is_table() || old.frame() != new.frame();
     }
-    let kept = OUTPUT | ATTR_INDEX | SH | NOT_GLOBAL | CONTIGUOUS | TABLE_OR_PAGE;
+    let kept = OUTPUT | ATTR_INDEX | SH | NOT_GLOBAL | CONTIGUOUS;
     (old.bits ^ new.bits) & kept != 0
 }

@@ -470,8 +470,8 @@ impl Tables {
     }
 
     fn search(&self, frame: u64) -> Vec<Slot> {
-        let ids = (0..self.all.len() as TableId).filter(|id| !self.free.contains(id));
-        let slots = ids.flat_map(|table| {
+        // What is no table any more has no valid word.
+        let slots = (0..self.all.len() as TableId).flat_map(|table| {
             let valid = self.get(table).valid();
             valid.map(move |(index, _)| Slot { table, index })
         });

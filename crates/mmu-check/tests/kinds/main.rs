@@ -10,6 +10,7 @@ mod operands;
 mod publishing;
 mod reach;
 mod reliance;
+mod trees;
 
 use mmu_check::{Checker, Event};
 
