@@ -31,6 +31,9 @@ fn stores_by_what_they_do() {
     assert_eq!(counted(UPPER, &[&map]), [("mappings", 1)]);
     let block = "store slot=0x2008 va=0xffff000000200000 level=2 old=0x0 new=0x60000040000705";
     assert_eq!(counted(UPPER, &[block]), [("mappings", 1)]);
+    // There are no blocks at level 0.
+    let none = "store slot=0x8008 va=0xffff008000000000 level=0 old=0x0 new=0x60000040000705";
+    assert_eq!(counted(UPPER, &[none]), []);
     let clear = page(RW, "0x0");
     assert_eq!(counted(&start, &[&clear]), [("withdrawn", 1)]);
     // A changed mapping is no new one, and what was there is withdrawn.

@@ -5,6 +5,7 @@ mod breaking;
 mod changes;
 mod coverage;
 mod findings;
+mod history;
 mod lines;
 mod operands;
 mod publishing;

@@ -50,7 +50,9 @@ fn what_is_used_of_a_table() {
         let _ = checker.step(&event(0, line));
         checker.coverage().used_mappings
     };
-    tree.into_iter().for_each(|line| drop(hear(line)));
+    for line in tree {
+        hear(line);
+    }
     for (n, index) in INDICES.into_iter().enumerate() {
         let va = 0xffff_0000_0000_0000_u64 + 4096 * index;
         let access = format!("access read works va={va:#x}");
