@@ -47,7 +47,7 @@ pub fn page(old: &str, new: &str) -> String {
     format!("store slot=0x3008 va=0xffff000000001000 level=3 old={old} new={new}")
 }
 
-/// The first rule that `program` breaks after `start`, which breaks none. Each line is `[core:]event`.
+/// The first rule that `program` breaks after `start`, which breaks none. Each line is `[core[/task]:]event`.
 pub fn first(start: &[&str], program: &[&str]) -> Option<&'static str> {
     violation(start, program).map(|violation| violation.rule.name())
 }
@@ -64,13 +64,14 @@ pub fn violation(start: &[&str], program: &[&str]) -> Option<Violation> {
     })
 }
 
-/// A line as an event. The task has its core's number.
+/// A line as an event. The task has its core's number, unless one is named: `1/7` is core 1 and task 7.
 pub fn event(n: usize, line: &str) -> Event {
     let (core, what) = match line.split_once(':') {
         Some((core, what)) => (core, what),
         None => ("0", line),
     };
-    let line = format!("{n} core={core} task={core} {what}");
+    let (core, task) = core.split_once('/').unwrap_or((core, core));
+    let line = format!("{n} core={core} task={task} {what}");
     line.parse().unwrap_or_else(|e| panic!("{line}: {e}"))
 }
 

@@ -11,6 +11,7 @@ mod operands;
 mod publishing;
 mod reach;
 mod reliance;
+mod spaces;
 mod trees;
 
 use mmu_check::{Checker, Event};

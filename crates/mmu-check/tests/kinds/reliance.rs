@@ -312,8 +312,37 @@ fn what_another_space_shows() {
     ]
     .concat();
     assert_eq!(of(RW, &upper), Some("R3"));
-    // A table of a space that was never in TTBR0 under an ASID that is known.
+    // A leaf whose root nobody knows may be this one's. One whose root is known, and was in no TTBR0, is not.
     let table = "store slot=0x7008 va=0x1000 level=3 old=0x60000040000f07 new=0x0";
     let unknown = [&SECOND[..], &[table, &low[1]]].concat();
-    assert_eq!(first(UPPER, &unknown), Some("R3"), "it may be this one's");
+    assert_eq!(first(UPPER, &unknown), Some("R3"));
+    let links = [
+        "store slot=0xa000 va=0x0 level=0 old=0xb003 new=0xb003",
+        "store slot=0xb000 va=0x0 level=1 old=0x7003 new=0x7003",
+        "store slot=0x7000 va=0x0 level=2 old=0x9003 new=0x9003",
+        "store slot=0x9010 va=0x2000 level=3 old=0x60000040000f07 new=0x0",
+    ];
+    let probe = "access read faults va=0x2000";
+    assert_eq!(first(LOWER, &[&links[..], &[probe]].concat()), None);
+    let nowhere = format!("1:{probe}");
+    assert_eq!(
+        first(LOWER, &[&links[..], &[&nowhere]].concat()),
+        Some("R3")
+    );
+    let there = ["ttbr0 root=0xa000 asid=3", "isb", probe];
+    assert_eq!(first(LOWER, &[&links[..], &there].concat()), Some("R3"));
+    // Frames begin at 0: a root there is not where the upper half comes from.
+    let zero = [
+        "zero frame=0x0",
+        "dsb ishst",
+        "ttbr0 root=0x0 asid=3",
+        "isb",
+    ];
+    let other = [
+        "ttbr0 root=0xa000 asid=4",
+        "isb",
+        CLEAR,
+        "access read faults va=0xffff000000001000",
+    ];
+    assert_eq!(of(RW, &[&zero[..], &other].concat()), Some("R3"));
 }
