@@ -5,7 +5,7 @@ use crate::lines::event;
 use mmu_check::Checker;
 
 const CORES: usize = 3;
-const PROGRAMS: u64 = 300;
+const PROGRAMS: u64 = 100;
 const EVENTS: usize = 150;
 const AF_AND_PAGE: u64 = 0x60_0000_0000_0703;
 const READ_ONLY: u64 = 1 << 7;
@@ -344,5 +344,5 @@ fn the_ledger_finds_what_a_look_at_everything_finds() {
         }
     }
     println!("{seen:?}");
-    assert!(seen.iter().flatten().all(|count| *count > 100), "{seen:?}");
+    assert!(seen.iter().flatten().all(|count| *count > 30), "{seen:?}");
 }
