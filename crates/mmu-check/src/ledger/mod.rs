@@ -270,12 +270,9 @@ impl Stale {
 
     /// Whether it is of a space that translations of `asids` may be mixed up with.
     pub fn may_meet(&self, global: bool, asids: &[u16]) -> bool {
-        let own_global = !self.old.is_table() && self.old.is_global();
-        global
-            || own_global
-            || self
-                .asid
-                .is_none_or(|own| asids.is_empty() || asids.contains(&own))
+        // What is global has no ASID.
+        let tagged = |own| asids.is_empty() || asids.contains(&own);
+        global || self.asid.is_none_or(tagged)
     }
 }
 

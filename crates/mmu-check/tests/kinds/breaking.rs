@@ -130,6 +130,31 @@ fn a_page_below_a_stale_block() {
     assert_eq!(first(UPPER, &paid), None);
 }
 
+/// A table in the place of another, of a block, and the other way round, all three in one frame.
+#[test]
+fn a_table_and_a_block() {
+    let store = |old: &str, new: &str| {
+        format!("store slot=0x2008 va=0xffff000000200000 level=2 old={old} new={new}")
+    };
+    let ready = ["zero frame=0x200000", "zero frame=0x5000", "dmb ishst"];
+    // The block's other fields are zero, so it differs from the table in the lowest bits alone.
+    let (table, other, block) = ("0x200003", "0x5003", "0x200401");
+    for (old, new, found) in [
+        (table, other, Some("R2")),
+        (table, block, Some("R2")),
+        (block, table, Some("R2")),
+        (table, table, None),
+        (block, block, None),
+    ] {
+        let (make, over) = (store("0x0", old), store(old, new));
+        let program = [&ready[..], &[&make, "dsb ishst", "isb", &over]].concat();
+        assert_eq!(first(UPPER, &program), found, "{new} over {old}");
+        let (clear, again) = (store(old, "0x0"), store("0x0", new));
+        let program = [&ready[..], &[&make, "dsb ishst", "isb", &clear, &again]].concat();
+        assert_eq!(first(UPPER, &program), found, "{new} behind {old}");
+    }
+}
+
 /// A table that is linked again where it was, before its invalidation: what TLBs hold of it is right, but for what
 /// has changed in it.
 #[test]

@@ -58,6 +58,34 @@ fn stores_by_what_they_do() {
     assert_eq!(counted(UPPER, &[again]), []);
 }
 
+/// A run of stores is each of them.
+#[test]
+fn a_run_of_stores() {
+    let run = "stores slot=0x3008 va=0xffff000000001000 level=3 old=0x0 new=0x60000040000707 \
+               old-step=0x0 new-step=0x1000 count=3";
+    let mut checker = Checker::new();
+    for (n, line) in UPPER.iter().chain(&[run]).enumerate() {
+        assert_eq!(checker.step(&event(n, line)), Ok(()));
+    }
+    let coverage = checker.coverage();
+    assert_eq!(
+        (coverage.events, coverage.mappings),
+        (UPPER.len() as u64 + 3, 3)
+    );
+    let last = "access read works va=0xffff000000003000";
+    assert_eq!(first(UPPER, &[run, last]), Some("R1"));
+    let over = run.replace(
+        "old=0x0 new=0x60000040000707",
+        "old=0x60000040000707 new=0x60000080000707",
+    );
+    let over = over.replace("old-step=0x0", "old-step=0x1000");
+    let found = violation(UPPER, &[run, &over]).unwrap();
+    assert_eq!(
+        (found.rule.name(), found.address),
+        ("R2", 0xffff_0000_0000_1000)
+    );
+}
+
 #[test]
 fn uses_and_probes() {
     // Which mapping it is the rules know from the root on.

@@ -6,6 +6,7 @@ mod changes;
 mod coverage;
 mod findings;
 mod history;
+mod lifetimes;
 mod lines;
 mod operands;
 mod publishing;

@@ -156,8 +156,8 @@ fn gone(start: &[&str], clear: &str, (op, operand): (&str, u64)) -> Option<&'sta
 fn a_hint_of_the_leafs_level() {
     for (level, bits, slot, va) in [
         (3, 0x60000040000707_u64, 0x3008, 0xffff_0000_0000_1000_u64),
-        (2, 0x60000040000705, 0x2008, 0xffff_0000_0020_0000),
-        (1, 0x60000040000705, 0x7008, 0xffff_0000_4000_0000),
+        (2, 0x60000040000705, 0x2ff0, 0xffff_0000_3fc0_0000),
+        (1, 0x60000040000705, 0x7ff0, 0xffff_007f_8000_0000),
     ] {
         let store = |old, new| {
             format!("store slot={slot:#x} va={va:#x} level={level} old={old:#x} new={new:#x}")
@@ -219,6 +219,22 @@ fn which_addresses_are_covered() {
             by_address(0, 0, 0xffff_0000_0000_0000 + 4096 * page),
         );
         assert_eq!(gone(&start, &clear, one), found, "page {page}");
+    }
+}
+
+/// Sixteen blocks with the Contiguous bit are one entry as sixteen pages are.
+#[test]
+fn sixteen_blocks() {
+    let store = |old: &str, new: &str| {
+        format!("store slot=0x2088 va=0xffff000002200000 level=2 old={old} new={new}")
+    };
+    let bits = "0x70000040000705";
+    let (map, clear) = (store("0x0", bits), store(bits, "0x0"));
+    let start = [UPPER, &[&map, "dsb ishst", "isb"]].concat();
+    for (index, found) in [(15, Some("R3")), (16, None), (31, None), (32, Some("R3"))] {
+        let va = 0xffff_0000_0000_0000 + (index << 21);
+        let one = ("vaae1is", by_address(0, 0, va));
+        assert_eq!(gone(&start, &clear, one), found, "block {index}");
     }
 }
 

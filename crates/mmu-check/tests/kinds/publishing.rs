@@ -33,6 +33,29 @@ fn a_probe_waits_for_no_store() {
     assert_eq!(first(UPPER, &[MAP, "dsb ishst", probe]), None);
 }
 
+/// Of a block each address is published with its descriptor, and none beside it.
+#[test]
+fn every_address_of_a_block() {
+    for (level, slot, va, size) in [
+        (2, 0x2ff0, 0xffff_0000_3fc0_0000_u64, 1 << 21),
+        (1, 0x7ff0, 0xffff_007f_8000_0000, 1 << 30),
+    ] {
+        let map =
+            format!("store slot={slot:#x} va={va:#x} level={level} old=0x0 new=0x60000040000705");
+        for (at, found) in [
+            (va - 1, None),
+            (va, Some("R1")),
+            (va + size / 2, Some("R1")),
+            (va + size - 1, Some("R1")),
+            (va + size, None),
+        ] {
+            let access = format!("access read works va={at:#x}");
+            assert_eq!(first(UPPER, &[&map, &access]), found, "{access}");
+            assert_eq!(first(UPPER, &[&map, "dsb ishst", "isb", &access]), None);
+        }
+    }
+}
+
 /// A store to a space is owed to whoever is in that space.
 #[test]
 fn a_store_to_another_space() {
@@ -46,6 +69,28 @@ fn a_store_to_another_space() {
     let other = format!("1:{access}");
     assert_eq!(first(&start, &[store, &other]), Some("R1"));
     assert_eq!(first(LOWER, &[store, access]), Some("R1"));
+}
+
+/// The upper half is everybody's, in whatever space a core is.
+#[test]
+fn a_store_to_the_upper_half() {
+    let tree = [
+        "zero frame=0x21000",
+        "zero frame=0x22000",
+        "zero frame=0x23000",
+        "zero frame=0x24000",
+        "dsb ishst",
+        "store slot=0x21000 va=0xffff000000000000 level=0 old=0x0 new=0x22003",
+        "store slot=0x22000 va=0xffff000000000000 level=1 old=0x0 new=0x23003",
+        "store slot=0x23000 va=0xffff000000000000 level=2 old=0x0 new=0x24003",
+        "dsb ishst",
+        "isb",
+    ];
+    let start = [LOWER, &tree].concat();
+    let map = "store slot=0x24008 va=0xffff000000001000 level=3 old=0x0 new=0x60000040000707";
+    let access = "access read works va=0xffff000000001000";
+    assert_eq!(first(&start, &[map, access]), Some("R1"));
+    assert_eq!(first(&start, &[map, "dsb ishst", "isb", access]), None);
 }
 
 /// A section's end, and which: at each depth, or at the outermost alone.
