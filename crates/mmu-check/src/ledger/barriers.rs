@@ -88,10 +88,8 @@ impl Ledger {
             if stale.issued & bit != 0 && stale.held != 0 {
                 self.cores[core].issued.push(ticket);
             }
-            if stale.held & bit == 0 && stale.behind & bit == 0 {
-                stale.behind |= bit;
-                self.cores[core].behind.push(ticket);
-            }
+            stale.behind |= bit;
+            self.cores[core].behind.push(ticket);
             if stale.held == 0 {
                 stale.completed = now;
                 if stale.old.is_leaf() && stale.old.is_executable() {

@@ -168,6 +168,21 @@ fn a_table_that_is_linked_back() {
     assert_eq!(change("0x0"), None, "a hole");
     assert_eq!(change("0x60000040000307"), None, "no access flag");
     assert_eq!(change(OTHER), Some("R2"), "another frame");
+    // Nothing is owed any more for the page that is again what TLBs hold; for one that has changed it is.
+    let ends = |change: &str| {
+        let program = [
+            UNLINK,
+            change,
+            "dmb ishst",
+            BACK,
+            "dsb ishst",
+            "isb",
+            "task-end",
+        ];
+        after(&mapped(RW), &program)
+    };
+    assert_eq!(ends("owe"), None);
+    assert_eq!(ends(&page(RW, RO)), Some("R8"));
     // The same one level up: the tables below go and come with it.
     let tree = [
         "zero frame=0x5000",

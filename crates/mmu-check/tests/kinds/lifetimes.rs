@@ -52,6 +52,20 @@ fn a_core_that_is_alone() {
     }
 }
 
+/// A TLBI of the only core is not for one core among others: what is missing is its DSB.
+#[test]
+fn a_local_tlbi_that_is_not_complete() {
+    let alone = UPPER.iter().filter(|line| !line.starts_with("1:"));
+    let alone: Vec<&str> = alone.copied().chain([MAP, "dsb ishst", "isb"]).collect();
+    let (clear, done) = (
+        page(RW, "0x0"),
+        "done va=0xffff000000001000 pages=1 asid=0 tables=0",
+    );
+    let program = [&clear, "dsb ishst", "tlbi vmalle1 0x0", done];
+    assert_eq!(first(&alone, &program), Some("R3"));
+    assert_eq!(after(&mapped(RW), &program), Some("R7"));
+}
+
 /// What a task has not paid is named at its end, and is not the debt of the next task with its number.
 #[test]
 fn a_number_of_a_task_that_is_used_again() {

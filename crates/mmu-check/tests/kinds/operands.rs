@@ -140,6 +140,43 @@ fn everything() {
     }
 }
 
+/// Each instruction by its name, its number in a ring of events, and as `stage1-paging` composes it.
+#[test]
+fn every_instruction() {
+    use stage1_paging::Tlbi;
+    let stems = [
+        "vmalle1", "aside1", "vae1", "vale1", "vaae1", "vaale1", "rvae1", "rvale1", "rvaae1",
+        "rvaale1",
+    ];
+    for name in stems
+        .iter()
+        .flat_map(|stem| [stem.to_string(), format!("{stem}is")])
+    {
+        let op = Op::named(&name).unwrap();
+        assert_eq!(op.to_string(), name);
+        let tlbi = event(0, &format!("tlbi {name} 0x7"));
+        assert_eq!(
+            mmu_check::Event::from_words(tlbi.to_words()),
+            Some(tlbi),
+            "{name}"
+        );
+    }
+    for (composed, name, operand) in [
+        (Tlbi::Vae1is(1), "vae1is", 1),
+        (Tlbi::Vale1is(2), "vale1is", 2),
+        (Tlbi::Vaae1is(3), "vaae1is", 3),
+        (Tlbi::Vaale1is(4), "vaale1is", 4),
+        (Tlbi::Rvae1is(5), "rvae1is", 5),
+        (Tlbi::Rvale1is(6), "rvale1is", 6),
+        (Tlbi::Rvaae1is(7), "rvaae1is", 7),
+        (Tlbi::Rvaale1is(8), "rvaale1is", 8),
+        (Tlbi::Aside1is(9), "aside1is", 9),
+        (Tlbi::Vmalle1is, "vmalle1is", 0),
+    ] {
+        assert_eq!(Op::of(composed), (Op::named(name).unwrap(), operand));
+    }
+}
+
 /// Whether a probe of the first address that `clear` withdrew may go by it after this TLBI.
 fn gone(start: &[&str], clear: &str, (op, operand): (&str, u64)) -> Option<&'static str> {
     let va = clear.split(' ').find(|word| word.starts_with("va="));

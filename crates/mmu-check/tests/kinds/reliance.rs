@@ -97,6 +97,26 @@ fn several_at_once() {
     assert_eq!(early, Some(("R9", first_page)));
 }
 
+/// A TLBI that came before its store: the same task's, about the same address, and not long ago.
+#[test]
+fn a_tlbi_before_its_store() {
+    let early = |before: &[&str]| of(RW, &[before, &[CLEAR, "dsb ish", "isb", DONE]].concat());
+    assert_eq!(early(&[TLBI]), Some("R9"));
+    assert_eq!(early(&[]), Some("R3"));
+    assert_eq!(early(&["tlbi vaae1is 0xff000000002"]), Some("R3"));
+    assert_eq!(early(&[&format!("1:{TLBI}")]), Some("R3"), "another task's");
+    // Sixteen are remembered.
+    let other = ["tlbi vaae1is 0xff000000002"; 16];
+    assert_eq!(early(&[&[TLBI], &other[..1]].concat()), Some("R9"));
+    assert_eq!(early(&[&[TLBI], &other[..15]].concat()), Some("R9"));
+    assert_eq!(early(&[&[TLBI], &other[..]].concat()), Some("R3"));
+    // One that another store needed was for that.
+    let beside = "store slot=0x3010 va=0xffff000000002000 level=3 old=0x0 new=0x600000c0000707";
+    let clear = "store slot=0x3010 va=0xffff000000002000 level=3 old=0x600000c0000707 new=0x0";
+    let all = [beside, clear, "dsb ishst", "tlbi vmalle1is 0x0"];
+    assert_eq!(early(&all), Some("R3"));
+}
+
 /// Two rules may be broken at once. The one with the smaller number is named, and at equal ones what was withdrawn.
 #[test]
 fn a_mapping_that_is_left_and_one_that_is_withdrawn() {

@@ -183,3 +183,45 @@ fn an_asid_that_is_given_on() {
     let other = ["zero frame=0xa000", "free frame=0xa000"];
     assert_eq!(given(&[&away, &other]), Some("R3"));
 }
+
+/// A root that is freed too early, which is R5, is none any more for what comes after.
+#[test]
+fn a_root_that_is_forgotten() {
+    let mut checker = mmu_check::Checker::new();
+    let mut hear = |line: &str| checker.step(&event(0, line)).err().map(|v| v.rule.name());
+    for line in LOWER.iter().chain(&READY).chain(&LEAVE) {
+        assert_eq!(hear(line), None);
+    }
+    assert_eq!(hear(FREE_ROOT), Some("R5"));
+    for line in ["zero frame=0x9000", "dsb ishst", "ttbr0 root=0x9000 asid=1"] {
+        assert_eq!(hear(line), None, "{line}");
+    }
+}
+
+/// One table may be the root of both halves. What walk caches have of the upper is under any ASID all the same.
+#[test]
+fn a_root_of_both_halves() {
+    let store = |old: &str, new: &str| {
+        format!("store slot=0x1800 va=0xffff800000000000 level=0 old={old} new={new}")
+    };
+    let (link, unlink) = (store("0x0", "0x9003"), store("0x9003", "0x0"));
+    let start = [
+        LOWER,
+        &["zero frame=0x9000", "dsb ishst", &link, "dsb ishst", "isb"],
+    ]
+    .concat();
+    let freed = |tlbi: &str| {
+        let program = [
+            &unlink,
+            "dsb ishst",
+            tlbi,
+            "dsb ish",
+            "isb",
+            "free frame=0x9000",
+        ];
+        first(&start, &program)
+    };
+    assert_eq!(freed("tlbi aside1is 0x1000000000000"), Some("R5"));
+    assert_eq!(freed("tlbi vmalle1is 0x0"), None);
+    assert_eq!(freed("tlbi vaae1is 0xff800000000"), None);
+}

@@ -178,6 +178,29 @@ fn a_table_that_is_linked_twice() {
     assert_eq!(first(&start, &both), Some("R5"));
 }
 
+/// A descriptor that leads elsewhere now links its first table no more, whatever is wrong with that.
+#[test]
+fn a_table_that_another_takes_the_place_of() {
+    let store = |old: &str, new: &str| {
+        format!("store slot=0x2008 va=0xffff000000200000 level=2 old={old} new={new}")
+    };
+    for new in ["0x5003", "0x200401", "0x60000080000705"] {
+        let mut checker = Checker::without(mmu_check::Rule::BreakBeforeMake);
+        let (link, over) = (store("0x0", "0x200003"), store("0x200003", new));
+        let tables = ["zero frame=0x200000", "zero frame=0x5000", "dmb ishst"];
+        let pays = ["dsb ishst", "tlbi vmalle1is 0x0", "dsb ish", "isb"];
+        let free = if new == "0x200401" {
+            "alloc frame=0x200000"
+        } else {
+            "free frame=0x200000"
+        };
+        let program = [&tables[..], &[&link, &over], &pays, &[free]].concat();
+        for line in UPPER.iter().chain(&program) {
+            assert_eq!(checker.step(&event(0, line)), Ok(()), "{line}, {new}");
+        }
+    }
+}
+
 /// Stored to before it is zeroed, or never: who links it is to have zeroed it.
 #[test]
 fn a_table_that_was_never_zeroed() {
@@ -257,6 +280,20 @@ fn what_maps_a_frame() {
         .map(|line| checker.step(&event(0, line)).is_err());
     let found: Vec<_> = found.collect();
     assert_eq!(found[UPPER.len()..], [false, false, true, false, false]);
+    let beside = at(0x3000, 2, 0, 0x60_0000_4000_0707);
+    let lines = [alloc, &page, &beside, free, alloc, free];
+    let mut checker = Checker::new();
+    let twice = [UPPER, &lines].concat();
+    let found = twice
+        .iter()
+        .map(|line| checker.step(&event(0, line)).is_err());
+    let found: Vec<_> = found.collect();
+    assert_eq!(
+        found[UPPER.len()..],
+        [false, false, false, true, false, false]
+    );
+    // Given back twice: whose it is then nobody knows, and what maps it since long ago counts.
+    assert_eq!(first(UPPER, &[&page, alloc, free, free]), Some("R4"));
     // Three pages, taken away one by one in each order.
     for order in [
         [0, 1, 2],
