@@ -432,9 +432,7 @@ impl Tables {
     fn note_mapping(&mut self, slot: Slot, new: Desc, now: u64) {
         if new.level < 3 {
             if self.blocks.len() == self.blocks.capacity() {
-                let mut blocks = core::mem::take(&mut self.blocks);
-                blocks.retain(|(_, slot)| self.get(slot.table).desc(slot.index).is_leaf());
-                self.blocks = blocks;
+                self.forget_blocks();
             }
             self.blocks.push((now, slot));
             return;
@@ -449,6 +447,19 @@ impl Tables {
         if let Some(known) = self.allocated.get_mut(frame) {
             known.page = Some(slot);
         }
+    }
+
+    /// Keeps of each block that is still there when it was last made.
+    fn forget_blocks(&mut self) {
+        let mut kept = BTreeSet::new();
+        let mut blocks = core::mem::take(&mut self.blocks);
+        blocks.reverse();
+        blocks.retain(|&(_, slot)| {
+            let there = self.get(slot.table).desc(slot.index).is_leaf();
+            there && kept.insert(slot)
+        });
+        blocks.reverse();
+        self.blocks = blocks;
     }
 
     fn maps(&self, slot: Slot, frame: u64) -> bool {

@@ -81,7 +81,7 @@ impl Ledger {
 
     fn drop_stale(&mut self, spot: Spot, which: impl Fn(&Stale) -> bool) {
         loop {
-            let Some(place) = self.places.get(spot.place).filter(|p| p.stales.count > 0) else {
+            let Some(place) = self.places.get(spot.place) else {
                 return;
             };
             let first = place.stales.get(spot.index);
@@ -101,7 +101,7 @@ impl Ledger {
 
     /// The descriptors of a place that stale translations are of.
     pub fn withdrawn_at(&self, place: PlaceId) -> Vec<u16> {
-        let known = self.places.get(place).filter(|p| p.stales.count > 0);
+        let known = self.places.get(place);
         known.map_or_else(Vec::new, |place| {
             let all = 0..ENTRIES as u16;
             all.filter(|index| place.stales.get(*index) != 0).collect()

@@ -193,7 +193,7 @@ impl Plain {
 
     fn owes_pair(&self, core: usize) -> bool {
         let mut own = self.made.iter().filter(|made| made.core == core);
-        own.any(|made| made.visible.is_none_or(|at| at > self.synced[core]))
+        own.any(|made| made.visible.is_none_or(|at| at >= self.synced[core]))
     }
 
     fn owes_dsb(&self, core: usize) -> bool {

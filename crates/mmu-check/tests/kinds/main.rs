@@ -8,6 +8,7 @@ mod findings;
 mod history;
 mod lifetimes;
 mod lines;
+mod memory;
 mod operands;
 mod publishing;
 mod reach;

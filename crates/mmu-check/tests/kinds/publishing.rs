@@ -160,6 +160,24 @@ fn whose_debt_it_is() {
     assert_eq!(after(&mapped(RW), &irq), None, "a handler's");
 }
 
+/// An exception entry between a core's report and another core's DSB: the exception may have been taken before that.
+#[test]
+fn a_debt_that_another_core_has_ordered() {
+    let store = MAP.replace("store", "0/7:store");
+    // Task 7 goes on on core 1, and core 0 executes the DSB. What comes before it counts for nothing.
+    let ends = |before: &[&str], after: &[&str]| {
+        let lines = [&[&store[..]], before, &["0/8:dsb ishst"], after];
+        first(
+            UPPER,
+            &[&lines.concat()[..], &["1/7:call disable"]].concat(),
+        )
+    };
+    assert_eq!(ends(&[], &["1/7:owe", "1/7:exception-entry"]), None);
+    assert_eq!(ends(&["1/7:owe"], &["1/7:exception-entry"]), Some("R8"));
+    assert_eq!(ends(&["1/7:owe"], &["1/7:isb"]), None);
+    assert_eq!(ends(&["1/7:isb"], &[]), Some("R8"));
+}
+
 /// A switch waits for what its own core has stored, not for what it has only read.
 #[test]
 fn what_a_switch_waits_for() {

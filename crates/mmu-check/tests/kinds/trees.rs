@@ -319,6 +319,29 @@ fn what_maps_a_frame() {
     }
 }
 
+/// Of several blocks that are withdrawn each waits for its own invalidation.
+#[test]
+fn several_stale_blocks() {
+    let store = |index: u64, old: u64, new: u64| {
+        let (slot, va) = (0x2000 + 8 * index, 0xffff_0000_0000_0000 + (index << 21));
+        format!("store slot={slot:#x} va={va:#x} level=2 old={old:#x} new={new:#x}")
+    };
+    let bits = |index: u64| 0x60_0000_4000_0705 + (index << 21);
+    for (gone, kept) in [(1, 2), (2, 1), (1, 3), (3, 2)] {
+        let maps = [1, 2, 3].map(|index| store(index, 0, bits(index)));
+        let clears = [1, 2, 3].map(|index| store(index, bits(index), 0));
+        let tlbi = format!("tlbi vaae1is {:#x}", 0xff0_0000_0000_u64 + (gone << 9));
+        let frame = |index: u64| format!("free frame={:#x}", 0x4000_3000 + (index << 21));
+        let program = |last: &str| {
+            let lines = maps.iter().chain(&clears).map(String::as_str);
+            let pays = ["dsb ishst", &tlbi, "dsb ish", "isb", last];
+            first(UPPER, &lines.chain(pays).collect::<Vec<_>>())
+        };
+        assert_eq!(program(&frame(gone)), None, "{gone}, {kept}");
+        assert_eq!(program(&frame(kept)), Some("R4"), "{gone}, {kept}");
+    }
+}
+
 /// A block that a table takes the place of, and one whose table is gone, map nothing any more.
 #[test]
 fn many_blocks() {
