@@ -243,7 +243,7 @@ impl Stale {
 
     /// Whether an access of `core` may still be translated by it: its TLB holds it, or it has begun ahead.
     pub fn may_be_used(&self, core: usize) -> bool {
-        (self.held | self.behind) & 1 << core != 0
+        self.is_held(core) || self.behind & 1 << core != 0
     }
 
     /// Whether the TLB of `core` may hold it.
@@ -253,7 +253,7 @@ impl Stale {
 
     /// Whether `core` may have fetched through it.
     pub fn may_be_fetched(&self, core: usize) -> bool {
-        (self.held | self.behind | self.fetched) & 1 << core != 0
+        self.may_be_used(core) || self.fetched & 1 << core != 0
     }
 
     /// What a TLBI must drop.
