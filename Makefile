@@ -49,6 +49,7 @@ help:
 	@echo 'make mutants [MUTANTS="--file debt.rs --shard 0/8 ..."]'
 	@echo '             change stage1-paging, lazy-mmu and the rules of mmu-check in one place after the other, and list each change'
 	@echo '             that their tests do not notice; takes hours, installs cargo-mutants, and MUTANTS are options of it'
+	@echo '             (--iterate goes on where it was stopped)'
 	@echo 'make fuzz [SECONDS=60]'
 	@echo '             random programs of page-table work on the rules and on the machine of mmu-check, which must agree'
 	@echo 'make debug   the same boot as `make run`, waiting for gdb'

@@ -61,6 +61,11 @@ impl Desc {
         self.bits & PXN == 0
     }
 
+    /// A core may fetch instructions through it. Through a table it fetches what a leaf below leads to.
+    pub fn is_text(self) -> bool {
+        self.is_leaf() && self.is_executable()
+    }
+
     /// Pages that a TLB may hold as one entry with this leaf: sixteen times its own where the Contiguous bit
     /// is set.
     pub fn held_pages(self) -> u64 {

@@ -92,7 +92,7 @@ impl Ledger {
             self.cores[core].behind.push(ticket);
             if stale.held == 0 {
                 stale.completed = now;
-                if stale.old.is_leaf() && stale.old.is_executable() {
+                if stale.old.is_text() {
                     stale.fetched = online & !bit;
                     let others = (0..MAX_CORES).filter(|other| online & !bit & 1 << other != 0);
                     for other in others {

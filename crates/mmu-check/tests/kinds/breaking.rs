@@ -183,6 +183,11 @@ fn a_table_that_is_linked_back() {
     };
     assert_eq!(ends("owe"), None);
     assert_eq!(ends(&page(RW, RO)), Some("R8"));
+    let several = [0, 2, 511].map(|index| at(index, "0x0", "0x600000c0000707"));
+    let several = several.each_ref().map(String::as_str);
+    let pair = ["dsb ishst", "isb"];
+    let program = [&several[..], &pair, &[UNLINK, BACK], &pair, &["task-end"]].concat();
+    assert_eq!(after(&mapped(RW), &program), None);
     // The same one level up: the tables below go and come with it.
     let tree = [
         "zero frame=0x5000",

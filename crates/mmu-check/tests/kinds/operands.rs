@@ -306,4 +306,17 @@ fn which_asids_are_covered() {
     assert!(covered(tagged, asid(1)) && !covered(tagged, asid(2)));
     assert!(!covered(global, asid(1)), "global entries stay");
     assert!(covered(tagged, ("vmalle1is", 0)) && covered(global, ("vmalle1is", 0)));
+    // Of a table in the lower half whose root nobody has seen any ASID may be its own.
+    let unlink = "store slot=0x7000 va=0x0 level=2 old=0x9003 new=0x0";
+    let one = by_address(5, 0, 0);
+    let tlbi = format!("tlbi vae1is {one:#x}");
+    let program = [
+        unlink,
+        "dsb ishst",
+        &tlbi,
+        "dsb ish",
+        "isb",
+        "free frame=0x9000",
+    ];
+    assert_eq!(first(UPPER, &program), None);
 }

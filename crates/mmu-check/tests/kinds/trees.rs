@@ -36,6 +36,22 @@ fn what_is_known_of_a_table() {
     }
 }
 
+/// A level behind the last is what a caller may put into an event: it is the last one's.
+#[test]
+fn a_level_that_there_is_not() {
+    let mut wrong = event(0, &at(0x7000, 1, 0, 0x60_0000_4000_0707));
+    if let mmu_check::What::Store { level, .. } = &mut wrong.what {
+        *level = 9;
+    }
+    let mut checker = Checker::new();
+    assert_eq!(checker.step(&wrong), Ok(()));
+    assert_eq!(
+        checker.step(&event(1, "task-end")),
+        Ok(()),
+        "no leaf, so nothing is owed"
+    );
+}
+
 /// Each descriptor counts as used by its own uses.
 #[test]
 fn what_is_used_of_a_table() {
