@@ -368,7 +368,7 @@ fn many_blocks() {
         let (slot, va) = (0x2000 + 8 * index, 0xffff_0000_0000_0000 + (index << 21));
         format!("store slot={slot:#x} va={va:#x} level=2 old={old:#x} new={new:#x}")
     };
-    let bits = |index: u64| 0x60_0000_4000_0705 + (index % 7 << 21);
+    let bits = |index: u64| 0x60_0000_4000_0705 + ((index % 7) << 21);
     let all = ["dsb ishst", "tlbi vmalle1is 0x0", "dsb ish", "isb"];
     lines.extend((1..100).map(|index| store(index, 0, bits(index))));
     let start: Vec<&str> = lines.iter().map(String::as_str).collect();
