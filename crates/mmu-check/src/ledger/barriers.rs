@@ -57,11 +57,8 @@ impl Ledger {
                 Cover::Yes => {
                     if decoded.is_broadcast() {
                         stale.issued |= bit;
-                    } else {
-                        stale.issued_locally |= bit;
-                        if stale.held & !bit != 0 {
-                            stale.missed = Some(Missed::Local);
-                        }
+                    } else if stale.held & !bit != 0 {
+                        stale.missed = Some(Missed::Local);
                     }
                     self.cores[core].issued.push(ticket);
                 }

@@ -107,8 +107,6 @@ pub(crate) struct Stale {
     pub held: u8,
     /// Cores that have executed a broadcast TLBI for it, and no DSB since.
     pub issued: u8,
-    /// The same for TLBIs of that core alone.
-    issued_locally: u8,
     /// When the last TLB was rid of it.
     completed: u64,
     /// Cores that have completed its invalidation and not synchronised their context since.

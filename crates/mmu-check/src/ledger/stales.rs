@@ -34,7 +34,6 @@ impl Ledger {
             visible: false,
             held: self.online,
             issued: 0,
-            issued_locally: 0,
             completed: 0,
             behind: 0,
             fetched: 0,
@@ -213,9 +212,7 @@ impl Ledger {
 
     /// Covered by a TLBI of this core that no DSB of it has completed yet.
     pub fn issued(&self, core: usize) -> Option<&Stale> {
-        self.first_of(&self.cores[core].issued, |stale| {
-            stale.held != 0 && (stale.issued | stale.issued_locally) & 1 << core != 0
-        })
+        self.first_of(&self.cores[core].issued, |stale| stale.held != 0)
     }
 
     fn first_of(&self, queue: &[Ticket], which: impl Fn(&Stale) -> bool) -> Option<&Stale> {

@@ -59,6 +59,8 @@ fn reachability() {
         "free frame=0x3000",
     ];
     assert_eq!(after(&mapped(RW), &detached), None);
+    let complete = [unlink, "dsb ishst", all, "dsb ish", &clear, "isb", free];
+    assert_eq!(after(&mapped(RW), &complete), None);
     let early = [unlink, "dsb ishst", all, &clear, "dsb ish", "isb", free];
     assert_eq!(after(&mapped(RW), &early), Some("R4"));
     // Moved, back, and with new contents in between.
