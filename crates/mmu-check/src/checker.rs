@@ -53,9 +53,6 @@ impl Checker {
     pub fn step(&mut self, event: &Event) -> Result<(), Box<Violation>> {
         let core = usize::from(event.core);
         assert!(core < MAX_CORES, "core {core} of at most {MAX_CORES}");
-        if event.count() == 1 && !matches!(event.what, What::Stores { .. }) {
-            return self.step_one(event);
-        }
         let mut result = Ok(());
         for event in event.singles() {
             result = result.and(self.step_one(&event));

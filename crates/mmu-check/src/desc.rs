@@ -7,7 +7,6 @@ pub(crate) struct Desc {
     pub level: u8,
 }
 
-const TABLE_OR_PAGE: u64 = 1 << 1;
 const ATTR_INDEX: u64 = 0b111 << 2;
 const READ_ONLY: u64 = 1 << 7;
 const SH: u64 = 0b11 << 8;
@@ -62,6 +61,11 @@ impl Desc {
         self.bits & PXN == 0
     }
 
+    /// A core may fetch instructions through it. Through a table it fetches what a leaf below leads to.
+    pub fn is_text(self) -> bool {
+        self.is_leaf() && self.is_executable()
+    }
+
     /// Pages that a TLB may hold as one entry with this leaf: sixteen times its own where the Contiguous bit
     /// is set.
     pub fn held_pages(self) -> u64 {
@@ -93,6 +97,6 @@ pub(crate) fn needs_break(old: Desc, new: Desc) -> bool {
     if old.is_table() || new.is_table() {
         return old.is_table() != new.is_table() || old.frame() != new.frame();
     }
-    let kept = OUTPUT | ATTR_INDEX | SH | NOT_GLOBAL | CONTIGUOUS | TABLE_OR_PAGE;
+    let kept = OUTPUT | ATTR_INDEX | SH | NOT_GLOBAL | CONTIGUOUS;
     (old.bits ^ new.bits) & kept != 0
 }

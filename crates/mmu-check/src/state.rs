@@ -293,8 +293,7 @@ impl State {
                 self.withdraw(event, slot, claimed, new);
             }
         }
-        let same_table = old.is_table() && new.is_table() && old.frame() == new.frame();
-        if old.is_table() && !same_table {
+        if old.is_table() {
             self.tables.unlink(slot, old.frame());
         }
         self.tables.store(slot, new, core, self.now);

@@ -544,9 +544,7 @@ impl Tables {
     fn note_mapping(&mut self, slot: Slot, new: Desc, now: u64) {
         if new.level < 3 {
             if self.blocks.len() == self.blocks.capacity() {
-                let mut blocks = core::mem::take(&mut self.blocks);
-                blocks.retain(|(_, slot)| self.get(slot.table).desc(slot.index).is_leaf());
-                self.blocks = blocks;
+                self.forget_blocks();
             }
             self.blocks.push((now, slot));
             return;
@@ -561,6 +559,19 @@ impl Tables {
         if let Some(known) = self.allocated.get_mut(frame) {
             known.page = Some(slot);
         }
+    }
+
+    /// Keeps of each block that is still there when it was last made.
+    fn forget_blocks(&mut self) {
+        let mut kept = BTreeSet::new();
+        let mut blocks = core::mem::take(&mut self.blocks);
+        blocks.reverse();
+        blocks.retain(|&(_, slot)| {
+            let there = self.get(slot.table).desc(slot.index).is_leaf();
+            there && kept.insert(slot)
+        });
+        blocks.reverse();
+        self.blocks = blocks;
     }
 
     fn maps(&self, slot: Slot, frame: u64) -> bool {
@@ -582,8 +593,8 @@ impl Tables {
     }
 
     fn search(&self, frame: u64) -> Vec<Slot> {
-        let ids = (0..self.all.len() as TableId).filter(|id| !self.free.contains(id));
-        let slots = ids.flat_map(|table| {
+        // What is no table any more has no valid word.
+        let slots = (0..self.all.len() as TableId).flat_map(|table| {
             let valid = self.get(table).valid();
             valid.map(move |(index, _)| Slot { table, index })
         });

@@ -368,7 +368,12 @@ impl Decoded {
     }
 }
 
-/// Pages that one descriptor of `level` spans.
+/// Pages that one descriptor of `level` spans. There are no levels behind 3.
 pub(crate) const fn span_pages(level: u8) -> u64 {
-    1 << (9 * (3 - if level > 3 { 3 } else { level }) as u32)
+    match level {
+        0 => 1 << 27,
+        1 => 1 << 18,
+        2 => 1 << 9,
+        _ => 1,
+    }
 }

@@ -57,11 +57,8 @@ impl Ledger {
                 Cover::Yes => {
                     if decoded.is_broadcast() {
                         stale.issued |= bit;
-                    } else {
-                        stale.issued_locally |= bit;
-                        if stale.held & !bit != 0 {
-                            stale.missed = Some(Missed::Local);
-                        }
+                    } else if stale.held & !bit != 0 {
+                        stale.missed = Some(Missed::Local);
                     }
                     self.cores[core].issued.push(ticket);
                 }
@@ -88,13 +85,11 @@ impl Ledger {
             if stale.issued & bit != 0 && stale.held != 0 {
                 self.cores[core].issued.push(ticket);
             }
-            if stale.held & bit == 0 && stale.behind & bit == 0 {
-                stale.behind |= bit;
-                self.cores[core].behind.push(ticket);
-            }
+            stale.behind |= bit;
+            self.cores[core].behind.push(ticket);
             if stale.held == 0 {
                 stale.completed = now;
-                if stale.old.is_leaf() && stale.old.is_executable() {
+                if stale.old.is_text() {
                     stale.fetched = online & !bit;
                     let others = (0..MAX_CORES).filter(|other| online & !bit & 1 << other != 0);
                     for other in others {

@@ -116,8 +116,6 @@ pub(crate) struct Stale {
     pub held: u8,
     /// Cores that have executed a broadcast TLBI for it, and no DSB since.
     pub issued: u8,
-    /// The same for TLBIs of that core alone.
-    issued_locally: u8,
     /// When the last TLB was rid of it.
     completed: u64,
     /// Cores that have completed its invalidation and not synchronised their context since.
@@ -295,7 +293,7 @@ impl Stale {
 
     /// Whether an access of `core` may still be translated by it: its TLB holds it, or it has begun ahead.
     pub fn may_be_used(&self, core: usize) -> bool {
-        (self.held | self.behind) & 1 << core != 0
+        self.is_held(core) || self.behind & 1 << core != 0
     }
 
     /// Whether the TLB of `core` may hold it.
@@ -305,7 +303,7 @@ impl Stale {
 
     /// Whether `core` may have fetched through it.
     pub fn may_be_fetched(&self, core: usize) -> bool {
-        (self.held | self.behind | self.fetched) & 1 << core != 0
+        self.may_be_used(core) || self.fetched & 1 << core != 0
     }
 
     /// What a TLBI must drop.
@@ -322,12 +320,9 @@ impl Stale {
 
     /// Whether it is of a space that translations of `asids` may be mixed up with.
     pub fn may_meet(&self, global: bool, asids: &[u16]) -> bool {
-        let own_global = !self.old.is_table() && self.old.is_global();
-        global
-            || own_global
-            || self
-                .asid
-                .is_none_or(|own| asids.is_empty() || asids.contains(&own))
+        // What is global has no ASID.
+        let tagged = |own| asids.is_empty() || asids.contains(&own);
+        global || self.asid.is_none_or(tagged)
     }
 }
 

@@ -96,10 +96,10 @@ impl Ledger {
     /// context.
     pub fn unsynchronised(&self, owner: Owner, core: usize) -> Option<&Publish> {
         let synced = self.synced(core, owner);
-        self.last_visible.get(&owner).filter(|&&at| at > synced)?;
+        self.last_visible.get(&owner).filter(|&&at| at >= synced)?;
         let newest = self.visible.iter().rev();
         newest
-            .take_while(|(at, _)| *at > synced)
+            .take_while(|(at, _)| *at >= synced)
             .filter_map(|&(_, (id, serial))| {
                 let same = self.publishes.ticket(id) == (id, serial);
                 self.publishes.get(id).filter(|_| same)

@@ -37,7 +37,6 @@ impl Ledger {
             visible: false,
             held: self.online,
             issued: 0,
-            issued_locally: 0,
             completed: 0,
             behind: 0,
             fetched: 0,
@@ -84,7 +83,7 @@ impl Ledger {
 
     fn drop_stale(&mut self, spot: Spot, which: impl Fn(&Stale) -> bool) {
         loop {
-            let Some(place) = self.places.get(spot.place).filter(|p| p.stales.count > 0) else {
+            let Some(place) = self.places.get(spot.place) else {
                 return;
             };
             let first = place.stales.get(spot.index);
@@ -104,7 +103,7 @@ impl Ledger {
 
     /// The descriptors of a place that stale translations are of.
     pub fn withdrawn_at(&self, place: PlaceId) -> Vec<u16> {
-        let known = self.places.get(place).filter(|p| p.stales.count > 0);
+        let known = self.places.get(place);
         known.map_or_else(Vec::new, |place| {
             let all = 0..ENTRIES as u16;
             all.filter(|index| place.stales.get(*index) != 0).collect()
@@ -221,9 +220,7 @@ impl Ledger {
 
     /// Covered by a TLBI of this core that no DSB of it has completed yet.
     pub fn issued(&self, core: usize) -> Option<&Stale> {
-        self.first_of(&self.cores[core].issued, |stale| {
-            stale.held != 0 && (stale.issued | stale.issued_locally) & 1 << core != 0
-        })
+        self.first_of(&self.cores[core].issued, |stale| stale.held != 0)
     }
 
     fn first_of(&self, queue: &[Ticket], which: impl Fn(&Stale) -> bool) -> Option<&Stale> {

@@ -42,7 +42,7 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     }
     let table = state.tables.find(slot & !0xfff);
     let index = slot >> 3 & 0x1ff;
-    let va = (va & !((new.size() << 9) - 1)) | (index * new.size());
+    let va = (va & !((new.size() << 9) - 1)) + index * new.size();
     let held = table.and_then(|table| state.tables.get(table).known(index as u16));
     let old = held.unwrap_or(Desc { bits: old, level });
     if needs_break(old, new) {

@@ -62,7 +62,7 @@ pub(super) fn first(
 /// Whether "done" is said of this one: the same owner withdrew it, in that space.
 fn claims(state: &State, event: &Event, stale: &Stale, asid: u16, tables: bool) -> bool {
     let ours = stale.origin.owner == state.owner(event.task);
-    let space = stale.va >> 63 != 0 || stale.asid.is_none_or(|own| own == asid);
+    let space = stale.asid.is_none_or(|own| own == asid);
     ours && space && (tables || !stale.old.is_table())
 }
 

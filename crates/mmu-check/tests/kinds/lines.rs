@@ -1,6 +1,6 @@
 //! Traces by lines: how the tests begin, and which rule is broken first.
 
-use mmu_check::{Checker, Event};
+use mmu_check::{Checker, Event, Violation};
 
 /// Core 1 runs too, and there is a last-level table for the first addresses of the upper half.
 pub const UPPER: &[&str] = &[
@@ -47,25 +47,32 @@ pub fn page(old: &str, new: &str) -> String {
     format!("store slot=0x3008 va=0xffff000000001000 level=3 old={old} new={new}")
 }
 
-/// The first rule that `program` breaks after `start`, which breaks none. Each line is `[core:]event`.
+/// The first rule that `program` breaks after `start`, which breaks none. Each line is `[core[/task]:]event`.
 pub fn first(start: &[&str], program: &[&str]) -> Option<&'static str> {
+    violation(start, program).map(|violation| violation.rule.name())
+}
+
+/// The first violation in `program` after `start`, which has none. The sequence numbers count the lines.
+pub fn violation(start: &[&str], program: &[&str]) -> Option<Violation> {
     let mut checker = Checker::new();
-    let mut hear = |line: &str| {
-        let (core, what) = match line.split_once(':') {
-            Some((core, what)) => (core, what),
-            None => ("0", line),
-        };
-        let line = format!("0 core={core} task={core} {what}");
-        let event: Event = line.parse().unwrap_or_else(|e| panic!("{line}: {e}"));
-        checker.step(&event).map_err(|violation| {
-            println!("{violation}\n");
-            violation.rule.name()
-        })
+    let mut lines = start.iter().chain(program).enumerate();
+    lines.find_map(|(n, line)| {
+        let found = checker.step(&event(n, line)).err()?;
+        println!("{found}\n");
+        assert!(n >= start.len(), "{line}");
+        Some(*found)
+    })
+}
+
+/// A line as an event. The task has its core's number, unless one is named: `1/7` is core 1 and task 7.
+pub fn event(n: usize, line: &str) -> Event {
+    let (core, what) = match line.split_once(':') {
+        Some((core, what)) => (core, what),
+        None => ("0", line),
     };
-    for line in start {
-        assert_eq!(hear(line), Ok(()), "{line}");
-    }
-    program.iter().find_map(|line| hear(line).err())
+    let (core, task) = core.split_once('/').unwrap_or((core, core));
+    let line = format!("{n} core={core} task={task} {what}");
+    line.parse().unwrap_or_else(|e| panic!("{line}: {e}"))
 }
 
 /// Maps the page, unless it is mapped read only first, and settles that.

@@ -1,9 +1,20 @@
 //! The kinds of faults that page-table code has and that rules easily miss, each with several
 //! members: what must be flagged and by which rule, and the next thing to it that is right.
 
+mod breaking;
 mod changes;
+mod coverage;
+mod findings;
+mod history;
+mod lifetimes;
 mod lines;
+mod memory;
+mod operands;
+mod publishing;
 mod reach;
+mod reliance;
+mod spaces;
+mod trees;
 
 use mmu_check::{Checker, Event};
 
