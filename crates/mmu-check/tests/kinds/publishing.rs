@@ -234,9 +234,9 @@ fn what_a_link_leads_to() {
     let away = "store slot=0x2008 va=0xffff000000200000 level=2 old=0x0 new=0x5000";
     assert_eq!(first(UPPER, &["zero frame=0x5000", away]), None);
     // Prepared, and then made valid: it is a link from then on.
-    let prepare = "store slot=0x2008 va=0xffff000000200000 level=2 old=0x0 new=0x5002";
-    let valid = "store slot=0x2008 va=0xffff000000200000 level=2 old=0x5002 new=0x5003";
-    let zero = "zero frame=0x5000";
+    let prepare = "store slot=0x2008 va=0xffff000000200000 level=2 old=0x0 new=0x200002";
+    let valid = "store slot=0x2008 va=0xffff000000200000 level=2 old=0x200002 new=0x200003";
+    let zero = "zero frame=0x200000";
     assert_eq!(first(UPPER, &[zero, prepare]), None);
     assert_eq!(first(UPPER, &[zero, prepare, valid]), Some("R10"));
     assert_eq!(first(UPPER, &[zero, prepare, "dmb ishst", valid]), None);

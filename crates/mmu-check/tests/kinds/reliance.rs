@@ -382,18 +382,16 @@ fn what_another_space_shows() {
     );
     let there = ["ttbr0 root=0xa000 asid=3", "isb", probe];
     assert_eq!(first(LOWER, &[&links[..], &there].concat()), Some("R3"));
-    // Frames begin at 0: a root there is not where the upper half comes from.
+    // Frames begin at 0: a root there is not where a table of the upper half comes from.
     let zero = [
         "zero frame=0x0",
         "dsb ishst",
         "ttbr0 root=0x0 asid=3",
         "isb",
     ];
-    let other = [
-        "ttbr0 root=0xa000 asid=4",
-        "isb",
-        CLEAR,
-        "access read faults va=0xffff000000001000",
-    ];
-    assert_eq!(of(RW, &[&zero[..], &other].concat()), Some("R3"));
+    let away = ["ttbr0 root=0xa000 asid=4", "isb", UNLINK, "dsb ishst"];
+    let leaf = ["tlbi vaale1is 0xff000000001", "dsb ish", "isb"];
+    let probe = "access read faults va=0xffff000000001000";
+    let program = [&zero[..], &away, &leaf, &[probe]].concat();
+    assert_eq!(of(RW, &program), Some("R5"));
 }
