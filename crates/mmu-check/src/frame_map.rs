@@ -24,8 +24,7 @@ impl<V: Copy> FrameMap<V> {
 
     /// All of them, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (u64, V)> {
-        let known = self.places.iter().filter(|(frame, _)| *frame != FREE);
-        known.copied()
+        self.0.iter().map(|(frame, value)| (*frame, *value))
     }
 
     /// Returns what was there before.

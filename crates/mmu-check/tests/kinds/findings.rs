@@ -18,7 +18,8 @@ const PAGE: u64 = 0xffff_0000_0000_1000;
 #[track_caller]
 fn finds(start: &[&str], program: &[&str], rule: &str, why: &str, address: u64, owes: &str) {
     let found = violation(start, program).unwrap_or_else(|| panic!("{program:?} breaks nothing"));
-    assert_eq!((found.rule.name(), found.why), (rule, why), "{program:?}");
+    let what = (found.rule.name(), found.why.to_string());
+    assert_eq!(what, (rule, why.to_owned()), "{program:?}");
     assert_eq!(found.address, address, "{:#x}: {program:?}", found.address);
     let lines: Vec<&str> = start.iter().chain(program).copied().collect();
     let at = lines.len() - 1;
@@ -44,11 +45,11 @@ fn finds_mapped(program: &[&str], rule: &str, why: &str, address: u64, owes: &st
 #[test]
 fn what_is_not_published() {
     let at = PAGE + 0x234;
-    let why = "no DSB has made its descriptor visible to the walkers";
+    let why = "no DSB of the storing core has made the descriptor visible to the walkers";
     finds(UPPER, &[MAP, USE], "R1", why, at, MAP);
-    let why = "no ISB on this core since its descriptor became visible";
+    let why = "no ISB on this core has followed the DSB that made it visible";
     finds(UPPER, &[MAP, "dsb ishst", USE], "R1", why, at, MAP);
-    let why = "no ISB on this core since TTBR0 was written";
+    let why = "no ISB on this core has followed its write of TTBR0";
     let again = "ttbr0 root=0x1000 asid=1";
     finds(
         LOWER,
@@ -75,17 +76,17 @@ fn what_is_not_published() {
         link,
         "access read works va=0xffff000000201234",
     ];
-    let why = "no DSB has made its descriptor visible to the walkers";
+    let why = "no DSB of the storing core has made the descriptor visible to the walkers";
     finds(UPPER, &tree, "R1", why, 0xffff_0000_0020_1234, link);
 }
 
 #[test]
 fn what_is_not_broken_before_it_is_made() {
     let over = page(RW, OTHER);
-    let why = "a valid descriptor is stored over another that TLBs may hold";
+    let why = "TLBs may hold what is there, and would hold both";
     finds_mapped(&[&over], "R2", why, PAGE, "");
     let made = page("0x0", OTHER);
-    let why = "the new descriptor is made before the invalidation of the old one is complete";
+    let why = "TLBs may hold both the old and the new: no DSB has followed the store";
     finds_mapped(&[CLEAR, &made], "R2", why, PAGE, CLEAR);
     // Of several that are withdrawn the one that is in the way.
     let (map, clear) = (
@@ -114,7 +115,11 @@ fn what_is_relied_on_to_be_gone() {
         }
     };
     is(&[], "R3", "no DSB has followed the store");
-    is(&["dsb ishst"], "R3", "no TLBI has covered it");
+    is(
+        &["dsb ishst"],
+        "R3",
+        "no TLBI has covered it since the store was visible",
+    );
     is(
         &["dsb ishst", covering],
         "R3",
@@ -123,7 +128,7 @@ fn what_is_relied_on_to_be_gone() {
     is(
         &["dsb ishst", covering, "dsb ish"],
         "R3",
-        "no ISB has followed its invalidation on this core",
+        "no ISB on this core has followed the completion of its TLBI",
     );
     is(
         &[covering, "dsb ish", "isb"],
@@ -159,7 +164,7 @@ fn what_a_core_has_fetched() {
     let clear = page(RX, "0x0");
     let fetch = "1:access execute faults va=0xffff000000001234";
     let gone = [&clear, "dsb ishst", TLBI, "dsb ish", "isb", fetch];
-    let why = "this core may have fetched instructions through it, and has not synchronised since";
+    let why = "this core may have fetched instructions through it, and has not synchronised its context since";
     finds(&start, &gone, "R3", why, PAGE, &clear);
 }
 
@@ -176,22 +181,26 @@ fn what_walk_caches_hold() {
             finds(UPPER, &program, "R5", why, address, UNLINK);
         };
         is(&[], "no DSB has followed the store");
-        is(&["dsb ishst"], "no TLBI has reached the walk caches for it");
+        is(
+            &["dsb ishst"],
+            "no TLBI that reaches walk caches has covered it since the store was visible",
+        );
         is(
             &["dsb ishst", "tlbi vmalle1is 0x0"],
             "no DSB has completed its TLBI",
         );
     }
-    let why = "the table is linked, and its space was not invalidated since it was last in use";
+    let why =
+        "it is a table that is linked, and its space was not invalidated since it was last in use";
     finds(UPPER, &["free frame=0x3000"], "R5", why, 0x3000, "");
     finds(UPPER, &["alloc frame=0x3000"], "R5", why, 0x3000, "");
-    let why = "the table is a root that TTBR0 has, or that was not invalidated since it had it";
+    let why = "it is a root that TTBR0 has, or that was not invalidated since it had it";
     finds(LOWER, &["free frame=0x1000"], "R5", why, 0x1000, "");
 }
 
 #[test]
 fn what_still_maps_a_frame() {
-    let why = "a descriptor that is still valid maps the frame";
+    let why = "0xffff000000001000 is still mapped to the frame";
     finds_mapped(&["free frame=0x40000000"], "R4", why, 0x4000_0000, "");
 }
 
@@ -213,32 +222,37 @@ fn what_is_wrong_with_an_operand() {
 
 #[test]
 fn what_is_left_behind() {
-    let stored = "no DSB between the store and the switch";
+    let stored = "no DSB stands between the store and the switch";
     finds(UPPER, &[MAP, "switch to=5"], "R8", stored, PAGE, MAP);
     finds_mapped(&[CLEAR, "switch to=5"], "R8", stored, PAGE, CLEAR);
-    let issued = "no DSB between the TLBI and the switch: one of another core does not complete it";
+    let issued = "no DSB stands between the TLBI and the switch, and one of another core does not complete it";
     let program = [CLEAR, "dsb ishst", TLBI, "switch to=5"];
     finds_mapped(&program, "R8", issued, PAGE, CLEAR);
-    for (end, why) in [
-        ("call disable", "at the end of a section"),
-        ("call pause", "at the end of a section"),
-        ("task-end", "at the end of a task"),
-    ] {
-        finds(UPPER, &["call enable", MAP, end], "R8", why, PAGE, MAP);
-        let unsynchronised = ["call enable", MAP, "dsb ishst", end];
-        finds(UPPER, &unsynchronised, "R8", why, PAGE, MAP);
-    }
-    let why = "at the end of an interrupt handler";
-    for program in [
-        &["irq-enter", MAP, "irq-exit"][..],
-        &["irq-enter", MAP, "dsb ishst", "irq-exit"],
-    ] {
-        finds(UPPER, program, "R8", why, PAGE, MAP);
-    }
-    let why = "a translation is withdrawn and not invalidated, at the end of a task";
-    for unpaid in 0..4 {
+    // By the store alone, and with its DSB.
+    let left = |end: &str, before: &[&str], last: &str| {
+        let unpublished = format!("no DSB has followed that store before the end of {end}");
+        let program = [before, &[MAP, last]].concat();
+        finds(UPPER, &program, "R8", &unpublished, PAGE, MAP);
+        let unsynchronised = format!("no ISB has followed its DSB before the end of {end}");
+        let program = [before, &[MAP, "dsb ishst", last]].concat();
+        finds(UPPER, &program, "R8", &unsynchronised, PAGE, MAP);
+    };
+    left("the section", &["call enable"], "call disable");
+    left("the section", &["call enable"], "call pause");
+    left("the task", &["call enable"], "task-end");
+    left("the interrupt handler", &["irq-enter"], "irq-exit");
+    for (unpaid, stage) in [
+        "no DSB has followed the store",
+        "no TLBI has covered it since the store was visible",
+        "no DSB has completed its TLBI",
+        "no ISB on this core has followed the completion of its TLBI",
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let program = [&[CLEAR], &invalidate(TLBI)[..unpaid], &["task-end"]].concat();
-        finds_mapped(&program, "R8", why, PAGE, CLEAR);
+        let why = format!("nobody will invalidate it any more: {stage}");
+        finds_mapped(&program, "R8", &why, PAGE, CLEAR);
     }
     let program = [&[CLEAR][..], &invalidate(TLBI), &["task-end"]].concat();
     assert_eq!(after(&mapped(RW), &program), None);
@@ -249,7 +263,7 @@ fn what_is_linked_too_early() {
     let link = "store slot=0x2008 va=0xffff000000200000 level=2 old=0x0 new=0x5003";
     let why = "nobody has zeroed the table";
     finds(UPPER, &[link], "R10", why, 0x5000, "");
-    let why = "no DMB or DSB between the table's contents and the link";
+    let why = "no DMB or DSB stands between the contents of the table in 0x5000 and the link that leads to it";
     finds(UPPER, &["zero frame=0x5000", link], "R10", why, 0x5000, "");
     // A root is as late as what hangs below it.
     let root = [
@@ -261,20 +275,21 @@ fn what_is_linked_too_early() {
         "store slot=0x9000 va=0x0 level=1 old=0x0 new=0x60000040000f05",
         "ttbr0 root=0x8000 asid=2",
     ];
-    let why = "no DSB between a table's contents and the write of TTBR0 that leads to it";
+    let why = "no DSB stands between the contents of the table in 0x9000 and the write of TTBR0 that leads to it";
     finds(UPPER, &root, "R10", why, 0x9000, "");
 }
 
 #[test]
 fn whose_asid_it_was() {
-    let why = "the ASID was another space's, whose translations were not invalidated since";
+    let why =
+        "the space of root 0x1000 had this ASID, and its translations were not invalidated since";
     let reuse = ["zero frame=0x8000", "dsb ishst", "ttbr0 root=0x8000 asid=1"];
     finds(LOWER, &reuse, "R3", why, 0x1000, "");
 }
 
 #[test]
 fn what_somebody_else_has_changed() {
-    let why = "the descriptor was not what whoever has stored believes";
+    let why = "the descriptor was 0x60000040000707: somebody else has stored there, or a store was not reported";
     finds_mapped(&[&page(RO, "0x0")], "R11", why, PAGE, "");
 }
 

@@ -1,7 +1,7 @@
 //! What an operand says (Arm ARM C5.5), and what a core is then bound to drop.
 
 use crate::lines::*;
-use mmu_check::Op;
+use mmu_check::{Op, What};
 
 const LOW: u64 = 0x0000_1234_5678_9000;
 const HIGH: u64 = 0xffff_8234_5678_9000;
@@ -154,7 +154,8 @@ fn every_instruction() {
     {
         let op = Op::named(&name).unwrap();
         assert_eq!(op.to_string(), name);
-        let tlbi = event(0, &format!("tlbi {name} 0x7"));
+        let operand = if name.starts_with("vmalle1") { 0 } else { 7 };
+        let tlbi = event(0, &format!("tlbi {name} {operand:#x}"));
         assert_eq!(
             mmu_check::Event::from_words(tlbi.to_words()),
             Some(tlbi),
@@ -173,7 +174,8 @@ fn every_instruction() {
         (Tlbi::Aside1is(9), "aside1is", 9),
         (Tlbi::Vmalle1is, "vmalle1is", 0),
     ] {
-        assert_eq!(Op::of(composed), (Op::named(name).unwrap(), operand));
+        let op = Op::named(name).unwrap();
+        assert_eq!(What::from(composed), What::Tlbi { op, operand });
     }
 }
 
