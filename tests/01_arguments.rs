@@ -43,9 +43,8 @@ fn main(boot: &Boot) -> Verdict {
     ensure!(allocator == [false, true], "{given:?}");
     let watched = (given.check, given.trace);
     ensure!(watched == (true, Some(Written::OnceDue)), "{given:?}");
-    for (word, trace) in [("off", None), ("all", Some(Written::All))] {
-        let line = format!("trace={word}");
-        let given = Arguments::parse(&line, 1000, &[]).map(|given| given.trace);
+    for (line, trace) in [("trace=off", None), ("trace=all", Some(Written::All))] {
+        let given = Arguments::parse(line, 1000, &[]).map(|given| given.trace);
         ensure!(given == Ok(trace), "{given:?}");
     }
     ensure!(given.own("own") == Some("6"), "{given:?}");

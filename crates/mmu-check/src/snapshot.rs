@@ -154,7 +154,8 @@ impl Description<'_> {
         for (task, op, operand) in self.state.useless() {
             self.say(self.core, task, What::Tlbi { op, operand });
         }
-        self.end(self.state.useless().map(|(task, ..)| task));
+        let tasks = self.state.useless().map(|(task, ..)| task);
+        self.end(tasks.collect());
     }
 
     fn store(&mut self, slot: Slot) {
@@ -308,14 +309,16 @@ impl Description<'_> {
         for core in cores {
             self.say_on(core, What::Dsb(Barrier::Ishst));
         }
-        self.end(group.iter().map(|(_, publish)| publish.origin.owner.task));
+        // Another task may have the number by now.
+        let ledger = &self.state.ledger;
+        let ended = group
+            .iter()
+            .filter(|(at, known)| ledger.last_visible(known.origin.owner) < *at);
+        self.end(ended.map(|(_, known)| known.origin.owner.task).collect());
     }
 
-    /// Those of the tasks that there are no more.
-    fn end(&mut self, tasks: impl Iterator<Item = u16>) {
-        let ended = tasks.filter(|task| !self.state.has_task(*task));
-        let ended: BTreeSet<u16> = ended.collect();
-        for task in ended {
+    fn end(&mut self, tasks: BTreeSet<u16>) {
+        for task in tasks {
             self.say(self.core, task, What::TaskEnd);
         }
     }

@@ -168,6 +168,7 @@ impl Tables {
         if upper.is_some_and(|root| root.level != 0 || root.va >> 63 == 0) {
             return false;
         }
+        let blocks = self.blocks();
         let all = self.all.iter().enumerate();
         let mut live = all.filter(|(id, table)| self.find(table.frame) == Some(*id as TableId));
         live.all(|(id, table)| {
@@ -175,8 +176,14 @@ impl Tables {
                 let link = self.get(slot.table).desc(slot.index);
                 link.is_table() && link.frame() == table.frame
             });
-            let mut links = table.valid().filter(|(_, desc)| desc.is_table());
-            linked && links.all(|(index, link)| self.is_linked_at(id as TableId, index, link))
+            let table = id as TableId;
+            linked
+                && self.get(table).valid().all(|(index, desc)| {
+                    // A block that was none when it was stored: the table was at another level.
+                    let block = desc.is_leaf() && desc.level < 3;
+                    (!block || blocks.contains_key(&Slot { table, index }))
+                        && (!desc.is_table() || self.is_linked_at(table, index, desc))
+                })
         })
     }
 

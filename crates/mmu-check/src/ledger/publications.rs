@@ -112,6 +112,11 @@ impl Ledger {
         self.publishes.iter().all(|known| known.visible.is_some())
     }
 
+    /// When the owner's last publication became visible; 0 if none has since its task ended.
+    pub fn last_visible(&self, owner: Owner) -> u64 {
+        self.last_visible.get(&owner).copied().unwrap_or(0)
+    }
+
     /// Publications that are visible and that not every core has synchronised after, as far as they are
     /// remembered: in the order in which they became visible, each with when that was.
     pub fn visible(&self) -> impl Iterator<Item = (u64, &Publish)> {
