@@ -86,7 +86,7 @@ test-trace: build test-qemu
 # The host's tests come after the bare build: those of tools/ boot a kernel too.
 test-host: build
 	@$(CARGO) test $(HOST) $(ON_HOST) --exclude lazy-mmu-tests -- --show-output
-	@$(CARGO) test --quiet $(HOST) --package lazy-mmu --no-default-features --test api --test misuse
+	@$(CARGO) test --quiet $(HOST) --package lazy-mmu --no-default-features --test api --test misuse --test holes
 
 # The tests' runner reads TESTS.
 test-qemu: build $(if $(TESTS),,test-host)
@@ -120,7 +120,7 @@ mutants: setup
 	@$(ENV) out="$$CARGO_TARGET_DIR/mutants"; unset CARGO_TARGET_DIR; export PAGING_OPS=10000; failed=; set -f; \
 		ulimit -v 8388608 2>/dev/null || true; \
 		$(call mutate,stage1-paging,) \
-		$(call mutate,lazy-mmu,--lib --test api --test misuse -- --skip interleave --skip exhaustive) \
+		$(call mutate,lazy-mmu,--lib --test api --test misuse --test holes -- --skip interleave --skip exhaustive) \
 		$(call mutate,mmu-check,--lib --test rules --test kinds --test litmus --test order --test event --test seam) \
 		[ -z "$$failed" ] || { echo "mutants that no test fails for, or that were not tested, in:$$failed; see $$out"; exit 1; }
 
