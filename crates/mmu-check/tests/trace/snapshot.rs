@@ -4,7 +4,7 @@
 use mmu_check::event::{AccessKind, Barrier, Call, Expect, What};
 use mmu_check::machine::{Bug, Chance, Site, run, scenario};
 use mmu_check::trace::{self, Header, Writer};
-use mmu_check::{Checker, Coverage, Event, Op, Violation};
+use mmu_check::{Checker, Coverage, Event, Op, Reason, Violation};
 
 use crate::any::{KINDS, Numbers, event};
 use crate::random::near;
@@ -31,7 +31,7 @@ fn told(checker: &Checker) -> Checker {
 }
 
 /// What a violation is, apart from the events before it, which are left out, and from the number of a store that owes.
-fn essence(violation: &Violation) -> (&'static str, &'static str, u64, Event, Option<(u64, u64)>) {
+fn essence(violation: &Violation) -> (&'static str, Reason, u64, Event, Option<(u64, u64)>) {
     let owes = violation.owes.map(|owes| match owes.what {
         What::Store { slot, new, .. } => (slot, new),
         other => panic!("{other} owes nothing"),
