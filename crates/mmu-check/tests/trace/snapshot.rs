@@ -378,6 +378,29 @@ fn debts_are_not_left_open_across_the_cut() {
     }
 }
 
+/// An exception's entry counts for what was settled before the core's report before it. Where a DSB was the very next event,
+/// no other event says the same.
+#[test]
+fn the_cut_waits_for_a_core_that_has_just_entered_an_exception() {
+    let owed = Some("a core has not synchronised its context with a mapping");
+    let mut checker = Checker::new();
+    for (line, owed) in [
+        ("0 core=1 task=2 isb", None),
+        (
+            "1 core=0 task=1 store slot=0x3000 va=0xffff000000000000 level=3 old=0x0 new=0x703",
+            Some("no DSB has followed a store"),
+        ),
+        ("2 core=1 task=2 owe", Some("no DSB has followed a store")),
+        ("3 core=0 task=1 dsb ishst", None),
+        ("4 core=1 task=2 exception-entry", owed),
+        ("5 core=0 task=1 isb", owed),
+        ("6 core=1 task=2 exception-return", None),
+    ] {
+        checker.step(&line.parse().unwrap()).unwrap();
+        assert_eq!(checker.owed(), owed, "{line}");
+    }
+}
+
 #[test]
 fn what_is_stated_is_whole() {
     let text = "\
