@@ -248,6 +248,12 @@ impl Desc {
         self.is_valid() && !self.is_table(level)
     }
 
+    /// The descriptor with the output address of another of its level.
+    #[inline]
+    pub(crate) const fn with_frame_of(self, other: Desc) -> Self {
+        Self(self.0 & !OUTPUT | other.0 & OUTPUT)
+    }
+
     /// Bits \[47:12\]: the output address, or the next table's.
     const fn output(self) -> Frame {
         Frame::containing(Pa::masked(self.0))
