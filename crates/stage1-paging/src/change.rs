@@ -123,13 +123,15 @@ impl<M: Mmu> Space<'_, M> {
             let new = new(head);
             // Leaves that differ from this one in their frames alone are a run, which one comparison each recognises. A run that has it
             // already owes nothing.
-            let step = |old: Desc, store: bool| match old.with_frame_of(head) == head {
-                true if store => Step::Store(new.with_frame_of(old)),
-                true => Step::Skip,
-                false => Step::Stop,
-            };
             if new == head {
-                return Ok(self.mmu.edit(slots, |old| step(old, false)).passed);
+                let same = |old: Desc| {
+                    if old.is_but_for_frame(head) {
+                        Step::Skip
+                    } else {
+                        Step::Stop
+                    }
+                };
+                return Ok(self.mmu.edit(slots, same).passed);
             }
             if !free(head) {
                 if let Some(what) = refuse(head, new.prot()) {
@@ -141,7 +143,13 @@ impl<M: Mmu> Space<'_, M> {
                     invalidated = true;
                 }
             }
-            let edited = self.mmu.edit(slots, |old| step(old, true));
+            let edited = self.mmu.edit(slots, |old| {
+                if old.is_but_for_frame(head) {
+                    Step::Store(old.changed_as(head, new))
+                } else {
+                    Step::Stop
+                }
+            });
             if edited.passed > 0 {
                 gather.add(first, level, edited.passed);
                 stored = true;
@@ -217,7 +225,7 @@ impl<M: Mmu> Space<'_, M> {
             }
             held |= head.may_contradict(prot.access);
             let edited = self.mmu.edit(slots, |old| match new.next() {
-                Some(new) if old.with_frame_of(head) == head && breaks(old, new) == run => {
+                Some(new) if old.is_but_for_frame(head) && breaks(old, new) == run => {
                     if run {
                         Step::Store(old.broken())
                     } else {
@@ -284,7 +292,7 @@ impl<M: Mmu> Space<'_, M> {
                     return Step::Stop;
                 };
                 let (same, new) = make(old, new);
-                if old.with_frame_of(head) != head || changes(old, new) != run {
+                if !old.is_but_for_frame(head) || changes(old, new) != run {
                     return Step::Stop;
                 }
                 if !same && !kept.contains(old.frame(Level::L3)) {
