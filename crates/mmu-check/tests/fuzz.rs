@@ -10,7 +10,7 @@ use std::env;
 use std::time::{Duration, Instant};
 
 use mmu_check::event::AccessKind::{self, Execute, Read, Write};
-use mmu_check::event::Barrier::{self, Ish, Ishld, Ishst, Nsh};
+use mmu_check::event::Barrier::{self, Ish, Ishld, Ishst, Nsh, Nshst};
 use mmu_check::event::Expect::{self, Faults, Retries, Works};
 use mmu_check::machine::program::{Do, Outcome, Program, Seen};
 use mmu_check::{Checker, Event, Op, Rule, What};
@@ -102,8 +102,8 @@ impl Numbers {
             let action = match n.below(if levels { 20 } else { 16 }) {
                 0..2 => Action::Store(0),
                 2..4 => Action::Store(n.leaf()),
-                4..8 => Action::Dsb(n.pick(&[Ish, Ish, Ish, Ishst, Ishst, Ishld, Nsh])),
-                8 => Action::Dmb(n.pick(&[Ish, Ishst, Ishld])),
+                4..8 => Action::Dsb(n.pick(&[Ish, Ish, Ish, Ishst, Ishst, Ishld, Nsh, Nsh, Nshst])),
+                8 => Action::Dmb(n.pick(&[Ish, Ishst, Ishld, Nshst])),
                 9..11 => Action::Isb,
                 11 => Action::Return,
                 12..15 => {

@@ -89,6 +89,19 @@ const DERIVED: &[&str] = &[
     "SB+dsbs",
     "DBchange-UP+retry",
     "ISA2.RRT.EL1+dsb+dsb-tlbi-dsb+dsb-isb",
+    "CoWTf.inv+dsbnsh-isb",
+    "CoWTf.inv+dsbnshst-isb",
+    "CoWTf.inv+dsbnsh",
+    "CoWTf.inv+dmbnsh-isb",
+    "MP.RTf.inv+dsbnsh-isb+dsb-isb",
+    "ROT.own+dmbnshst",
+    "ROT.inv+dmbnshst",
+    "CoWinvT+dsbnshst-tlbi-dsbnsh-isb",
+    "CoWinvT+dsbnshst-tlbiis-dsb-isb",
+    "CoWinvT+dsbnshst-tlbi-dsbnsh",
+    "CoWinvT+tlbi-dsbnsh-isb",
+    "MP.RT.EL1+dsbnshst-tlbi-dsbnsh+dsb-isb",
+    "MP.RT.EL1+dsbnshst-tlbiis-dsb+dsb-isb",
 ];
 
 /// Why the rules may be stricter than the architecture.

@@ -1,7 +1,7 @@
 //! Mappings that are taken away or changed: whether an access still sees them.
 
 use mmu_check::event::AccessKind::{Execute, Read, Write};
-use mmu_check::event::Barrier::{Ish, Ishld, Ishst, Nsh};
+use mmu_check::event::Barrier::{Ish, Ishld, Ishst, Nsh, Nshst};
 use mmu_check::event::Expect::{Faults, Retries, Works};
 use mmu_check::machine::program::Do;
 use mmu_check::machine::{EVIL, EVIL_FRAME};
@@ -125,6 +125,39 @@ pub fn withdrawing(suite: &mut Suite) {
         [&near, &settle],
         true,
     );
+
+    // Linux `local_flush_tlb_all`: of the own walker and TLB, and of another core's.
+    let own = [dsb(Nshst), tlbi("vmalle1", 0), dsb(Nsh)];
+    let early = [dsb(Nshst), of_x("vaae1is"), dsb(Ish)];
+    for (name, between, allowed) in [
+        (
+            "CoWinvT+dsbnshst-tlbi-dsbnsh-isb",
+            &[&own[..], &[ISB]].concat()[..],
+            false,
+        ),
+        (
+            "CoWinvT+dsbnshst-tlbiis-dsb-isb",
+            &[&early[..], &[ISB]].concat(),
+            false,
+        ),
+        ("CoWinvT+dsbnshst-tlbi-dsbnsh", &own, true),
+        (
+            "CoWinvT+tlbi-dsbnsh-isb",
+            &[tlbi("vmalle1", 0), dsb(Nsh), ISB],
+            true,
+        ),
+    ] {
+        let core = [&[x(0)], between, &[read(Faults)]].concat();
+        let bad = [Bad::Works(0, core.len() - 1)];
+        let cores: [&[Do]; 2] = [&core, &[Do::Access(X, Read, None)]];
+        suite.add(name, HERD, start(PAGE | RW), &cores, &bad, allowed, None);
+    }
+    for (name, between) in [
+        ("MP.RT.EL1+dsbnshst-tlbi-dsbnsh+dsb-isb", &own),
+        ("MP.RT.EL1+dsbnshst-tlbiis-dsb+dsb-isb", &early),
+    ] {
+        suite.unmap_on_two(name, HERD, [between, &settle], true);
+    }
 
     // Core 1 invalidates for core 0, and sends core 2 a message.
     let third = |between: &[Do]| {
