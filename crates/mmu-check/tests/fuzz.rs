@@ -1,5 +1,5 @@
 //! The rules against the machine: random programs on both. What goes wrong on the machine must break a rule,
-//! and a rule that is broken must show something that goes wrong in some schedule, but for the three causes in
+//! and a rule that is broken must show something that goes wrong in some schedule, but for the causes 1 to 3 in
 //! LITMUS.md.
 //!
 //! `MMU_CHECK_FUZZ_SECONDS` makes it longer than ten seconds, `MMU_CHECK_FUZZ_SEED` begins elsewhere. A failure is

@@ -218,7 +218,7 @@ fn own_walker(suite: &mut Suite) {
     );
 }
 
-/// Programs that rely on nothing: the outcome is of the machine alone.
+/// Programs that rely on no access: the rules judge their stores alone.
 pub fn two_translations(suite: &mut Suite) {
     let nothing = |va| Do::Access(va, Read, None);
     let map: &[Do] = &[x(PAGE | RW)];
@@ -245,11 +245,9 @@ pub fn two_translations(suite: &mut Suite) {
         None,
     );
     // A table that is linked: its old contents are whatever the frame held.
-    let filled = |barrier: &[Do]| {
-        let link = Do::Store(LINK_Z, Z, 2, SPARE | 3);
-        let z = Do::Store(SLOT_Z, Z, 3, PAGE | RW);
-        [&[Do::Zero(SPARE), z][..], barrier, &[link]].concat()
-    };
+    let link = Do::Store(LINK_Z, Z, 2, SPARE | 3);
+    let z = Do::Store(SLOT_Z, Z, 3, PAGE | RW);
+    let filled = |barrier: &[Do]| [&[Do::Zero(SPARE), z][..], barrier, &[link]].concat();
     let mut stale = start(0);
     stale.push(Do::Data(SLOT_Z, OTHER | RW));
     let bad = [Bad::Sees(1, 0, NEW)];
@@ -277,11 +275,23 @@ pub fn two_translations(suite: &mut Suite) {
     suite.add(
         "ROT.inv+dsb",
         ESOP,
-        stale,
+        stale.clone(),
         &[&ordered, &walk],
         &bad,
         false,
         None,
+    );
+    // The zeroes are in order, and what is stored into them is not.
+    let late = [Do::Zero(SPARE), dmb(Ishst), z, link];
+    let strict = Some(Cause::WholeTable);
+    suite.add(
+        "ROT.zeroes+po",
+        ESOP,
+        stale,
+        &[&late, &walk],
+        &bad,
+        false,
+        strict,
     );
     // Message passing by translations alone.
     let maps = |barrier: &[Do]| {

@@ -179,38 +179,37 @@ pub fn withdrawing(suite: &mut Suite) {
     // The frame gets other data, and its old user must not see it.
     let reused = |second: &[Do]| {
         let head = [x(0), dsb(Ish), of_x("vaae1is")];
-        [&head, second, &[Do::Data(PAGE, NEW)]].concat()
+        [&head, second, &[Do::Free(PAGE), Do::Data(PAGE, NEW)]].concat()
     };
     let unaware = [Do::Access(X, Read, None)];
     let bad = [Bad::Sees(1, 0, NEW)];
-    let (right, wrong) = (reused(&[dsb(Ish)]), reused(&[]));
-    suite.add(
-        "RBS+dsb-tlbiis-dsb",
-        ESOP,
-        start(PAGE | RW),
-        &[&right, &unaware],
-        &bad,
-        false,
-        None,
-    );
-    suite.add(
-        "RBS+dsb-tlbiis-po",
-        ESOP,
-        start(PAGE | RW),
-        &[&wrong, &unaware],
-        &bad,
-        true,
-        None,
-    );
+    let strict = Some(Cause::FreeingCore);
+    for (name, second, allowed, stricter) in [
+        ("RBS+dsb-tlbiis-dsb", &[dsb(Ish)][..], false, strict),
+        ("RBS+dsb-tlbiis-dsb-isb", &settle, false, None),
+        ("RBS+dsb-tlbiis-po", &[], true, None),
+    ] {
+        let cores: [&[Do]; 2] = [&reused(second), &unaware];
+        suite.add(
+            name,
+            ESOP,
+            start(PAGE | RW),
+            &cores,
+            &bad,
+            allowed,
+            stricter,
+        );
+    }
     // A late write lands after the frame was read, and is read by nobody else.
     let taken = |second: &[Do]| {
         let head = [x(0), dsb(Ish), of_x("vaae1is")];
-        [&head, second, &[Do::Load(PAGE)]].concat()
+        [&head, second, &[Do::Free(PAGE), Do::Load(PAGE)]].concat()
     };
     let unaware = [Do::Access(X, Write, None)];
-    for (name, second, allowed) in [
-        ("WBM+dsb-tlbiis-dsb", &[dsb(Ish)][..], false),
-        ("WBM+dsb-tlbiis-po", &[], true),
+    for (name, second, allowed, stricter) in [
+        ("WBM+dsb-tlbiis-dsb", &[dsb(Ish)][..], false, strict),
+        ("WBM+dsb-tlbiis-dsb-isb", &settle, false, None),
+        ("WBM+dsb-tlbiis-po", &[], true, None),
     ] {
         let one = taken(second);
         let bad = [Bad::Sees(0, one.len() - 1, OLD), Bad::Works(1, 0)];
@@ -221,7 +220,7 @@ pub fn withdrawing(suite: &mut Suite) {
             &[&one, &unaware],
             &bad,
             allowed,
-            None,
+            stricter,
         );
     }
 }
