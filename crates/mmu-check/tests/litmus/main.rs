@@ -12,7 +12,7 @@ use mmu_check::Checker;
 use mmu_check::machine::program::{Do, Outcome, Seen};
 
 use publishing::{publishing, two_translations};
-use suite::{Bad, Cause, ROOT, Suite, Test};
+use suite::{Bad, Cause, ESOP, HERD, ROOT, Suite, Test};
 use withdrawing::{breaking, permissions, tables, withdrawing};
 
 fn suite() -> Vec<Test> {
@@ -122,4 +122,29 @@ fn rules_and_machine_agree_with_the_architecture() {
     } else {
         assert_eq!(text, whole, "LITMUS.md is not what was found");
     }
+}
+
+/// The README says how many are published, and where.
+#[test]
+fn the_readme_counts_them() {
+    let tests = suite();
+    let of = |source| tests.iter().filter(|test| test.source == source).count();
+    let (esop, herd, derived) = (of(ESOP), of(HERD), of("derived"));
+    assert_eq!(esop + herd + derived, tests.len());
+    let text = include_str!("../../README.md");
+    for counted in [
+        format!("{} litmus tests", tests.len()),
+        format!(
+            "{} published ones ({esop} ESOP22, {herd} herd)",
+            esop + herd
+        ),
+        format!("{derived} derived"),
+    ] {
+        assert!(text.contains(&counted), "{counted}");
+    }
+    // Each name is there once, so none is derived by another's name.
+    let mut names: Vec<&str> = tests.iter().map(|test| test.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), tests.len());
 }
