@@ -54,8 +54,12 @@ pub(crate) fn owed(state: &State) -> Option<&'static str> {
             return false;
         };
         let desc = table.desc(slot.index);
+        // By a DSB of its own a core may have synchronised with it before the others could.
+        let storing = usize::from(publish.origin.core);
+        let last = ledger.core_synced(storing);
+        let early = publish.visible_to(storing).is_some_and(|own| own < last) && last <= at;
         let older = tables.is_in_use(desc.frame()) && !own.contains(&slot);
-        synced.contains(&at) || desc.is_leaf() && (desc.level < 3 || older)
+        early || synced.contains(&at) || desc.is_leaf() && (desc.level < 3 || older)
     };
     ledger
         .visible()
