@@ -46,7 +46,7 @@ impl Violation {
             address: finding.address,
             at: *at,
             owes: finding.owes,
-            missing: why.missing(at, finding.owes.as_ref()),
+            missing: why.missing(at, finding),
             after,
             last,
         }
@@ -91,7 +91,7 @@ fn after(finding: &Finding, at: &Event, before: &[Event]) -> Option<Event> {
     let stage = |stage| match stage {
         Stage::Stored | Stage::Early { visible: false } => owes,
         Stage::Visible { .. } | Stage::Early { .. } | Stage::Local | Stage::Flawed => visible(),
-        Stage::Issued => issued().and_then(|n| since().nth(n).copied()),
+        Stage::Issued { .. } => issued().and_then(|n| since().nth(n).copied()),
         Stage::Completed | Stage::Fetched => {
             let tlbi = issued().unwrap_or(0);
             let completes = |e: &&Event| matches!(e.what, What::Dsb(kind) if kind.completes_tlbi());

@@ -40,6 +40,7 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
             why: Reason::UnsynchronisedTtbr0,
             address: va,
             owes: None,
+            withdrawn: None,
         });
     }
     if expect == Expect::Faults {
@@ -61,5 +62,6 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
         why,
         address: va,
         owes: Some(store),
+        withdrawn: None,
     })
 }

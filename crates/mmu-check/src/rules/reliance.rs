@@ -55,6 +55,7 @@ pub(super) fn first(
         why: Reason::Relied(stage(stale, core)),
         address: address(stale, event),
         owes: Some(state.ledger.withdrawn_by(stale)),
+        withdrawn: Some((stale.va, stale.old)),
     };
     Some((rule, finding))
 }
@@ -159,7 +160,9 @@ pub(super) fn stage(stale: &Stale, core: usize) -> Stage {
         Some(Missed::Operand) if is_waiting(stale) => Stage::Flawed,
         _ if !visible => Stage::Stored,
         _ if is_waiting(stale) => Stage::Visible { table },
-        _ if stale.held != 0 => Stage::Issued,
+        _ if stale.held != 0 => Stage::Issued {
+            core: stale.issuer(core),
+        },
         _ if !stale.is_gone(core) => Stage::Completed,
         _ => Stage::Fetched,
     }
