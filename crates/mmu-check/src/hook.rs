@@ -74,7 +74,7 @@ impl Here {
 ///
 /// It is off, and costs a load and a branch, until it is [started](Self::start). Its lock is the last one that is
 /// taken. Under it the rules allocate: where the heap grows by page-table work of its own, that work is executed
-/// and not [heard](Self::unheard), so give the heap enough beforehand.
+/// and not [heard](Self::unheard), so let the heap grow beforehand.
 pub struct Shared {
     on: AtomicBool,
     /// The core that holds the lock, counted from 1; 0 for none.
