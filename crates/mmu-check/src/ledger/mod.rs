@@ -321,6 +321,15 @@ impl Stale {
         self.held & 1 << core != 0
     }
 
+    /// A core that has executed a broadcast TLBI for it: `core` where that has.
+    pub fn issuer(&self, core: usize) -> u8 {
+        if self.issued & 1 << core != 0 {
+            core as u8
+        } else {
+            self.issued.trailing_zeros() as u8
+        }
+    }
+
     /// Whether `core` may have fetched through it.
     pub fn may_be_fetched(&self, core: usize) -> bool {
         self.may_be_used(core) || self.fetched & 1 << core != 0

@@ -43,6 +43,7 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
             why: Reason::UnsynchronisedTtbr0,
             address: va,
             owes: None,
+            withdrawn: None,
         });
     }
     if expect == Expect::Faults {
@@ -64,5 +65,6 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
         why,
         address: va,
         owes: Some(store),
+        withdrawn: None,
     })
 }

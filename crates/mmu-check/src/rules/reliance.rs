@@ -58,6 +58,7 @@ pub(super) fn first(
         why: Reason::Relied(stage_for(stale, event)),
         address: address(stale, event),
         owes: Some(state.ledger.withdrawn_by(stale)),
+        withdrawn: Some((stale.va, stale.old)),
     };
     Some((rule, finding))
 }
@@ -178,7 +179,9 @@ pub(super) fn stage(stale: &Stale, core: usize) -> Stage {
         Some(Missed::Operand) if is_waiting(stale) => Stage::Flawed,
         _ if !visible => Stage::Stored,
         _ if is_waiting(stale) => Stage::Visible { table },
-        _ if stale.held != 0 => Stage::Issued,
+        _ if stale.held != 0 => Stage::Issued {
+            core: stale.issuer(core),
+        },
         _ if !stale.is_gone(core) => Stage::Completed,
         _ => Stage::Fetched,
     }

@@ -1,4 +1,4 @@
-//! A trace that begins in the middle: what the rules are told of how things stood is all that they need. Whatever comes
+//! A trace that begins in the middle: the rules need no more than its description of how things stood. Whatever comes
 //! behind it is judged as if they had been given all that was before.
 
 use mmu_check::event::{AccessKind, Barrier, Call, Expect, What};
@@ -16,7 +16,7 @@ fn described(checker: &Checker) -> Vec<Event> {
 }
 
 /// A new checker that knows what this one knows.
-fn told(checker: &Checker) -> Checker {
+fn continued(checker: &Checker) -> Checker {
     let mut new = Checker::new();
     for event in described(checker) {
         new.assume(&event);
@@ -94,7 +94,7 @@ fn what_is_behind_the_cut_is_judged_alike() {
                     continue;
                 }
                 cuts += 1;
-                let mut cut = told(&checker);
+                let mut cut = continued(&checker);
                 let mut whole = Checker::new();
                 for event in &run.trace[..=at] {
                     let _ = whole.step(event);
@@ -177,7 +177,7 @@ fn whatever_was_before_is_told() {
             continue;
         }
         cuts += 1;
-        let mut cut = told(&whole);
+        let mut cut = continued(&whole);
         // Of many debts at once any may be the one that is named.
         let rule = |violation: &Violation| violation.rule;
         violations += compare(&mut whole, &mut cut, &relying(&mut n), rule);
