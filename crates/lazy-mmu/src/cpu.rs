@@ -13,6 +13,11 @@ use core::fmt;
 /// The crate has arm64's arch layer built in: *enter* does nothing; *leave* and *flush* test and clear the
 /// task's pending flag and call [`publish`](Cpu::publish) if it was set. In interrupt context they do
 /// nothing. A kernel that wants more at these three places implements [`hook`](Cpu::hook).
+///
+/// All four methods run inside a call. None of them may end the task ([`end_of_task`](crate::TaskMmu::end_of_task)) or
+/// change its policy ([`set_policy`](crate::TaskMmu::set_policy)): the call goes on afterwards, by the rules it has begun
+/// with. Under [`Chosen`](crate::Chosen) both are refused where the call still has something to do; a type of one
+/// contract, which has no policy to change, does not look.
 pub trait Cpu {
     /// Pays: makes every store this core has made to a page table visible to the table walkers, and
     /// discards what this core has speculated from before. On AArch64 `dsb ishst; isb`, and it must be a

@@ -1,15 +1,15 @@
-//! A task's bytes and its processor: what the contracts are written with.
+//! A task's bytes, its processor and its contract: what the contracts are written with.
 
-use crate::{Cpu, Hook, Misuse, Slot};
+use crate::{Contract, Cpu, Hook, Misuse, Slot};
 
 /// In `live`: the mode is on.
 const ENABLED: u8 = 1;
 /// In `live`: one interrupt; the seven upper bits count them.
 const IRQ: u8 = 2;
 
-/// Four bytes, and who pays.
+/// Four bytes, who pays, and by which rules.
 #[derive(Debug)]
-pub struct Mode<C: Cpu, S: Slot> {
+pub struct Mode<K: Contract, C: Cpu, S: Slot> {
     /// [`ENABLED`], plus [`IRQ`] for each interrupt on top of the task. One byte, so that a store reads one
     /// question: is this exactly `ENABLED`?
     pub(crate) live: S,
@@ -20,9 +20,10 @@ pub struct Mode<C: Cpu, S: Slot> {
     /// 1 if a store waits for its barrier.
     pub(crate) pending: S,
     pub(crate) cpu: C,
+    pub(crate) contract: K,
 }
 
-impl<C: Cpu, S: Slot> Mode<C, S> {
+impl<K: Contract, C: Cpu, S: Slot> Mode<K, C, S> {
     /// A store has been made that owes.
     #[inline]
     pub(crate) fn owe(&self) {
@@ -104,14 +105,21 @@ impl<C: Cpu, S: Slot> Mode<C, S> {
         self.pending.get() != 0
     }
 
-    /// Nothing is open and nothing is owed.
+    /// Nothing is open, nothing is owed, and no call has more to do than its bytes show.
     pub(crate) fn is_idle(&self) -> bool {
         self.live.get() | self.count.get() | self.pause_count.get() | self.pending.get() == 0
+            && !self.contract.is_calling_out()
     }
 
     #[inline]
     pub(crate) fn arch_enter(&self) {
         self.cpu.hook(Hook::Enter);
+    }
+
+    /// Of a contract that counts the section, and turns the mode on, after the hook: until then its task looks idle.
+    #[inline]
+    pub(crate) fn arch_enter_first(&self) {
+        self.contract.calling_out(|| self.cpu.hook(Hook::Enter));
     }
 
     #[inline]
@@ -152,7 +160,7 @@ impl<C: Cpu, S: Slot> Mode<C, S> {
     #[cold]
     #[inline(never)]
     pub(crate) fn bug(&self, misuse: Misuse) {
-        self.cpu.misuse(misuse);
+        self.contract.calling_out(|| self.cpu.misuse(misuse));
     }
 
     /// As [`bug`](Self::bug), and gone if the crate is built without `warnings`; so is then the test that leads

@@ -24,8 +24,7 @@ use core::sync::atomic::AtomicU8;
 /// [reported](Misuse::Dropped), and what is pending is paid.
 #[derive(Debug)]
 pub struct TaskMmu<K: Contract, C: Cpu, S: Slot = AtomicU8> {
-    mode: Mode<C, S>,
-    contract: K,
+    mode: Mode<K, C, S>,
 }
 
 impl<K: Contract, C: Cpu> TaskMmu<K, C> {
@@ -61,8 +60,8 @@ impl<K: Contract, C: Cpu> TaskMmu<K, C> {
                 pause_count: AtomicU8::new(0),
                 pending: AtomicU8::new(0),
                 cpu,
+                contract,
             },
-            contract,
         }
     }
 }
@@ -79,8 +78,8 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
                 pause_count: S::new(0),
                 pending: S::new(0),
                 cpu,
+                contract,
             },
-            contract,
         }
     }
 
@@ -98,12 +97,13 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
             pause_count,
             pending,
             cpu,
+            contract,
         };
-        core::mem::ManuallyDrop::new(TaskMmu { mode, contract })
+        core::mem::ManuallyDrop::new(TaskMmu { mode })
     }
 
     #[cfg(test)]
-    pub(crate) fn mode(&self) -> &Mode<C, S> {
+    pub(crate) fn mode(&self) -> &Mode<K, C, S> {
         &self.mode
     }
 
@@ -142,7 +142,7 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
     /// bug, and the kernel has not stopped.
     #[inline(always)]
     pub(crate) fn enable(&self) -> bool {
-        let begun = self.contract.enable(&self.mode);
+        let begun = self.mode.contract.enable(&self.mode);
         self.mode.cpu.called(Call::Enable);
         begun
     }
@@ -159,7 +159,7 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
 
     #[inline(always)]
     pub(crate) fn disable(&self) {
-        self.contract.disable(&self.mode);
+        self.mode.contract.disable(&self.mode);
         self.mode.cpu.called(Call::Disable);
     }
 
@@ -169,7 +169,7 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
     /// Stops: never.
     /// Ignored: linux7, flat and reenter, in an interrupt; eager, always.
     pub fn lazy_mmu_mode_pause(&self) {
-        self.contract.pause(&self.mode);
+        self.mode.contract.pause(&self.mode);
         self.mode.cpu.called(Call::Pause);
     }
 
@@ -179,14 +179,14 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
     /// Stops: never.
     /// Ignored: linux7, flat and reenter, in an interrupt; eager, always.
     pub fn lazy_mmu_mode_resume(&self) {
-        self.contract.resume(&self.mode);
+        self.mode.contract.resume(&self.mode);
         self.mode.cpu.called(Call::Resume);
     }
 
     /// Whether the mode is on; the seed's name. Under [`Linux7`](crate::Linux7) it never is in an interrupt; under
     /// [`V3`](crate::V3) the answer is the task's flag, in interrupt handlers too.
     pub fn in_lazy_mmu_mode(&self) -> bool {
-        self.contract.is_active(&self.mode)
+        self.mode.contract.is_active(&self.mode)
     }
 
     /// [`in_lazy_mmu_mode`](Self::in_lazy_mmu_mode), by the name that was merged.
@@ -207,7 +207,7 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
     /// Stops: reenter, if the sections that `f` has left open and those around it are more than 255, or 255
     /// re-entries are under way.
     pub fn reenter<R>(&self, f: impl FnOnce() -> R) -> R {
-        self.contract.reenter(&self.mode, f)
+        self.mode.contract.reenter(&self.mode, f)
     }
 
     /// An interrupt handler starts on top of the task: the first thing of every handler that may touch a
@@ -243,7 +243,7 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
 
     /// What the rules are called that the task follows.
     pub fn policy(&self) -> Policy {
-        self.contract.policy()
+        self.mode.contract.policy()
     }
 
     /// All of the state, as a value. Not atomic: call it from the task itself, or about a task that does not
@@ -270,7 +270,9 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
     ///
     /// # Errors
     /// [`Leak`], with the state the task ended in, if a section, a pause or a re-entry is still open or a debt was
-    /// left over. A guard that was forgotten ends up here, and so does a task that exits inside a section.
+    /// left over. A guard that was forgotten ends up here, and so does a task that exits inside a section. Under
+    /// [`Chosen`] also if it is called from a report or a hook whose call goes on afterwards and has its effects; for a
+    /// type of one contract that is the caller's to see to ([`Cpu`]).
     pub fn end_of_task(&self) -> Result<(), Leak> {
         if self.mode.is_idle() {
             return Ok(());
@@ -298,13 +300,14 @@ impl<P: Slot, C: Cpu, S: Slot> TaskMmu<Chosen<P>, C, S> {
     /// Changes the rules the task follows.
     ///
     /// # Errors
-    /// [`PolicyInUse`], and nothing is changed, if the task is in a section, in a re-entry, in an interrupt or in
-    /// debt: what one policy has begun another would end wrongly.
+    /// [`PolicyInUse`], and nothing is changed, if the task is in a section, a pause, a re-entry, an interrupt or in
+    /// debt, or in one of the four calls, whose report or hook this is then called from: what one policy has begun
+    /// another would end wrongly.
     pub fn set_policy(&self, policy: Policy) -> Result<(), PolicyInUse> {
         if !self.mode.is_idle() {
             return Err(PolicyInUse(self.state()));
         }
-        self.contract.set(policy);
+        self.mode.contract.set(policy);
         Ok(())
     }
 }

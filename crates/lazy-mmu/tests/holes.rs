@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Core, Task, with};
-use lazy_mmu::{Cpu, Hook, Leak, Misuse, Policy, PolicyInUse, TaskMmu, V3};
+use lazy_mmu::{Call, Chosen, Cpu, Hook, Leak, Misuse, Policy, PolicyInUse, TaskMmu, V3};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -335,4 +335,100 @@ fn an_option_converts() {
     let some: Option<u8> = task.publish(|s| Some(s.owes(1)).into());
     let none: Option<u8> = task.publish(|_| None.into());
     assert_eq!((some, none), (Some(1), None));
+}
+
+/// A core whose reports and hooks try to change the policy of their task, and to end it.
+#[derive(Default)]
+struct Meddles {
+    task: Cell<Option<&'static TaskMmu<Chosen, &'static Meddles>>>,
+    at: Cell<Option<At>>,
+    tried: Cell<u32>,
+}
+
+/// Where it tries: there the task looks idle, and the call goes on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum At {
+    Hook(Hook),
+    Report(Misuse),
+}
+
+impl Meddles {
+    fn meddle(&self, here: At) {
+        if self.at.get() != Some(here) {
+            return;
+        }
+        self.at.set(None);
+        let task = self.task.get().expect("set");
+        let state = task.state();
+        for policy in Policy::ALL {
+            assert_eq!(task.set_policy(policy), Err(PolicyInUse(state)), "{here:?}");
+        }
+        let leak = task.end_of_task().unwrap_err();
+        assert_eq!(leak, Leak(state), "{here:?}");
+        let text = leak.to_string();
+        assert!(text.contains("inside a call of the mode"), "{text}");
+        self.tried.set(self.tried.get() + 1);
+        // What it calls, as a handler may, follows the same rules.
+        let (twin, _) = with(task.policy());
+        for call in [Call::Enable, Call::Pause, Call::Resume, Call::Disable] {
+            task.call(call);
+            twin.call(call);
+            assert_eq!(task.state(), twin.state(), "{here:?} {call}");
+        }
+    }
+}
+
+impl Cpu for Meddles {
+    fn publish(&self) {}
+
+    fn misuse(&self, misuse: Misuse) {
+        self.meddle(At::Report(misuse));
+    }
+
+    fn hook(&self, hook: Hook) {
+        self.meddle(At::Hook(hook));
+    }
+}
+
+#[test]
+fn no_policy_is_set_and_no_task_ends_while_a_call_is_under_way() {
+    use Call::{Disable, Enable, Pause, Resume};
+    let report = At::Report;
+    let warnings = cfg!(feature = "warnings");
+    for (policy, call, at, tries) in [
+        (Policy::V3, Enable, At::Hook(Hook::Enter), true),
+        (Policy::V3, Resume, At::Hook(Hook::Enter), true),
+        (Policy::V3, Resume, report(Misuse::ResumeUnpaused), warnings),
+        (Policy::V3, Pause, report(Misuse::PauseOutside), warnings),
+        (Policy::V3, Disable, report(Misuse::NotOpen), true),
+        (Policy::Flat, Resume, At::Hook(Hook::Enter), true),
+        (Policy::Reenter, Disable, report(Misuse::NotOpen), true),
+        (
+            Policy::Linux7,
+            Disable,
+            report(Misuse::DisableWraps),
+            warnings,
+        ),
+        (
+            Policy::Linux7,
+            Resume,
+            report(Misuse::ResumeWraps),
+            warnings,
+        ),
+    ] {
+        let cpu: &'static Meddles = Box::leak(Box::default());
+        let task: &'static TaskMmu<_, _> =
+            Box::leak(Box::new(TaskMmu::hosted(Chosen::new(policy), cpu)));
+        cpu.task.set(Some(task));
+        cpu.at.set(Some(at));
+        task.call(call);
+        let place = format!("{policy} {call} {at:?}");
+        assert_eq!(cpu.tried.get(), u32::from(tries), "{place}");
+        // The call has had its effects, by its own rules, and is under way no more.
+        let (twin, _) = common::on(policy, Core::whose_bugs_return());
+        twin.call(call);
+        assert_eq!(task.state(), twin.state(), "{place}");
+        assert_eq!(task.end_of_task(), twin.end_of_task(), "{place}");
+        assert_eq!(task.set_policy(Policy::Eager), Ok(()), "{place}");
+    }
 }

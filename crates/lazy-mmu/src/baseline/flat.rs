@@ -6,7 +6,7 @@
 use super::{closed, opened};
 use crate::contract::rules::Rules;
 use crate::mode::Mode;
-use crate::{Cpu, Policy, Slot};
+use crate::{Contract, Cpu, Policy, Slot};
 
 /// Baseline: one flag, no depth. The first exit pays and ends the mode, for the sections around it
 /// too. arm64 Linux 6.16 to 6.19 (commit 1ef3095b1405).
@@ -19,7 +19,7 @@ impl Rules for Flat {
     }
 
     #[inline]
-    fn enable<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) -> bool {
+    fn enable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> bool {
         if !mode.in_interrupt() {
             opened(mode);
             on(mode);
@@ -28,7 +28,7 @@ impl Rules for Flat {
     }
 
     #[inline]
-    fn disable<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+    fn disable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if !mode.in_interrupt() {
             closed(mode);
             off(mode);
@@ -36,26 +36,26 @@ impl Rules for Flat {
     }
 
     #[inline]
-    fn pause<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+    fn pause<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if !mode.in_interrupt() {
             off(mode);
         }
     }
 
     #[inline]
-    fn resume<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+    fn resume<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if !mode.in_interrupt() {
             on(mode);
         }
     }
 }
 
-fn on<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
-    mode.arch_enter();
+fn on<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
+    mode.arch_enter_first();
     mode.set_enabled(true);
 }
 
-fn off<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
+fn off<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
     mode.arch_leave();
     mode.set_enabled(false);
 }

@@ -18,16 +18,16 @@ pub use flat::Flat;
 pub use reenter::Reenter;
 
 use crate::mode::Mode;
-use crate::{Cpu, Slot};
+use crate::{Contract, Cpu, Slot};
 
 /// For the books: a section is open. Neither a breach nor an end of the count has a meaning here.
 #[inline]
-fn opened<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
+fn opened<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
     mode.set_count(mode.count().saturating_add(1));
 }
 
 /// For the books: one is open no more.
 #[inline]
-fn closed<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
+fn closed<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
     mode.set_count(mode.count().saturating_sub(1));
 }

@@ -9,7 +9,7 @@
 use crate::contract::rules::Rules;
 use crate::mode::Mode;
 use crate::section::OnDrop;
-use crate::{Cpu, Misuse, Policy, Slot};
+use crate::{Contract, Cpu, Misuse, Policy, Slot};
 
 /// Baseline: depth is counted, but an inner exit pays nothing; code that runs its own sections beneath
 /// its caller's leaves the mode first and enters it again afterwards
@@ -24,7 +24,7 @@ impl Rules for Reenter {
 
     /// In an interrupt it is ignored, as the exit will be.
     #[inline]
-    fn enable<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) -> bool {
+    fn enable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> bool {
         if mode.in_interrupt() {
             return true;
         }
@@ -41,7 +41,7 @@ impl Rules for Reenter {
     }
 
     #[inline]
-    fn disable<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+    fn disable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if mode.in_interrupt() {
             return;
         }
@@ -56,7 +56,7 @@ impl Rules for Reenter {
     }
 
     #[inline]
-    fn pause<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+    fn pause<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if !mode.in_interrupt() {
             off(mode);
         }
@@ -64,14 +64,18 @@ impl Rules for Reenter {
 
     /// On *again*: outside of a section there is nothing to go back to.
     #[inline]
-    fn resume<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+    fn resume<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if !mode.in_interrupt() && mode.count() > 0 {
             on(mode);
         }
     }
 
     /// Leaves the mode altogether, so that `f`'s sections are outermost ones, defer, and pay at their end.
-    fn reenter<C: Cpu, S: Slot, R>(&self, mode: &Mode<C, S>, f: impl FnOnce() -> R) -> R {
+    fn reenter<K: Contract, C: Cpu, S: Slot, R>(
+        &self,
+        mode: &Mode<K, C, S>,
+        f: impl FnOnce() -> R,
+    ) -> R {
         let left = leave(mode);
         let _back = OnDrop(|| {
             if let Some(left) = left {
@@ -90,7 +94,7 @@ pub(crate) struct Left {
 }
 
 /// Nothing to leave: outside of a section, and in an interrupt, whose sections are not the task's.
-pub(crate) fn leave<C: Cpu, S: Slot>(mode: &Mode<C, S>) -> Option<Left> {
+pub(crate) fn leave<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) -> Option<Left> {
     let (count, enabled) = (mode.count(), mode.enabled());
     if count == 0 || mode.in_interrupt() {
         return None;
@@ -111,7 +115,7 @@ pub(crate) fn leave<C: Cpu, S: Slot>(mode: &Mode<C, S>) -> Option<Left> {
 
 /// The mode as it was, on or paused, and the sections that were open, on top of any that have been left open
 /// since: a leak stays one, to be found at the task's end. Nothing, if the task has ended meanwhile.
-pub(crate) fn back<C: Cpu, S: Slot>(mode: &Mode<C, S>, left: Left) {
+pub(crate) fn back<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>, left: Left) {
     let Some(others) = mode.pause_count().checked_sub(1) else {
         return;
     };
@@ -132,12 +136,12 @@ pub(crate) fn back<C: Cpu, S: Slot>(mode: &Mode<C, S>, left: Left) {
     }
 }
 
-fn on<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
+fn on<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
     mode.arch_enter();
     mode.set_enabled(true);
 }
 
-fn off<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
+fn off<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
     mode.arch_leave();
     mode.set_enabled(false);
 }

@@ -10,7 +10,7 @@
 
 use super::rules::Rules;
 use crate::mode::Mode;
-use crate::{Cpu, Misuse, Policy, Slot};
+use crate::{Contract, Cpu, Misuse, Policy, Slot};
 
 /// Contract, *nesting pause*: what Linux 7.0 merged (commit 5ab246749569). While paused, `enable` and
 /// `disable` are ignored, and pauses nest.
@@ -23,7 +23,7 @@ impl Rules for Linux7 {
     }
 
     #[inline(always)]
-    fn enable<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) -> bool {
+    fn enable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> bool {
         if mode.in_interrupt() || mode.pause_count() > 0 {
             return true;
         }
@@ -41,7 +41,7 @@ impl Rules for Linux7 {
     }
 
     #[inline(always)]
-    fn disable<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+    fn disable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if mode.in_interrupt() || mode.pause_count() > 0 {
             return;
         }
@@ -59,7 +59,7 @@ impl Rules for Linux7 {
     }
 
     #[inline(always)]
-    fn pause<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+    fn pause<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if mode.in_interrupt() {
             return;
         }
@@ -77,7 +77,7 @@ impl Rules for Linux7 {
     }
 
     #[inline(always)]
-    fn resume<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+    fn resume<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if mode.in_interrupt() {
             return;
         }
@@ -96,7 +96,7 @@ impl Rules for Linux7 {
 
     /// Never in an interrupt.
     #[inline]
-    fn is_active<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) -> bool {
+    fn is_active<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> bool {
         mode.is_on()
     }
 }
@@ -104,7 +104,7 @@ impl Rules for Linux7 {
 /// `enable` with 255 sections open. Behind the warning the count is read again, and there may be a pause by then.
 #[cold]
 #[inline(never)]
-fn enable_at_the_end<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
+fn enable_at_the_end<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
     mode.warn_if(true, Misuse::EnableWraps);
     let before = mode.count();
     let after = before.wrapping_add(1);
@@ -118,7 +118,7 @@ fn enable_at_the_end<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
 /// `disable` with no section open: likewise.
 #[cold]
 #[inline(never)]
-fn disable_at_the_end<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
+fn disable_at_the_end<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
     mode.warn_if(true, Misuse::DisableWraps);
     let after = mode.count().wrapping_sub(1);
     mode.set_count(after);
