@@ -14,6 +14,12 @@ use core::fmt;
 /// task's pending flag and call [`publish`](Cpu::publish) if it was set. In interrupt context they do
 /// nothing. A kernel that wants more at these three places implements [`hook`](Cpu::hook).
 ///
+/// On a host any of the four methods may unwind. A call that would have begun something, a section or a pause or a
+/// re-entry, has then not begun it; the end of a section or of a pause has ended it, but for a `resume` and a
+/// [bug](Misuse::is_bug) whose report unwinds, which do nothing; and what [`publish`](Cpu::publish) has not paid stays
+/// noted. Only [`called`](Cpu::called) unwinds from a call that is complete: made by hand, that call has begun what it
+/// begins, and a closure or a guard of this crate ends it.
+///
 /// All four methods run inside a call. None of them may end the task ([`end_of_task`](crate::TaskMmu::end_of_task)) or
 /// change its policy ([`set_policy`](crate::TaskMmu::set_policy)): the call goes on afterwards, by the rules it has begun
 /// with. Under [`Chosen`](crate::Chosen) both are refused where the call still has something to do; a type of one
@@ -29,8 +35,7 @@ pub trait Cpu {
     /// A warning is reported and returns; the call goes on as the contract says. A bug
     /// ([`Misuse::is_bug`]) must stop the kernel and not return. If it returns all the same, the call ends
     /// there and leaves the state as it was; a [`section`](crate::TaskMmu::section) whose `enable` it was runs
-    /// without a level of its own, and its end takes none away. If it unwinds, on a host, a call that would have begun
-    /// something has not, and the end of a section has taken its level away all the same.
+    /// without a level of its own, and its end takes none away.
     ///
     /// A handler that ends on the wrong task is not reported here: [`irq_enter`](crate::TaskMmu::irq_enter)
     /// and [`irq_exit`](crate::TaskMmu::irq_exit) panic.

@@ -1,5 +1,6 @@
 //! A task's bytes, its processor and its contract: what the contracts are written with.
 
+use crate::section::{OnDrop, or_undo};
 use crate::{Contract, Cpu, Hook, Misuse, Slot};
 
 /// In `live`: the mode is on.
@@ -122,27 +123,28 @@ impl<K: Contract, C: Cpu, S: Slot> Mode<K, C, S> {
         self.contract.calling_out(|| self.cpu.hook(Hook::Enter));
     }
 
+    /// Pays also if the hook unwinds, as does [`arch_flush`](Self::arch_flush): the call that it is in ends all the same.
     #[inline]
     pub(crate) fn arch_leave(&self) {
+        let _pay = OnDrop(|| self.pay());
         self.cpu.hook(Hook::Leave);
-        self.pay();
     }
 
     #[inline]
     pub(crate) fn arch_flush(&self) {
+        let _pay = OnDrop(|| self.pay());
         self.cpu.hook(Hook::Flush);
-        self.pay();
     }
 
     /// Pays what is pending, but not from an interrupt handler on top of the task that owes it.
     ///
     /// Cleared first, paid second: a store that owes between the two is noted again and paid once more
-    /// than needed. The other way round it would be forgotten.
+    /// than needed. The other way round it would be forgotten. If the payment unwinds, the debt is noted again.
     #[inline]
     pub(crate) fn pay(&self) {
         if self.is_pending() && !self.in_interrupt() {
             self.pending.set(0);
-            self.cpu.publish();
+            or_undo(|| self.cpu.publish(), || self.pending.set(1));
         }
     }
 

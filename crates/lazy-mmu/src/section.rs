@@ -1,7 +1,7 @@
 //! The interface for people: sections and pauses as closures, and what a section makes as a value that its
 //! end turns into something usable.
 
-use crate::{Contract, Cpu, Slot, TaskMmu, Unpublished};
+use crate::{Call, Contract, Cpu, Slot, TaskMmu, Unpublished};
 use core::marker::PhantomData;
 
 /// A task's mode, whatever its contract, processor and slots: every [`TaskMmu`], and nothing else.
@@ -98,13 +98,24 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
+/// Runs `work`; if that unwinds, `undo` after it.
+#[inline]
+pub(crate) fn or_undo(work: impl FnOnce(), undo: impl FnMut()) {
+    let undo = OnDrop(undo);
+    work();
+    core::mem::forget(undo);
+}
+
 #[inline]
 fn enter<M: LazyMmu>(task: &M) -> Entered<'_, M> {
-    Entered {
+    let entered = Entered {
         begun: task.task().enable(),
         task,
         stays: PhantomData,
-    }
+    };
+    // With the guard there: if this unwinds, the section ends.
+    task.task().called(Call::Enable);
+    entered
 }
 
 #[inline]
@@ -276,8 +287,10 @@ impl<'id, M: LazyMmu> Section<'_, 'id, M> {
     /// [`lazy_mmu_mode_resume`](TaskMmu::lazy_mmu_mode_resume) do.
     pub fn pause<R>(&mut self, f: impl FnOnce() -> R) -> R {
         let task = self.task.task();
-        task.lazy_mmu_mode_pause();
+        task.pause();
+        // A pause that unwinds has not begun; from here on it has.
         let _again = OnDrop(|| task.lazy_mmu_mode_resume());
+        task.called(Call::Pause);
         f()
     }
 

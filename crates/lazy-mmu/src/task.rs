@@ -136,15 +136,19 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
     /// Ignored: linux7, in an interrupt or while paused; the baselines, in an interrupt.
     pub fn lazy_mmu_mode_enable(&self) {
         self.enable();
+        self.called(Call::Enable);
     }
 
-    /// As [`lazy_mmu_mode_enable`](Self::lazy_mmu_mode_enable). Whether an exit belongs to it: not if it was a
+    /// As [`lazy_mmu_mode_enable`](Self::lazy_mmu_mode_enable), but for its report. Whether an exit belongs to it: not if it was a
     /// bug, and the kernel has not stopped.
     #[inline(always)]
     pub(crate) fn enable(&self) -> bool {
-        let begun = self.mode.contract.enable(&self.mode);
-        self.mode.cpu.called(Call::Enable);
-        begun
+        self.mode.contract.enable(&self.mode)
+    }
+
+    #[inline(always)]
+    pub(crate) fn called(&self, call: Call) {
+        self.mode.cpu.called(call);
     }
 
     /// Ends a section. After it, under both contracts, every store made before it is published, also when
@@ -160,7 +164,7 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
     #[inline(always)]
     pub(crate) fn disable(&self) {
         self.mode.contract.disable(&self.mode);
-        self.mode.cpu.called(Call::Disable);
+        self.called(Call::Disable);
     }
 
     /// Leaves the mode, whatever the depth: what is pending is paid, and stores that follow pay at once.
@@ -169,8 +173,14 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
     /// Stops: never.
     /// Ignored: linux7, flat and reenter, in an interrupt; eager, always.
     pub fn lazy_mmu_mode_pause(&self) {
+        self.pause();
+        self.called(Call::Pause);
+    }
+
+    /// As [`lazy_mmu_mode_pause`](Self::lazy_mmu_mode_pause), but for its report.
+    #[inline(always)]
+    pub(crate) fn pause(&self) {
         self.mode.contract.pause(&self.mode);
-        self.mode.cpu.called(Call::Pause);
     }
 
     /// Enters the mode again, at the depth at which it was paused.
@@ -180,7 +190,7 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
     /// Ignored: linux7, flat and reenter, in an interrupt; eager, always.
     pub fn lazy_mmu_mode_resume(&self) {
         self.mode.contract.resume(&self.mode);
-        self.mode.cpu.called(Call::Resume);
+        self.called(Call::Resume);
     }
 
     /// Whether the mode is on; the seed's name. Under [`Linux7`](crate::Linux7) it never is in an interrupt; under

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Core, Task, with};
-use lazy_mmu::{Call, Chosen, Cpu, Hook, Leak, Misuse, Policy, PolicyInUse, TaskMmu, V3};
+use lazy_mmu::{Call, Chosen, Cpu, Hook, Leak, Misuse, Policy, PolicyInUse, State, TaskMmu, V3};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -430,5 +430,124 @@ fn no_policy_is_set_and_no_task_ends_while_a_call_is_under_way() {
         assert_eq!(task.state(), twin.state(), "{place}");
         assert_eq!(task.end_of_task(), twin.end_of_task(), "{place}");
         assert_eq!(task.set_policy(Policy::Eager), Ok(()), "{place}");
+    }
+}
+
+/// A core one of whose hooks, ends of calls and payments unwinds: the one that this many come before.
+#[derive(Default)]
+struct UnwindsOnce {
+    before: Cell<u32>,
+    /// Which one it was.
+    unwound: Cell<Option<&'static str>>,
+    /// Stores that no pair has come after.
+    unpaid: Cell<u32>,
+}
+
+impl UnwindsOnce {
+    fn at(&self, place: &'static str) {
+        match self.before.get().checked_sub(1) {
+            Some(before) => self.before.set(before),
+            None if self.unwound.get().is_none() => {
+                self.unwound.set(Some(place));
+                std::panic::resume_unwind(Box::new(place));
+            }
+            None => {}
+        }
+    }
+
+    /// One that owes; who makes it knows of it, if it is to be paid at once and that unwinds.
+    fn store(&self, task: &UnwindingTask<'_>) {
+        let before = self.unpaid.replace(self.unpaid.get() + 1);
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| task.owe())) {
+            self.unpaid.set(before);
+            std::panic::resume_unwind(payload);
+        }
+    }
+}
+
+impl Cpu for UnwindsOnce {
+    fn publish(&self) {
+        self.at("publish");
+        self.unpaid.set(0);
+    }
+
+    fn misuse(&self, misuse: Misuse) {
+        panic!("{misuse}");
+    }
+
+    fn hook(&self, hook: Hook) {
+        self.at(match hook {
+            Hook::Enter => "enter",
+            Hook::Leave => "leave",
+            Hook::Flush => "flush",
+        });
+    }
+
+    fn called(&self, _: Call) {
+        self.at("called");
+    }
+}
+
+type UnwindingTask<'a> = TaskMmu<Chosen, &'a UnwindsOnce>;
+
+/// Every hook, end of a call and payment of a program unwinds once: no level stays open, nothing is misuse on the way
+/// out, and what has not been paid is noted.
+#[test]
+fn nothing_that_unwinds_leaves_a_level_open_or_forgets_a_debt() {
+    for policy in Policy::ALL {
+        let mut places = Vec::new();
+        for before in 0.. {
+            let cpu = UnwindsOnce::default();
+            cpu.before.set(before);
+            let task: UnwindingTask<'_> = TaskMmu::hosted(Chosen::new(policy), &cpu);
+            let store = || cpu.store(&task);
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                task.section(|s| {
+                    store();
+                    s.section(|_| store());
+                    store();
+                    s.pause(store);
+                    store();
+                    task.reenter(|| task.section(|_| store()));
+                    s.pause(|| task.reenter(store));
+                    store();
+                });
+            }));
+            let Some(place) = cpu.unwound.get() else {
+                assert!(outcome.is_ok(), "{policy}");
+                break;
+            };
+            let here = format!("{policy}: {place}, after {before}");
+            assert_eq!(task.is_pending(), cpu.unpaid.get() > 0, "{here}");
+            let State { count, enabled, .. } = task.state();
+            assert_eq!((count, enabled), (0, false), "{here}");
+            // Noted is only the debt whose own payment has unwound at the outermost exit.
+            let ended = task.end_of_task();
+            assert!(ended.is_ok() || place == "publish", "{here}: {ended:?}");
+            assert_eq!(cpu.unpaid.get(), 0, "{here}: paid at the end");
+            places.push(place);
+        }
+        let has = |place| places.contains(&place);
+        let hooks = policy != Policy::Eager;
+        assert!(has("called") && has("publish"), "{policy}");
+        assert_eq!((has("enter"), has("leave")), (hooks, hooks), "{policy}");
+    }
+}
+
+/// By hand there is nothing that could end what a complete call has begun; one whose hook unwinds has begun nothing.
+#[test]
+fn a_call_by_hand_has_begun_something_if_its_end_unwinds() {
+    for policy in [Policy::Flat, Policy::Reenter, Policy::V3, Policy::Linux7] {
+        for (before, place, begun) in [(0, "enter", false), (1, "called", true)] {
+            let cpu = UnwindsOnce::default();
+            cpu.before.set(before);
+            let task: UnwindingTask<'_> = TaskMmu::hosted(Chosen::new(policy), &cpu);
+            let call = || task.lazy_mmu_mode_enable();
+            assert!(catch_unwind(AssertUnwindSafe(call)).is_err(), "{policy}");
+            assert_eq!(cpu.unwound.get(), Some(place), "{policy}");
+            let State { count, enabled, .. } = task.state();
+            assert_eq!((count, enabled), (u8::from(begun), begun), "{policy}");
+            assert_eq!(task.end_of_task().is_err(), begun, "{policy}");
+        }
     }
 }

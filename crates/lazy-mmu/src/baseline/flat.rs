@@ -6,6 +6,7 @@
 use super::{closed, opened};
 use crate::contract::rules::Rules;
 use crate::mode::Mode;
+use crate::section::{OnDrop, or_undo};
 use crate::{Contract, Cpu, Policy, Slot};
 
 /// Baseline: one flag, no depth. The first exit pays and ends the mode, for the sections around it
@@ -22,7 +23,8 @@ impl Rules for Flat {
     fn enable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> bool {
         if !mode.in_interrupt() {
             opened(mode);
-            on(mode);
+            or_undo(|| mode.arch_enter_first(), || closed(mode));
+            mode.set_enabled(true);
         }
         true
     }
@@ -31,31 +33,24 @@ impl Rules for Flat {
     fn disable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if !mode.in_interrupt() {
             closed(mode);
-            off(mode);
+            let _off = OnDrop(|| mode.set_enabled(false));
+            mode.arch_leave();
         }
     }
 
     #[inline]
     fn pause<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if !mode.in_interrupt() {
-            off(mode);
+            mode.arch_leave();
+            mode.set_enabled(false);
         }
     }
 
     #[inline]
     fn resume<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if !mode.in_interrupt() {
-            on(mode);
+            let _on = OnDrop(|| mode.set_enabled(true));
+            mode.arch_enter_first();
         }
     }
-}
-
-fn on<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
-    mode.arch_enter_first();
-    mode.set_enabled(true);
-}
-
-fn off<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
-    mode.arch_leave();
-    mode.set_enabled(false);
 }

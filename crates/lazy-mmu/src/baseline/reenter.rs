@@ -8,7 +8,7 @@
 
 use crate::contract::rules::Rules;
 use crate::mode::Mode;
-use crate::section::OnDrop;
+use crate::section::{OnDrop, or_undo};
 use crate::{Contract, Cpu, Misuse, Policy, Slot};
 
 /// Baseline: depth is counted, but an inner exit pays nothing; code that runs its own sections beneath
@@ -35,7 +35,8 @@ impl Rules for Reenter {
         }
         mode.set_count(count + 1);
         if count == 0 {
-            on(mode);
+            or_undo(|| mode.arch_enter(), || mode.set_count(0));
+            mode.set_enabled(true);
         }
         true
     }
@@ -58,7 +59,8 @@ impl Rules for Reenter {
     #[inline]
     fn pause<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if !mode.in_interrupt() {
-            off(mode);
+            mode.arch_leave();
+            mode.set_enabled(false);
         }
     }
 
@@ -107,10 +109,12 @@ pub(crate) fn leave<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) -> Optio
     // First: from here on until the end the task is not idle.
     mode.set_pause_count(under_way + 1);
     mode.set_count(0);
+    let left = Left { count, enabled };
     if enabled {
-        off(mode);
+        or_undo(|| mode.arch_leave(), || back(mode, left));
+        mode.set_enabled(false);
     }
-    Some(Left { count, enabled })
+    Some(left)
 }
 
 /// The mode as it was, on or paused, and the sections that were open, on top of any that have been left open
@@ -123,25 +127,26 @@ pub(crate) fn back<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>, left: Lef
     let count = leaked.checked_add(left.count);
     // Also if the report unwinds: the sections that were left are open again.
     let _back = OnDrop(|| {
+        let _others = OnDrop(|| mode.set_pause_count(others));
         mode.set_count(count.unwrap_or(u8::MAX));
         match (mode.enabled(), left.enabled) {
             (false, true) => on(mode),
             (true, false) => off(mode),
             (false, false) | (true, true) => {}
         }
-        mode.set_pause_count(others);
     });
     if count.is_none() {
         mode.bug(Misuse::TooDeep);
     }
 }
 
+/// Also if the hook unwinds, as [`off`]: what these are the end of ends all the same.
 fn on<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
+    let _on = OnDrop(|| mode.set_enabled(true));
     mode.arch_enter();
-    mode.set_enabled(true);
 }
 
 fn off<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
+    let _off = OnDrop(|| mode.set_enabled(false));
     mode.arch_leave();
-    mode.set_enabled(false);
 }

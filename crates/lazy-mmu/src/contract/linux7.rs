@@ -10,6 +10,7 @@
 
 use super::rules::Rules;
 use crate::mode::Mode;
+use crate::section::or_undo;
 use crate::{Contract, Cpu, Misuse, Policy, Slot};
 
 /// Contract, *nesting pause*: what Linux 7.0 merged (commit 5ab246749569). While paused, `enable` and
@@ -35,7 +36,7 @@ impl Rules for Linux7 {
         mode.set_count(count + 1);
         if count == 0 {
             mode.set_enabled_outside_interrupts(true);
-            mode.arch_enter();
+            arch_enter(mode);
         }
         true
     }
@@ -72,7 +73,13 @@ impl Rules for Linux7 {
         let open = mode.count();
         mode.set_enabled_outside_interrupts(open > 0 && after == 0);
         if pauses == 0 && open > 0 {
-            mode.arch_leave();
+            or_undo(
+                || mode.arch_leave(),
+                || {
+                    mode.set_pause_count(0);
+                    mode.set_enabled_outside_interrupts(true);
+                },
+            );
         }
     }
 
@@ -101,6 +108,19 @@ impl Rules for Linux7 {
     }
 }
 
+/// The hook of the outermost `enable`. If it unwinds, no section has begun, and what the hook has stored is paid.
+#[inline(always)]
+fn arch_enter<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
+    or_undo(
+        || mode.arch_enter(),
+        || {
+            mode.set_count(0);
+            mode.set_enabled_outside_interrupts(false);
+            mode.pay();
+        },
+    );
+}
+
 /// `enable` with 255 sections open. Behind the warning the count is read again, and there may be a pause by then.
 #[cold]
 #[inline(never)]
@@ -111,7 +131,7 @@ fn enable_at_the_end<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
     mode.set_count(after);
     mode.set_enabled_outside_interrupts(after > 0 && mode.pause_count() == 0);
     if before == 0 {
-        mode.arch_enter();
+        arch_enter(mode);
     }
 }
 

@@ -15,7 +15,7 @@
 
 use super::rules::Rules;
 use crate::mode::Mode;
-use crate::section::OnDrop;
+use crate::section::{OnDrop, or_undo};
 use crate::{Contract, Cpu, Misuse, Policy, Slot};
 
 /// Contract, *exclusive pause*: "mm: enable lazy_mmu sections to nest", version 3. While paused, none
@@ -60,16 +60,17 @@ impl Rules for V3 {
 
     #[inline(always)]
     fn pause<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
-        mode.warn_if(mode.count() == 0 || !mode.enabled(), Misuse::PauseOutside);
+        let begins = mode.count() > 0 && mode.enabled();
+        mode.warn_if(!begins, Misuse::PauseOutside);
         mode.set_enabled(false);
-        mode.arch_leave();
+        or_undo(|| mode.arch_leave(), || mode.set_enabled(begins));
     }
 
     #[inline(always)]
     fn resume<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         mode.warn_if(mode.count() == 0 || mode.enabled(), Misuse::ResumeUnpaused);
+        let _on = OnDrop(|| mode.set_enabled(true));
         mode.arch_enter_first();
-        mode.set_enabled(true);
     }
 }
 
