@@ -45,7 +45,9 @@ pub trait Cpu {
     /// state: call [`in_lazy_mmu_mode`](crate::TaskMmu::in_lazy_mmu_mode) inside and see what an
     /// architecture would see. Under [`V3`](crate::V3) that is `false` inside enter and leave
     /// and `true` inside flush; under [`Linux7`](crate::Linux7) `true` inside enter and flush and
-    /// `false` inside leave; under the baselines that have hooks, `false` inside enter, `true` inside leave.
+    /// `false` inside leave; under the baselines that have hooks, `false` inside enter and `true` inside leave at the
+    /// outermost, while under [`Flat`](crate::baseline::Flat) an inner enter sees `true`, and a leave after an inner exit
+    /// sees `false`.
     ///
     /// It runs before the built-in layer pays, so that what it stores is paid with the rest. It also runs
     /// in interrupt context where the contract does not return before its hooks; only the built-in layer
