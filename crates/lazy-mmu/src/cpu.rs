@@ -158,6 +158,11 @@ pub enum Misuse {
     TooDeep,
     /// Bug (v3, reenter): `disable` with no section open.
     NotOpen,
+    /// Bug (reenter): a [re-entry](crate::TaskMmu::reenter) begins with 255 under way. One more cannot be counted.
+    ReentryTooDeep,
+    /// Bug (reenter): a [re-entry](crate::TaskMmu::reenter) ends, and the sections that it has left open and those around
+    /// it are more than 255.
+    ReentryLeft,
     /// Warning (v3): `enable` inside a section that is paused.
     EnableWhilePaused,
     /// Warning (v3): `disable` of a section that is paused, or whose mode was otherwise lost.
@@ -183,10 +188,13 @@ impl Misuse {
     /// Whether the contract stops the kernel here (`VM_BUG_ON`), rather than warn (`VM_WARN_ON`).
     #[must_use]
     pub const fn is_bug(self) -> bool {
-        matches!(self, Misuse::TooDeep | Misuse::NotOpen)
+        matches!(
+            self,
+            Misuse::TooDeep | Misuse::NotOpen | Misuse::ReentryTooDeep | Misuse::ReentryLeft
+        )
     }
 
-    /// The call that noticed it; none has, if the task was [dropped](Misuse::Dropped).
+    /// Which of the four calls noticed it; none has, if it was a re-entry or the task was [dropped](Misuse::Dropped).
     #[must_use]
     pub const fn call(self) -> Option<Call> {
         Some(match self {
@@ -194,7 +202,7 @@ impl Misuse {
             Misuse::NotOpen | Misuse::DisableWhilePaused | Misuse::DisableWraps => Call::Disable,
             Misuse::PauseOutside | Misuse::PauseWraps => Call::Pause,
             Misuse::ResumeUnpaused | Misuse::ResumeWraps => Call::Resume,
-            Misuse::Dropped => return None,
+            Misuse::ReentryTooDeep | Misuse::ReentryLeft | Misuse::Dropped => return None,
         })
     }
 }
@@ -209,6 +217,14 @@ impl fmt::Display for Misuse {
             Misuse::NotOpen | Misuse::DisableWraps => (
                 "no section is open",
                 "look for the exit that was taken twice",
+            ),
+            Misuse::ReentryTooDeep => (
+                "255 re-entries are under way",
+                "look for an allocator that calls itself",
+            ),
+            Misuse::ReentryLeft => (
+                "the sections left open in it and those around it are more than 255",
+                "look for sections that are not closed",
             ),
             Misuse::EnableWhilePaused => (
                 "the section is paused",
@@ -233,9 +249,10 @@ impl fmt::Display for Misuse {
                 "end what is open and call end_of_task first",
             ),
         };
-        match self.call() {
-            Some(call) => write!(f, "{call}: {what}; {to_do}"),
-            None => write!(f, "TaskMmu dropped: {what}; {to_do}"),
+        match (self.call(), self) {
+            (Some(call), _) => write!(f, "{call}: {what}; {to_do}"),
+            (None, Misuse::Dropped) => write!(f, "TaskMmu dropped: {what}; {to_do}"),
+            (None, _) => write!(f, "TaskMmu::reenter: {what}; {to_do}"),
         }
     }
 }

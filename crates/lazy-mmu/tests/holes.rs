@@ -161,7 +161,7 @@ fn a_reentry_too_many_is_a_bug() {
     deeper(&task, 255);
     assert_eq!(cpu.take_misuse(), []);
     deeper(&task, 256);
-    assert_eq!(cpu.take_misuse(), [Misuse::TooDeep]);
+    assert_eq!(cpu.take_misuse(), [Misuse::ReentryTooDeep]);
     assert_eq!(task.end_of_task(), Ok(()));
 }
 
@@ -281,7 +281,7 @@ fn a_report_that_unwinds_at_the_end_of_a_reentry_gives_its_sections_back() {
     let task: TaskMmu<_, _> = TaskMmu::hosted(lazy_mmu::baseline::Reenter, &cpu);
     task.lazy_mmu_mode_enable();
     let misuse = unwound(|| task.reenter(|| (0..255).for_each(|_| task.lazy_mmu_mode_enable())));
-    assert_eq!(misuse, Some(Misuse::TooDeep));
+    assert_eq!(misuse, Some(Misuse::ReentryLeft));
     let state = task.state();
     assert_eq!(
         (state.count, state.pause_count, state.enabled),

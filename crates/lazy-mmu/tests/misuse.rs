@@ -269,6 +269,20 @@ fn a_misuse_names_its_call_and_says_what_to_do() {
         let text = misuse.to_string();
         assert!(text.starts_with(&format!("{call}: ")), "{text}");
     }
+    for (misuse, text) in [
+        (
+            Misuse::ReentryTooDeep,
+            "TaskMmu::reenter: 255 re-entries are under way; look for an allocator that calls itself",
+        ),
+        (
+            Misuse::ReentryLeft,
+            "TaskMmu::reenter: the sections left open in it and those around it are more than 255; look for sections \
+             that are not closed",
+        ),
+    ] {
+        assert_eq!((misuse.call(), misuse.is_bug()), (None, true));
+        assert_eq!(misuse.to_string(), text);
+    }
 }
 
 #[test]

@@ -103,7 +103,7 @@ pub(crate) fn leave<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) -> Optio
     }
     let under_way = mode.pause_count();
     if under_way == u8::MAX {
-        mode.bug(Misuse::TooDeep);
+        mode.bug(Misuse::ReentryTooDeep);
         return None;
     }
     // First: from here on until the end the task is not idle.
@@ -136,7 +136,7 @@ pub(crate) fn back<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>, left: Lef
         }
     });
     if count.is_none() {
-        mode.bug(Misuse::TooDeep);
+        mode.bug(Misuse::ReentryLeft);
     }
 }
 

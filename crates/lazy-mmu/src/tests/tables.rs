@@ -291,7 +291,7 @@ impl<'a> Run<'a> {
         if away {
             let open = u16::from(self.task.count) + u16::from(count);
             if open > 255 {
-                self.event(Event::Misuse(Misuse::TooDeep));
+                self.event(Event::Misuse(Misuse::ReentryLeft));
             }
             let open = u8::try_from(open).unwrap_or(255);
             self.row(None, None, &[Effect::Count(open)]);
