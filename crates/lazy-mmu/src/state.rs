@@ -8,7 +8,8 @@ use core::fmt;
 pub struct State {
     /// The rules the task follows.
     pub policy: Policy,
-    /// How many sections are open; under [`Reenter`](Policy::Reenter), of those that were opened in the innermost
+    /// How many sections are open; 255 or more, if it was 255 under [`Eager`](Policy::Eager) or [`Flat`](Policy::Flat), whose
+    /// counts stay there; under [`Reenter`](Policy::Reenter), of those that were opened in the innermost
     /// re-entry.
     pub count: u8,
     /// How many pauses are open, which only [`Linux7`](Policy::Linux7) counts. Under [`Reenter`](Policy::Reenter)

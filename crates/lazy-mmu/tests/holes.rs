@@ -134,6 +134,27 @@ fn no_task_ends_in_an_open_section_unnoticed() {
     }
 }
 
+/// More sections than the books of eager and flat can count: as many exits do not make the task idle.
+#[test]
+fn no_section_is_lost_where_a_count_ends() {
+    for policy in [Policy::Eager, Policy::Flat] {
+        let (task, _) = with(policy);
+        (0..254).for_each(|_| task.lazy_mmu_mode_enable());
+        (0..254).for_each(|_| task.lazy_mmu_mode_disable());
+        assert_eq!(task.set_policy(policy), Ok(()), "{policy}: counted");
+        (0..256).for_each(|_| task.lazy_mmu_mode_enable());
+        (0..255).for_each(|_| task.lazy_mmu_mode_disable());
+        refused(&task, "one is still open");
+        assert_eq!(
+            task.end_of_task(),
+            Err(Leak(State {
+                count: 255,
+                ..with(policy).0.state()
+            }))
+        );
+    }
+}
+
 /// A task that ends in an allocator's work has ended: the re-entry's own end opens nothing again.
 #[test]
 fn a_task_that_ends_in_a_reentry_is_noticed_and_stays_ended() {

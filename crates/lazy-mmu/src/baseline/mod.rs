@@ -20,14 +20,18 @@ pub use reenter::Reenter;
 use crate::mode::Mode;
 use crate::{Contract, Cpu, Slot};
 
-/// For the books: a section is open. Neither a breach nor an end of the count has a meaning here.
+/// For the books: a section is open. The rules themselves have no count, so nothing of theirs is broken where this one
+/// ends: it stays there, and the task's end reports it.
 #[inline]
 fn opened<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
     mode.set_count(mode.count().saturating_add(1));
 }
 
-/// For the books: one is open no more.
+/// For the books: one is open no more. Of 255 or more nobody knows how many are left.
 #[inline]
 fn closed<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
-    mode.set_count(mode.count().saturating_sub(1));
+    let count = mode.count();
+    if count < u8::MAX {
+        mode.set_count(count.saturating_sub(1));
+    }
 }

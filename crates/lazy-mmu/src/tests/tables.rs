@@ -228,6 +228,8 @@ impl<'a> Run<'a> {
         let count = self.task.count;
         match call {
             Call::Enable => self.row(None, None, &[Effect::Count(count.saturating_add(1))]),
+            // A count that has come to its end stays there.
+            Call::Disable if count == 255 => {}
             Call::Disable => self.row(None, None, &[Effect::Count(count.saturating_sub(1))]),
             Call::Pause | Call::Resume => {}
         }
