@@ -245,7 +245,7 @@ impl fmt::Display for Misuse {
                 "look for the resume that was made twice",
             ),
             Misuse::Dropped => (
-                "its task is in a section, a pause, an interrupt or in debt",
+                "its task is in a section, a pause, a re-entry, an interrupt or in debt",
                 "end what is open and call end_of_task first",
             ),
         };

@@ -20,7 +20,7 @@ use core::sync::atomic::AtomicU8;
 /// threads that run sections on one `TaskMmu` are no data race and are still wrong: one's exit ends the
 /// other's section, and clears a debt that its own barriers do not pay. The types do not see that.
 ///
-/// One that is dropped, or replaced by another, in a section, in an interrupt or in debt is
+/// One that is dropped, or replaced by another, in a section, a pause, a re-entry, an interrupt or in debt is
 /// [reported](Misuse::Dropped), and what is pending is paid.
 #[derive(Debug)]
 pub struct TaskMmu<K: Contract, C: Cpu, S: Slot = AtomicU8> {

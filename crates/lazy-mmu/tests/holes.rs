@@ -233,7 +233,9 @@ fn a_task_dropped_or_replaced_in_use_is_noticed() {
         drop(task);
         assert_eq!(cpu.take_misuse(), [Misuse::Dropped], "{policy}: dropped");
         let text = Misuse::Dropped.to_string();
+        let places = "in a section, a pause, a re-entry, an interrupt or in debt";
         assert!(text.starts_with("TaskMmu dropped: "), "{text}");
+        assert!(text.contains(places), "{text}");
         assert_eq!(
             (Misuse::Dropped.call(), Misuse::Dropped.is_bug()),
             (None, false)

@@ -300,6 +300,8 @@ fn a_state_is_shown_as_it_is() {
         let leak = task.end_of_task().unwrap_err().to_string();
         let state = leak.split_once(", ").unwrap().1.split_once(')').unwrap().0;
         assert!(refused.ends_with(state), "{refused} / {leak}");
+        let places = "in a section, a pause, a re-entry, an interrupt, a call or in debt";
+        assert!(refused.contains(places), "{refused}");
         leak
     };
     assert_eq!(
