@@ -21,7 +21,11 @@ use core::sync::atomic::AtomicU8;
 /// other's section, and clears a debt that its own barriers do not pay. The types do not see that.
 ///
 /// One that is dropped, or replaced by another, in a section, a pause, a re-entry, an interrupt or in debt is
-/// [reported](Misuse::Dropped), and what is pending is paid.
+/// [reported](Misuse::Dropped), and what is pending is paid, by the processor on which it is dropped: one that is sent
+/// away in debt pays there, which makes its stores visible and discards nothing on the core that made them. Not noticed
+/// is what runs no drop: `mem::forget`, a `ManuallyDrop`, a `static`; nor two tasks whose states are exchanged by
+/// `mem::swap`, each of which then ends with the other's sections and debt. [`end_of_task`](Self::end_of_task) on the task
+/// itself notices all of them but the last.
 #[derive(Debug)]
 pub struct TaskMmu<K: Contract, C: Cpu, S: Slot = AtomicU8> {
     mode: Mode<K, C, S>,
