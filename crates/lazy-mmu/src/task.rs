@@ -7,14 +7,15 @@ use core::sync::atomic::AtomicU8;
 
 /// The lazy MMU state of one task, the contract it follows, and the processor that pays.
 ///
-/// A kernel gives the type a name, and needs no other: `pub type Mmu = TaskMmu<V3, ThisCpu>;`.
+/// A kernel gives the type a name, `pub type Mmu = TaskMmu<V3, ThisCpu>;`. What takes one of its sections names
+/// `Section<'_, '_, Mmu>`, or any section with `impl LazyMmu` in the place of `Mmu`.
 ///
 /// It belongs into the task's own structure and moves with the task, pending debt included: after a
 /// migration the section goes on where it was. The context switch itself owes one `dsb ish`, which makes
 /// the stores of the task that leaves visible before it runs elsewhere; the ISB comes when the task pays,
 /// on the core where it will use the mapping.
 ///
-/// Four bytes, and none of them is shared with another task or core. *Only its own task, and interrupt
+/// Four bytes, with the policy five under [`Chosen`], and none of them is shared with another task or core. *Only its own task, and interrupt
 /// handlers on top of it, may call* what changes it: it is `Sync` so that it can lie in a `static` or in a
 /// structure that other cores look at, but its bytes are loaded and stored without ordering between cores. Two
 /// threads that run sections on one `TaskMmu` are no data race and are still wrong: one's exit ends the
