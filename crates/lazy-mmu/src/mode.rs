@@ -95,7 +95,8 @@ impl<K: Contract, C: Cpu, S: Slot> Mode<K, C, S> {
         self.live.set(irqs | u8::from(enabled));
     }
 
-    /// For a contract whose calls do nothing in an interrupt, and by which this is none: no depth to keep.
+    /// For a contract whose calls return at once in an interrupt. It has checked that this is none, so the depth of
+    /// interrupts is 0, and the flag is stored alone.
     #[inline]
     pub(crate) fn set_enabled_outside_interrupts(&self, enabled: bool) {
         self.live.set(u8::from(enabled));

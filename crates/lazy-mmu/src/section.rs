@@ -247,8 +247,8 @@ impl<'id, M: LazyMmu> Section<'_, 'id, M> {
         try_publish(self.task, f)
     }
 
-    /// Runs `f` with the mode paused: what is pending is paid first, and stores inside `f` pay at once, with
-    /// the exception at the end. The mode is entered again on every path out of `f`.
+    /// Runs `f` with the mode paused. What is pending is paid first. Stores inside `f` pay at once, except as the last
+    /// paragraph but one says. The mode is entered again on every path out of `f`.
     ///
     /// ```
     /// # use lazy_mmu::*;
@@ -256,8 +256,7 @@ impl<'id, M: LazyMmu> Section<'_, 'id, M> {
     /// task.section(|s| s.section(|s| s.pause(|| ())));
     /// # }
     /// ```
-    /// The section cannot be used inside `f`, which is what of the exclusive contract can be seen from the text of `f`; the task
-    /// behind it can, see below:
+    /// The section itself cannot be used inside `f`. So far the compiler enforces the exclusive contract:
     ///
     /// ```compile_fail,E0500
     /// # use lazy_mmu::*;
@@ -272,7 +271,7 @@ impl<'id, M: LazyMmu> Section<'_, 'id, M> {
     /// # }
     /// ```
     ///
-    /// A callee of `f`, or `f` itself if it has the task at hand, can still open a section on the task. Then, under [`V3`](crate::V3),
+    /// It does not see the task. A callee of `f`, or `f` itself, can still open a section on the task. Then, under [`V3`](crate::V3),
     /// [`Misuse::EnableWhilePaused`](crate::Misuse::EnableWhilePaused) is reported at run time; under
     /// [`Linux7`](crate::Linux7) that is allowed, and ignored.
     ///

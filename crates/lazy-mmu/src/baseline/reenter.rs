@@ -1,4 +1,4 @@
-//! Depth without a flush: who runs sections of his own beneath his caller's leaves the mode first.
+//! Depth without a flush. A callee that runs sections of its own, beneath its caller's, leaves the mode first.
 //!
 //! What one gets without nesting and without giving up batching. It depends on every such callee knowing
 //! that it is one; the pairs it costs are what nesting is measured against.
