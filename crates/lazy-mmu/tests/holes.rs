@@ -74,6 +74,29 @@ fn collect_in_a_handler_pays_for_each_store_once() {
     });
 }
 
+/// A collection that begins in a handler goes on after it: from there on the debt is the task's own and is paid before
+/// the page that has made it is given out.
+#[test]
+fn collect_pays_after_the_handler_it_has_begun_in() {
+    let (task, cpu) = with(Policy::V3);
+    task.section(|s| {
+        s.owe();
+        task.irq_enter();
+        let held = [s.hold(|| 1), s.hold(|| 2)];
+        let ends = held.into_iter().inspect(|_| {
+            if task.in_interrupt() {
+                task.irq_exit();
+            }
+            task.owe();
+            assert!(task.is_pending());
+        });
+        // One as the collection begins, whose debt stays noted, and one for each page.
+        assert_eq!(s.collect::<_, Vec<_>>(ends), [1, 2]);
+        assert_eq!((cpu.pairs.get(), task.is_pending()), (3, false));
+    });
+    assert_eq!(cpu.pairs.get(), 3);
+}
+
 fn refused(task: &Task, place: &str) {
     let state = task.state();
     for policy in Policy::ALL {
@@ -241,6 +264,33 @@ fn a_task_dropped_or_replaced_in_use_is_noticed() {
             (None, false)
         );
     }
+}
+
+/// The report comes first: what it looks at is the task as it was dropped, in debt.
+#[test]
+fn a_drop_is_reported_before_it_pays() {
+    #[derive(Default)]
+    struct Order(std::cell::RefCell<Vec<&'static str>>);
+    impl Cpu for Order {
+        fn publish(&self) {
+            self.0.borrow_mut().push("pair");
+        }
+        fn misuse(&self, misuse: Misuse) {
+            assert_eq!(misuse, Misuse::Dropped);
+            self.0.borrow_mut().push("dropped");
+        }
+        fn hook(&self, hook: Hook) {
+            if hook == Hook::Leave {
+                self.0.borrow_mut().push("leave");
+            }
+        }
+    }
+    let cpu = Order::default();
+    let task: TaskMmu<_, _> = TaskMmu::hosted(V3, &cpu);
+    task.lazy_mmu_mode_enable();
+    task.owe();
+    drop(task);
+    assert_eq!(cpu.0.take(), ["dropped", "leave", "pair"]);
 }
 
 /// A core on which every report unwinds.

@@ -4,6 +4,10 @@ mod common;
 
 use common::{Core, Task, on, with};
 use lazy_mmu::{Call, Hook, Leak, Misuse, Policy, PolicyInUse, State};
+#[cfg(feature = "warnings")]
+use lazy_mmu::{Cpu, TaskMmu, V3};
+#[cfg(feature = "warnings")]
+use std::cell::{Cell, RefCell};
 
 fn if_warnings(misuse: &[Misuse]) -> Vec<Misuse> {
     match cfg!(feature = "warnings") {
@@ -35,6 +39,38 @@ fn a_section_in_a_callee_of_a_paused_stretch() {
         );
         assert_eq!(task.end_of_task(), Ok(()), "{policy}");
     }
+}
+
+/// The exclusive contract reads its count again behind the warning of `enable`: if the report has ended the section,
+/// this is an outermost one, and enters.
+#[test]
+#[cfg(feature = "warnings")]
+fn a_report_that_ends_the_paused_section_makes_the_next_an_outermost_one() {
+    #[derive(Default)]
+    struct Ends(Cell<Option<&'static EndedTask>>, RefCell<Vec<Hook>>);
+    type EndedTask = TaskMmu<V3, &'static Ends>;
+    impl Cpu for Ends {
+        fn publish(&self) {}
+        fn misuse(&self, misuse: Misuse) {
+            if misuse == Misuse::EnableWhilePaused {
+                self.0.get().expect("set").lazy_mmu_mode_disable();
+            }
+        }
+        fn hook(&self, hook: Hook) {
+            self.1.borrow_mut().push(hook);
+        }
+    }
+    let cpu: &'static Ends = Box::leak(Box::default());
+    let task: &'static EndedTask = Box::leak(Box::new(TaskMmu::hosted(V3, cpu)));
+    cpu.0.set(Some(task));
+    for call in [Call::Enable, Call::Pause, Call::Enable] {
+        task.call(call);
+    }
+    let hooks = [Hook::Enter, Hook::Leave, Hook::Leave, Hook::Enter];
+    assert_eq!(cpu.1.take(), hooks, "the pause's and the disable's leave");
+    assert_eq!(task.state().to_string(), "count=1 enabled=1");
+    task.lazy_mmu_mode_disable();
+    assert_eq!(task.end_of_task(), Ok(()));
 }
 
 #[test]
