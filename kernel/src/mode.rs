@@ -27,6 +27,24 @@ pub fn expect_warnings(on: bool) {
     EXPECTED.store(on, Relaxed);
 }
 
+/// To be called by what may sleep, before it does. Warns in an interrupt, where nobody may, and inside a section whose contract
+/// forbids it to generic code: `linux7` ("mm: clarify lazy_mmu sleeping constraints"). Here nothing is lost by it, as the state
+/// goes along with the task.
+pub fn may_sleep() {
+    let mmu = &task::current().mmu;
+    let place = if mmu.in_interrupt() {
+        "in an interrupt"
+    } else if mmu.in_lazy_mmu_mode() && mmu.policy() == Policy::Linux7 {
+        "inside a section"
+    } else {
+        return;
+    };
+    WARNINGS.fetch_add(1, Relaxed);
+    if !EXPECTED.load(Relaxed) {
+        println!("lazy MMU: warning: a call that may sleep {place}; move it out");
+    }
+}
+
 /// What the mode calls: [`Processor`], and around it what the seam puts there.
 pub const CPU: seam::Cpu<Processor> = seam::cpu(Processor);
 

@@ -10,7 +10,7 @@ use crate::println;
 use crate::task;
 
 /// How many events a ring holds: so many that they show what led to a fault.
-const RING_LEN: usize = 256;
+pub(crate) const RING_LEN: usize = 256;
 /// How many are printed when a check has failed.
 const PRINTED: usize = 32;
 

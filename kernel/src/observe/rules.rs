@@ -25,12 +25,16 @@ const PRINTED: u64 = 4;
 static OWN_TABLES: AtomicBool = AtomicBool::new(false);
 /// The core that holds the rules' lock, counted from 1; 0 for none.
 static INSIDE: AtomicU8 = AtomicU8::new(0);
+/// Violations are expected: see [`expecting`].
+static EXPECTED: AtomicBool = AtomicBool::new(false);
 static CHECKER: Lock<Option<Checking>> = Lock::new(None);
 
 /// The rules, and the trace of what they are given.
 struct Checking {
     rules: Checker,
     violations: u64,
+    /// Those that were expected.
+    expected: u64,
     /// The events as lines, for the host: `mmu-check`'s example `check_trace` checks the same rules again.
     trace: Option<Writer<TraceFile>>,
     /// Which of them the trace has.
@@ -55,10 +59,14 @@ impl Checking {
         if self.written == Written::All {
             self.write(|trace, _| trace.write(*event));
         }
-        if let Err(violation) = self.rules.step(event) {
-            self.violations += 1;
-            if self.violations <= PRINTED {
-                println!("VIOLATION {violation}");
+        match self.rules.step(event) {
+            Ok(()) => {}
+            Err(_) if EXPECTED.load(Relaxed) => self.expected += 1,
+            Err(violation) => {
+                self.violations += 1;
+                if self.violations <= PRINTED {
+                    println!("VIOLATION {violation}");
+                }
             }
         }
         if self.written == Written::OnceSettled {
@@ -150,6 +158,7 @@ pub fn start(trace: Option<Written>) {
     *CHECKER.lock() = Some(Checking {
         rules: Checker::new(),
         violations: 0,
+        expected: 0,
         trace,
         written,
         unwritten: false,
@@ -200,6 +209,22 @@ pub(super) fn hear_with(act: impl FnOnce() -> Event) -> Event {
     }
     INSIDE.store(0, Relaxed);
     event
+}
+
+/// Runs `work`, which breaks rules on purpose: what it breaks is counted apart, and is no failure. Returns how often it did;
+/// 0 where the rules are not checked. Of the other cores nothing is expected meanwhile but what `work` has them do.
+pub fn expecting<R>(work: impl FnOnce() -> R) -> (R, u64) {
+    let count = || {
+        CHECKER
+            .lock()
+            .as_ref()
+            .map_or(0, |checking| checking.expected)
+    };
+    let before = count();
+    EXPECTED.store(true, Relaxed);
+    let result = work();
+    EXPECTED.store(false, Relaxed);
+    (result, count() - before)
 }
 
 /// Whether the rules were given all that the run is expected to give them; what was missing is printed. Good when

@@ -10,6 +10,8 @@
 mod breakpoint;
 mod points;
 
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -21,7 +23,7 @@ use super::scenario::Scenario;
 use super::{Failure, failure, handler, progress, trace};
 use crate::report::{Row, Run, Size};
 use crate::sched::{self, Ended, Join};
-use crate::task;
+use crate::task::{self, Figures, Tally};
 use crate::{mode, println};
 use breakpoint::Visitor;
 
@@ -38,8 +40,50 @@ pub(super) fn tasks() -> usize {
     helper_count() + 1
 }
 
+/// What is visited, and what happens there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Visits {
+    /// Both parts, each instruction twice: a preemption, and a handler's work before it.
+    All,
+    /// The four calls and the flush: a preemption.
+    Preempted,
+    /// The same: a handler's work, and then a preemption.
+    Interrupted,
+}
+
+impl Visits {
+    /// Whether a handler works at some of them.
+    fn has_work(self) -> bool {
+        self != Self::Preempted
+    }
+}
+
 /// Visits every instruction, under one policy.
 pub(super) fn run(policy: Policy, size: Size) -> Result<Row, Failure> {
+    let (tally, figures) = disturb(policy, Visits::All)?;
+    Ok(Row {
+        tally,
+        deepest: figures.deepest as u32,
+        ..Row::new(Run::Forced, policy, size)
+    })
+}
+
+/// Visits the instructions of the four calls and the flush, and says how many preemptions came of it.
+pub(super) fn visit_calls(policy: Policy, visits: Visits) -> Result<String, Failure> {
+    let (_, figures) = disturb(policy, visits)?;
+    let (inside, carried) = (figures.preemptions_inside, figures.carried);
+    let work = if visits.has_work() {
+        ", a handler's work before each,"
+    } else {
+        ""
+    };
+    Ok(format!(
+        "{inside} preemptions inside sections{work} and {carried} with a debt changed nothing"
+    ))
+}
+
+/// Has a task run the scenario with these visits, beside its helpers.
+fn disturb(policy: Policy, visits: Visits) -> Result<(Tally, Figures), Failure> {
     breakpoint::prepare();
     handler::prepare()?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -50,7 +94,7 @@ pub(super) fn run(policy: Policy, size: Size) -> Result<Row, Failure> {
         helpers.push(helper.map_err(|error| failure!("helper {number}: {error}"))?);
     }
     mode::expect_warnings(policy == Policy::V3);
-    let visitor = sched::spawn(policy, move || visit_all(policy));
+    let visitor = sched::spawn(policy, move || visit_all(policy, visits));
     let visited = visitor
         .map(Join::join)
         .map_err(|error| failure!("the visitor: {error}"));
@@ -74,7 +118,7 @@ pub(super) fn run(policy: Policy, size: Size) -> Result<Row, Failure> {
          {} times with a debt; {pages} pages mapped, used and unmapped on top of it, {in_enable} of them inside the first `enable`",
         figures.carried
     );
-    if policy == Policy::V3 && in_enable == 0 {
+    if policy == Policy::V3 && visits.has_work() && in_enable == 0 {
         return Err(failure!(
             "no handler worked inside the first `enable`: its window was not met"
         ));
@@ -85,11 +129,7 @@ pub(super) fn run(policy: Policy, size: Size) -> Result<Row, Failure> {
         ));
     }
     check_pairs("the task that visits", tally)?;
-    Ok(Row {
-        tally,
-        deepest: figures.deepest as u32,
-        ..Row::new(Run::Forced, policy, size)
-    })
+    Ok((tally, figures))
 }
 
 /// A helper: runs the scenario until the stop flag is set. The other tasks' calls must not touch its state either.
@@ -105,9 +145,10 @@ fn help(policy: Policy, number: u64, stop: &AtomicBool) -> Result<(), Failure> {
 }
 
 /// The visitor: visits every instruction of every part, twice if it is reached. The handler works on page tables the second time.
-fn visit_all(policy: Policy) -> Result<(), Failure> {
+fn visit_all(policy: Policy, visits: Visits) -> Result<(), Failure> {
     let visitor = Visitor::new(policy)?;
-    for part in points::parts() {
+    let parts = if visits == Visits::All { 2 } else { 1 };
+    for part in points::parts().into_iter().take(parts) {
         let (mut reached, count) = (0, part.points.len());
         let preempted = breakpoint::preempted();
         for (number, &point) in part.points.iter().enumerate() {
@@ -115,12 +156,12 @@ fn visit_all(policy: Policy) -> Result<(), Failure> {
                 "{}, instruction {number} of {count}",
                 part.name
             ));
-            if !visitor.visit(point, false, part.yields)? {
+            if !visitor.visit(point, visits == Visits::Interrupted, part.yields)? {
                 continue;
             }
             reached += 1;
             points::note(point);
-            if !visitor.visit(point, true, part.yields)? && !part.yields {
+            if visits == Visits::All && !visitor.visit(point, true, part.yields)? && !part.yields {
                 return Err(failure!("{point:#x} was reached once and not again"));
             }
         }
