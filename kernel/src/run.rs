@@ -16,6 +16,9 @@ use crate::{Boot, println, report};
 /// The product's `main`.
 pub fn main(boot: &Boot) -> Verdict {
     describe(boot);
+    if let Some(verdict) = refuse_cores(boot) {
+        return verdict;
+    }
     let (mut rows, mut outcomes) = (Vec::new(), Vec::new());
     let made = make_rows(boot, &mut rows, &mut outcomes);
     let complete = made.is_ok();
@@ -45,6 +48,18 @@ pub fn main(boot: &Boot) -> Verdict {
             Verdict::Failed
         }
     }
+}
+
+/// Refuses a line of nothing but hazards that take more cores than there are.
+fn refuse_cores(boot: &Boot) -> Option<Verdict> {
+    let runs = &boot.arguments.runs;
+    let fits = |&run: &Run| hazards::cores_of(run) <= boot.cores;
+    let refused = runs.first().filter(|_| !runs.iter().any(fits))?;
+    let cores = hazards::cores_of(*refused);
+    println!(
+        "bad argument `run={refused}`: it takes {cores} cores; allowed: with SMP={cores} or more"
+    );
+    Some(Verdict::BadArguments)
 }
 
 /// What the rules must have been given to check, at least, by the runs of the command line.

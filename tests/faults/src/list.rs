@@ -79,7 +79,7 @@ faults! {
     "switch-no-isb" SwitchNoIsb: "a task arrives on a core without an ISB", "R1 on two cores";
     "state-per-core" StatePerCore: "the mode and its pending flag belong to the core: a task leaves them to the next", "R1, workload on two cores";
     "switch-hook-on-current" SwitchHookOnCurrent: "the switch pauses the mode of a task that neither leaves nor comes", "workload";
-    "second-enter-ignored" SecondEnterIgnored: "the mode belongs to who enters first on a core: until that one leaves, nobody else's exit pays", "R1";
+    "second-enter-ignored" SecondEnterIgnored: "the mode belongs to who enters first on a core: until that one leaves, nobody else's exit pays", "R1, R8";
     "ack-no-barrier" AckNoBarrier: "an interrupt is acknowledged without the DMB or DSB behind it", "workload";
     "ack-no-isb" AckNoIsb: "an interrupt is acknowledged without the ISB behind it", "workload";
     "send-no-isb" SendNoIsb: "a GICv3 is made to interrupt other cores without the ISB behind it", "workload";

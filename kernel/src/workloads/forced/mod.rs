@@ -9,6 +9,7 @@
 
 mod breakpoint;
 mod points;
+mod visits;
 
 use alloc::format;
 use alloc::string::String;
@@ -20,15 +21,13 @@ use lazy_mmu::Policy;
 
 use super::counts::check_pairs;
 use super::scenario::Scenario;
-use super::{Failure, failure, handler, progress, trace};
+use super::{Failure, failure, handler, trace};
 use crate::report::{Row, Run, Size};
 use crate::sched::{self, Ended, Join};
 use crate::task::{self, Figures, Tally};
 use crate::{mode, println};
-use breakpoint::Visitor;
-
-/// The fewest instructions of a part that a run must come by. Under `eager`, which executes the fewest, there are twice as many.
-const FEWEST: u64 = 60;
+pub(super) use visits::Visits;
+use visits::visit_all;
 
 /// Helpers: more than there are cores, so that a stopped task is preempted for sure, and goes on elsewhere.
 fn helper_count() -> usize {
@@ -38,24 +37,6 @@ fn helper_count() -> usize {
 /// Tasks besides the one that boots, which waits for their end: the helpers, and the visitor.
 pub(super) fn tasks() -> usize {
     helper_count() + 1
-}
-
-/// What is visited, and what happens there.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Visits {
-    /// Both parts, each instruction twice: a preemption, and a handler's work before it.
-    All,
-    /// The four calls and the flush: a preemption.
-    Preempted,
-    /// The same: a handler's work, and then a preemption.
-    Interrupted,
-}
-
-impl Visits {
-    /// Whether a handler works at some of them.
-    fn has_work(self) -> bool {
-        self != Self::Preempted
-    }
 }
 
 /// Visits every instruction, under one policy.
@@ -141,44 +122,5 @@ fn help(policy: Policy, number: u64, stop: &AtomicBool) -> Result<(), Failure> {
         sched::yield_now();
     }
     scenario.finish();
-    Ok(())
-}
-
-/// The visitor: visits every instruction of every part, twice if it is reached. The handler works on page tables the second time.
-fn visit_all(policy: Policy, visits: Visits) -> Result<(), Failure> {
-    let visitor = Visitor::new(policy)?;
-    let parts = if visits == Visits::All { 2 } else { 1 };
-    for part in points::parts().into_iter().take(parts) {
-        let (mut reached, count) = (0, part.points.len());
-        let preempted = breakpoint::preempted();
-        for (number, &point) in part.points.iter().enumerate() {
-            progress::report(format_args!(
-                "{}, instruction {number} of {count}",
-                part.name
-            ));
-            if !visitor.visit(point, visits == Visits::Interrupted, part.yields)? {
-                continue;
-            }
-            reached += 1;
-            points::note(point);
-            if visits == Visits::All && !visitor.visit(point, true, part.yields)? && !part.yields {
-                return Err(failure!("{point:#x} was reached once and not again"));
-            }
-        }
-        let preempted = breakpoint::preempted() - preempted;
-        println!(
-            "forced under {policy}: {}: {reached} of {count} instructions are on the way, {} under some policy so far; {preempted} preemptions there",
-            part.name,
-            points::noted(&part),
-        );
-        // Each visit preempts the visitor, unless for a while there was no task to switch to: of two visits one must have.
-        if reached < FEWEST || !part.yields && preempted < reached {
-            return Err(failure!(
-                "too few instructions of {} were visited",
-                part.name
-            ));
-        }
-    }
-    visitor.finish();
     Ok(())
 }

@@ -2,27 +2,35 @@
 //!
 //! | files | what |
 //! |---|---|
-//! | `list` | the table: what went wrong where, what must hold |
-//! | `scene`, `steps` | parts that are right and parts that are wrong on purpose, before rules of their own; what they did, printed |
+//! | `page` | `docs/hazards.md`: what went wrong where, what must hold |
+//! | `scene`, `steps`, `judge` | parts that are right and parts that are wrong on purpose; what they did, printed, and before the rules |
+//! | `outcome` | the table |
 //! | `place`, `wrong` | pages to work on; modes that are wrong |
-//! | `nesting`, `interrupts`, `switches`, `cores`, `order`, `tables`, `cost` | the hazards |
+//! | all others | the hazards |
 //!
 //! A hazard is about a contract, so it is run under `v3` and `linux7`, those of them that `policy=` names.
 
-mod cores;
+mod balance;
 mod cost;
+mod ends;
 mod interrupts;
-mod list;
+mod judge;
+mod live;
+mod migration;
 mod nesting;
 mod order;
+mod outcome;
+mod page;
+mod pauses;
 mod place;
 mod scene;
+mod shared;
+mod spurious;
 mod steps;
 mod switches;
 mod tables;
+mod unpaid;
 mod wrong;
-
-use alloc::string::String;
 
 use lazy_mmu::Policy;
 
@@ -32,66 +40,69 @@ use crate::mem::frames;
 use crate::mem::services::table_count;
 use crate::report::Run;
 use crate::{mode, println, task};
-use list::{HAZARDS, Hazard};
+pub use outcome::{Outcome, check, print_table};
 use scene::Scene;
 
-/// What came of a hazard under a contract: a row of the table.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    run: Run,
-    policy: Policy,
-    seen: String,
-    /// Whether it was run: some take more cores than there are.
-    was_run: bool,
-    /// What failed.
-    pub result: Result<(), Failure>,
-}
+/// How many cores a hazard takes, and what runs it.
+type Hazard = (usize, fn(&mut Scene) -> Result<(), Failure>);
 
-impl Outcome {
-    fn hazard(&self) -> Option<&'static Hazard> {
-        of(self.run)
-    }
-}
+/// By number, from 1.
+const HAZARDS: [Hazard; Run::HAZARDS.len()] = [
+    (1, nesting::allocator_reenters),
+    (1, pauses::enable_while_paused),
+    (1, unpaid::inner_exit_pays_nothing),
+    (1, interrupts::handler_in_section),
+    (1, switches::preempted_everywhere),
+    (1, switches::hook_on_current),
+    (2, migration::migrates_in_a_section),
+    (1, ends::sleeps_inside),
+    (1, interrupts::lock_in_interrupt),
+    (1, ends::leaked_on_an_error),
+    (1, order::tlbi_before_store),
+    (1, order::use_while_pending),
+    (1, unpaid::no_isb),
+    (2, spurious::spurious_fault),
+    (1, pauses::immediate_store),
+    (1, live::live_entry_replaced),
+    (1, tables::table_freed_early),
+    (1, balance::handler_unbalances),
+    (1, shared::second_enter_ignored),
+    (1, cost::break_even),
+];
 
-fn of(run: Run) -> Option<&'static Hazard> {
-    match run {
-        Run::Hazard(number) => HAZARDS.get(usize::from(number).checked_sub(1)?),
-        _ => None,
-    }
+fn of(run: Run) -> Option<(u8, Hazard)> {
+    let Run::Hazard(number) = run else {
+        return None;
+    };
+    let hazard = HAZARDS.get(usize::from(number).checked_sub(1)?)?;
+    Some((number, *hazard))
 }
 
 /// How many cores a hazard takes.
 pub fn cores_of(run: Run) -> usize {
-    of(run).map_or(1, |hazard| hazard.cores)
+    of(run).map_or(1, |(_, (cores, _))| cores)
 }
 
 /// Runs one hazard under one contract, on a machine with that many cores, and prints it step by step.
 pub fn run(run: Run, policy: Policy, cores: usize) -> Outcome {
-    let mut outcome = Outcome {
-        run,
-        policy,
-        seen: String::new(),
-        was_run: false,
-        result: Ok(()),
-    };
-    let Some(hazard) = of(run) else {
-        outcome.result = Err(failure!("{run} is no hazard"));
+    let mut outcome = Outcome::of(run, policy);
+    let known = of(run).and_then(|(number, hazard)| Some((page::section(number)?, hazard)));
+    let Some((section, (needed, hazard))) = known else {
+        outcome.result = Err(failure!("docs/hazards.md says nothing of {run}"));
         return outcome;
     };
+    outcome.must_hold = section.must_hold;
     println!();
-    println!("{run} under {policy}: {}", hazard.title);
-    for line in hazard.story {
+    println!("{run} under {policy}: {}", section.title);
+    for line in section.story.lines() {
         println!("  | {line}");
     }
     println!(
         "  must hold: {}; who can see it: {}",
-        hazard.must_hold, hazard.seen_by
+        section.must_hold, section.seen_by
     );
-    if cores < hazard.cores {
-        println!(
-            "{run} under {policy}: not run: it takes {} cores, so give it SMP={}",
-            hazard.cores, hazard.cores
-        );
+    if cores < needed {
+        println!("{run} under {policy}: not run: it takes {needed} cores, so give it SMP={needed}");
         return outcome;
     }
     let mut scene = Scene::new(policy);
@@ -99,7 +110,7 @@ pub fn run(run: Run, policy: Policy, cores: usize) -> Outcome {
     outcome.result = run_in(hazard, &mut scene);
     outcome.seen = scene.seen();
     match &outcome.result {
-        Ok(()) => println!("{run} under {policy}: holds: {}", hazard.must_hold),
+        Ok(()) => println!("{run} under {policy}: holds: {}", section.must_hold),
         Err(failure) => {
             println!("{run} under {policy}: FAILED: {failure}");
             // It may have stopped inside a section: the next one begins anew.
@@ -110,62 +121,15 @@ pub fn run(run: Run, policy: Policy, cores: usize) -> Outcome {
     outcome
 }
 
-fn run_in(hazard: &Hazard, scene: &mut Scene) -> Result<(), Failure> {
+/// Runs it, and checks that it has left nothing behind.
+fn run_in(hazard: fn(&mut Scene) -> Result<(), Failure>, scene: &mut Scene) -> Result<(), Failure> {
     mode::set_policy(scene.policy)?;
     let (free, tables) = (frames::free_count(), table_count());
-    (hazard.run)(scene)?;
+    hazard(scene)?;
     check_frames(free, table_count() as i64 - tables as i64)?;
     let state = task::current().mmu.state();
     if (state.count, state.pending, state.enabled) != (0, false, false) {
         return Err(failure!("a section is left open: {state}"));
     }
     Ok(())
-}
-
-/// That all hold that were run, and that something was.
-///
-/// # Errors
-/// The first that does not.
-pub fn check(outcomes: &[Outcome]) -> Result<(), Failure> {
-    for Outcome {
-        run,
-        policy,
-        result,
-        ..
-    } in outcomes
-    {
-        result
-            .clone()
-            .map_err(|failure| failure.within(*run, *policy))?;
-    }
-    if !outcomes.is_empty() && outcomes.iter().all(|outcome| !outcome.was_run) {
-        return Err(failure!("no hazard was run: see what each of them takes"));
-    }
-    Ok(())
-}
-
-/// Prints what came of all that were run.
-pub fn print_table(outcomes: &[Outcome]) {
-    println!();
-    println!(
-        "{:<7} {:<7} {:<8} {:<44} what must hold",
-        "hazard", "policy", "result", "seen by"
-    );
-    for outcome in outcomes {
-        let result = match (&outcome.result, outcome.was_run) {
-            (Err(_), _) => "FAILED",
-            (Ok(()), true) => "holds",
-            (Ok(()), false) => "not run",
-        };
-        let seen = if outcome.was_run && outcome.seen.is_empty() {
-            "rules: nothing wrong"
-        } else {
-            &outcome.seen
-        };
-        let must_hold = outcome.hazard().map_or("", |hazard| hazard.must_hold);
-        println!(
-            "{:<7} {:<7} {result:<8} {seen:<44} {must_hold}",
-            outcome.run, outcome.policy
-        );
-    }
 }

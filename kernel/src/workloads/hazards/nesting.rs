@@ -1,17 +1,14 @@
-//! Sections in sections: H1, H2, H3.
+//! The allocator's section inside a zap's: H1.
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use lazy_mmu::{Call, Policy};
-use mmu_check::Rule;
+use lazy_mmu::Policy;
 
 use super::place::Place;
 use super::scene::Scene;
-use super::steps::{step, step_of};
-use super::wrong;
+use super::steps::step;
 use crate::mem::frames;
 use crate::observe::access;
-use crate::observe::seam::HW;
 use crate::workloads::{Failure, failure};
 use crate::{mode, task};
 
@@ -83,89 +80,4 @@ fn zap(place: &Place, stays_lazy: bool) -> Result<(), Failure> {
     Err(failure!(
         "behind the inner exit the mode is on: {lazy}, and a store is deferred: {deferred}"
     ))
-}
-
-/// H2.
-pub(super) fn enable_while_paused(scene: &mut Scene) -> Result<(), Failure> {
-    let warned = scene.right("a frame is allocated and freed inside a pause", |_| {
-        let before = mode::warnings();
-        let place = Place::new(1)?;
-        step("lazy_mmu_mode_enable()", mode::lazy_mmu_mode_enable);
-        step("map page 0: deferred", || place.map(0))?;
-        step("lazy_mmu_mode_pause()", mode::lazy_mmu_mode_pause);
-        step("use page 0: the pause has paid", || place.read(0))?;
-        let frame = step("allocate a frame, and use it", allocate_and_use)?;
-        step("free it: KASAN's shadow is freed so", || {
-            frames::free(frame)
-        });
-        step("lazy_mmu_mode_resume()", mode::lazy_mmu_mode_resume);
-        let state = task::current().mmu.state();
-        step("lazy_mmu_mode_disable()", mode::lazy_mmu_mode_disable);
-        place.unmap()?;
-        place.give_back();
-        if (state.count, state.enabled, state.pending) != (1, true, false) {
-            return Err(failure!(
-                "the section goes on behind its pause with {state}"
-            ));
-        }
-        Ok(mode::warnings() - before)
-    })?;
-    // An enable and a disable for the allocation, and for the freeing.
-    match (scene.policy, warned) {
-        (Policy::V3, 4) => {
-            scene.must_see("the contract", true, "4 warnings, and v3 must report it")
-        }
-        (Policy::Linux7, 0) => scene.must_see("the contract", true, "no warning: linux7 allows it"),
-        (policy, warned) => Err(failure!("{warned} warnings under {policy}")),
-    }
-}
-
-/// H3.
-pub(super) fn inner_exit_pays_nothing(scene: &mut Scene) -> Result<(), Failure> {
-    let place = Place::new(2)?;
-    scene.broken_undisturbed(
-        "the inner exit does nothing",
-        &[Rule::Leftover, Rule::Publish],
-        |_| {
-            let wrong = wrong::mode(|inner| {
-                if !inner {
-                    stage1_hw::publish(HW);
-                }
-            });
-            let state = || wrong.state();
-            let make = |what: &str, call| step_of(state, what, || wrong.call(call));
-            let map = |index| {
-                place.map(index)?;
-                wrong.owe();
-                Ok::<_, Failure>(())
-            };
-            mode::section(|| {
-                make("enable", Call::Enable);
-                step_of(state, "map page 0", || map(0))?;
-                make("enable, inner", Call::Enable);
-                step_of(state, "map page 1", || map(1))?;
-                make("disable, inner: must pay, and does not", Call::Disable);
-                step_of(state, "use page 1: ahead of its barrier", || place.read(1))?;
-                make("disable", Call::Disable);
-                Ok::<_, Failure>(())
-            })?;
-            place.unmap()
-        },
-    )?;
-    scene.right("the inner exit pays, and the outer section goes on", |_| {
-        step("lazy_mmu_mode_enable()", mode::lazy_mmu_mode_enable);
-        step("map page 0", || place.map(0))?;
-        step("lazy_mmu_mode_enable(), inner", mode::lazy_mmu_mode_enable);
-        step("map page 1", || place.map(1))?;
-        step(
-            "lazy_mmu_mode_disable(), inner",
-            mode::lazy_mmu_mode_disable,
-        );
-        step("use page 1", || place.read(1))?;
-        step("use page 0", || place.read(0))?;
-        step("lazy_mmu_mode_disable()", mode::lazy_mmu_mode_disable);
-        place.unmap()
-    })?;
-    place.give_back();
-    Ok(())
 }

@@ -1,14 +1,12 @@
-//! The order of stores, barriers, invalidations and uses: H11, H12, H13, H15.
+//! The order of stores, invalidations and uses: H11, H12.
 
-use lazy_mmu::Call;
 use mmu_check::Rule;
 use stage1_hw::{Barrier, Instructions, Op, Why};
 use stage1_paging::{Batch, Features, Half, Level, Tlbi, Va};
 
 use super::place::Place;
 use super::scene::Scene;
-use super::steps::{step, step_of};
-use super::wrong;
+use super::steps::step;
 use crate::observe::seam::HW;
 use crate::workloads::{Failure, failure};
 use crate::{mode, task};
@@ -24,15 +22,15 @@ pub(super) fn tlbi_before_store(scene: &mut Scene) -> Result<(), Failure> {
             step("use page 0: it is in the TLB", || place.read(0))?;
             let mut gather = place.range().gather(());
             step("invalidate page 0", || invalidate(place.va(0)));
-            step("use page 0: as a walker may, ahead of the program", || {
-                place.read(0)
+            // In one step: what prints in between may evict the translation from QEMU's TLB.
+            let stale = step("use page 0 ahead, clear it, use it: it must fault", || {
+                place.read(0)?;
+                place.range().unmap(place.pages(), &mut gather)?;
+                Ok::<_, Failure>(place.is_stale(0))
             })?;
-            step("clear page 0: no TLBI follows", || {
-                place.range().unmap(place.pages(), &mut gather)
-            })?;
-            let stale = step("use page 0: it must fault", || place.is_stale(0));
             let _ = gather.finish();
-            scene.must_see("QEMU", stale, "the page is still there")
+            scene.may_see("QEMU", stale, "the page is still there");
+            Ok(())
         },
     )?;
     scene.right("the store, a DSB, the TLBI, a DSB", |_| {
@@ -97,78 +95,6 @@ pub(super) fn use_while_pending(scene: &mut Scene) -> Result<(), Failure> {
             }
         },
     )?;
-    place.give_back();
-    Ok(())
-}
-
-/// H13.
-pub(super) fn no_isb(scene: &mut Scene) -> Result<(), Failure> {
-    let place = Place::new(1)?;
-    scene.broken_undisturbed(
-        "the pair is its DSB alone",
-        &[Rule::Leftover, Rule::Publish],
-        |_| {
-            let wrong = wrong::mode(|_| HW.execute(Op::Dsb(Barrier::Ishst), Why::Publish));
-            let state = || wrong.state();
-            mode::section(|| {
-                step_of(state, "enable", || wrong.call(Call::Enable));
-                step_of(state, "map page 0", || place.map(0))?;
-                wrong.owe();
-                step_of(state, "disable: pays without the ISB", || {
-                    wrong.call(Call::Disable)
-                });
-                step_of(state, "use page 0", || place.read(0))
-            })?;
-            place.unmap()
-        },
-    )?;
-    scene.right("the pair is `dsb ishst; isb`", |_| {
-        step("lazy_mmu_mode_enable()", mode::lazy_mmu_mode_enable);
-        step("map page 0", || place.map(0))?;
-        step("lazy_mmu_mode_disable()", mode::lazy_mmu_mode_disable);
-        step("use page 0", || place.read(0))?;
-        place.unmap()
-    })?;
-    place.give_back();
-    Ok(())
-}
-
-/// H15.
-pub(super) fn immediate_store(scene: &mut Scene) -> Result<(), Failure> {
-    let place = Place::new(3)?;
-    let mmu = &task::current().mmu;
-    scene.broken_undisturbed(
-        "the callee's store is deferred with its caller's",
-        &[Rule::Publish],
-        |_| {
-            step("lazy_mmu_mode_enable()", mode::lazy_mmu_mode_enable);
-            step("map page 0: the caller's", || place.map(0))?;
-            step("map page 1: the callee's", || place.map(1))?;
-            step("use page 1: its next instruction", || place.read(1))?;
-            step("lazy_mmu_mode_disable()", mode::lazy_mmu_mode_disable);
-            place.unmap()
-        },
-    )?;
-    scene.right("the callee pauses the mode around its store", |_| {
-        step("lazy_mmu_mode_enable()", mode::lazy_mmu_mode_enable);
-        step("map page 0: the caller's", || place.map(0))?;
-        let before = mmu.state();
-        step("lazy_mmu_mode_pause()", mode::lazy_mmu_mode_pause);
-        step("map page 1: the callee's, pays at once", || place.map(1))?;
-        let deferred = mmu.is_pending();
-        step("use page 1: its next instruction", || place.read(1))?;
-        step("lazy_mmu_mode_resume()", mode::lazy_mmu_mode_resume);
-        step("map page 2: the caller's, deferred again", || place.map(2))?;
-        let after = mmu.state();
-        step("lazy_mmu_mode_disable()", mode::lazy_mmu_mode_disable);
-        place.unmap()?;
-        if deferred || before != after {
-            return Err(failure!(
-                "the store in the pause was deferred: {deferred}; {before} before it, {after} behind"
-            ));
-        }
-        Ok(())
-    })?;
     place.give_back();
     Ok(())
 }

@@ -1,82 +1,19 @@
-//! Other cores: H7, H14.
+//! A mapping that another core publishes: H14.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use stage1_paging::Prot;
 
 use super::place::Place;
 use super::scene::Scene;
-use super::steps::step;
 use crate::arch::{probe, registers, time};
-use crate::sched;
+use crate::sched::{self};
 use crate::workloads::{Failure, failure};
-use crate::{mode, println, task};
+use crate::{println, task};
 
 /// How long a task on another core is waited for, in microseconds.
 const PATIENCE: u64 = 20_000_000;
-
-/// How far H7 is: the task on the other core has begun, the one that comes to this has, this one goes on.
-static STEP: AtomicUsize = AtomicUsize::new(0);
-
-fn reached(least: usize) -> bool {
-    time::wait_until(PATIENCE, || STEP.load(SeqCst) >= least)
-}
-
-/// H7.
-pub(super) fn migrates_in_a_section(scene: &mut Scene) -> Result<(), Failure> {
-    let (policy, mmu) = (scene.policy, &task::current().mmu);
-    let place = Place::new(2)?;
-    STEP.store(0, SeqCst);
-    let lost = |error| failure!("no task: {error}");
-    let there = sched::spawn(policy, || {
-        STEP.store(1, SeqCst);
-        let taken = reached(2);
-        sched::yield_now();
-        taken
-    });
-    let there = there.map_err(lost)?;
-    // It keeps this core, so that only the other is free.
-    let here = sched::spawn_held(policy, || {
-        STEP.store(2, SeqCst);
-        reached(3)
-    });
-    let here = here.map_err(lost)?;
-    let begun = reached(1);
-    let core = task::core().index;
-    let states = scene.right("a task goes on on another core, inside a section", |_| {
-        step("lazy_mmu_mode_enable()", mode::lazy_mmu_mode_enable);
-        step("map page 0: deferred", || place.map(0))?;
-        let before = mmu.state();
-        here.start();
-        step("yield, and go on on another core", sched::yield_now);
-        let after = mmu.state();
-        step("map page 1: deferred", || place.map(1))?;
-        step(
-            "lazy_mmu_mode_disable(): pays for both, here",
-            mode::lazy_mmu_mode_disable,
-        );
-        step("use page 0", || place.read(0))?;
-        step("use page 1", || place.read(1))?;
-        Ok([before, after])
-    });
-    let moved = task::core().index != core;
-    STEP.store(3, SeqCst);
-    let in_order = [here, there].map(|task| task.join().value);
-    let [before, after] = states?;
-    place.unmap()?;
-    place.give_back();
-    if before != after || !before.pending || !begun || in_order != [true; 2] {
-        return Err(failure!(
-            "{before} before the switch, {after} behind it; {in_order:?}"
-        ));
-    }
-    scene.must_see(
-        "the mode's state",
-        moved,
-        "the debt has gone along to another core",
-    )
-}
 
 /// Maps and unmaps page 0 until it is told to stop.
 fn publish_and_withdraw(place: Place, stop: &AtomicBool) -> Result<Place, Failure> {
