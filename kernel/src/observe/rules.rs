@@ -6,7 +6,7 @@
 
 use alloc::string::String;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use mmu_check::trace::{Header, Writer};
 use mmu_check::{Checker, Event, Expected, What};
@@ -25,16 +25,15 @@ const PRINTED: u64 = 4;
 static OWN_TABLES: AtomicBool = AtomicBool::new(false);
 /// The core that holds the rules' lock, counted from 1; 0 for none.
 static INSIDE: AtomicU8 = AtomicU8::new(0);
-/// Violations are expected: see [`expecting`].
-static EXPECTED: AtomicBool = AtomicBool::new(false);
+/// Violations are expected: of what breaks rules on purpose they are counted here, from 1 on, and are no failure; 0 while none is. Only
+/// one task may expect any at a time, while nobody else works on page tables.
+pub(crate) static EXPECTED: AtomicU64 = AtomicU64::new(0);
 static CHECKER: Lock<Option<Checking>> = Lock::new(None);
 
 /// The rules, and the trace of what they are given.
 struct Checking {
     rules: Checker,
     violations: u64,
-    /// Those that were expected.
-    expected: u64,
     /// The events as lines, for the host: `mmu-check`'s example `check_trace` checks the same rules again.
     trace: Option<Writer<TraceFile>>,
     /// Which of them the trace has.
@@ -59,14 +58,13 @@ impl Checking {
         if self.written == Written::All {
             self.write(|trace, _| trace.write(*event));
         }
-        match self.rules.step(event) {
-            Ok(()) => {}
-            Err(_) if EXPECTED.load(Relaxed) => self.expected += 1,
-            Err(violation) => {
-                self.violations += 1;
-                if self.violations <= PRINTED {
-                    println!("VIOLATION {violation}");
-                }
+        let one_more = |seen: u64| (seen > 0).then_some(seen + 1);
+        if let Err(violation) = self.rules.step(event)
+            && EXPECTED.fetch_update(Relaxed, Relaxed, one_more).is_err()
+        {
+            self.violations += 1;
+            if self.violations <= PRINTED {
+                println!("VIOLATION {violation}");
             }
         }
         if self.written == Written::OnceSettled {
@@ -158,7 +156,6 @@ pub fn start(trace: Option<Written>) {
     *CHECKER.lock() = Some(Checking {
         rules: Checker::new(),
         violations: 0,
-        expected: 0,
         trace,
         written,
         unwritten: false,
@@ -209,22 +206,6 @@ pub(super) fn hear_with(act: impl FnOnce() -> Event) -> Event {
     }
     INSIDE.store(0, Relaxed);
     event
-}
-
-/// Runs `work`, which breaks rules on purpose: what it breaks is counted apart, and is no failure. Returns how often it did;
-/// 0 where the rules are not checked. Of the other cores nothing is expected meanwhile but what `work` has them do.
-pub fn expecting<R>(work: impl FnOnce() -> R) -> (R, u64) {
-    let count = || {
-        CHECKER
-            .lock()
-            .as_ref()
-            .map_or(0, |checking| checking.expected)
-    };
-    let before = count();
-    EXPECTED.store(true, Relaxed);
-    let result = work();
-    EXPECTED.store(false, Relaxed);
-    (result, count() - before)
 }
 
 /// Whether the rules were given all that the run is expected to give them; what was missing is printed. Good when

@@ -28,7 +28,6 @@ use stage1_hw::{Instructions, Op, Why};
 use crate::arch::{registers, time};
 use crate::base::Lock;
 use crate::machine::gic::{self, RESCHEDULE};
-use crate::mode;
 use crate::observe::seam::HW;
 use crate::task::{self, Task};
 use queue::{Queue, Until};
@@ -53,9 +52,9 @@ pub fn yield_now() {
     registers::without_interrupts(|| leave(Until::Ready));
 }
 
-/// Lets others run for at least so long. Not inside a section whose contract forbids it: [`mode::may_sleep`].
+/// Lets others run for at least so long. Not inside a section whose contract forbids it: `mode::may_sleep`.
 pub fn sleep(micros: u64) {
-    mode::may_sleep();
+    crate::mode::may_sleep();
     let until = time::now() + time::from_micros(micros);
     registers::without_interrupts(|| leave(Until::Time(until)));
 }
