@@ -80,6 +80,7 @@ pub mod machine;
 mod mode;
 #[cfg(feature = "paging")]
 mod paging;
+mod recent;
 pub mod replay;
 mod rules;
 #[cfg(feature = "seam")]

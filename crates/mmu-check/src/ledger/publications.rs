@@ -10,6 +10,7 @@ impl Ledger {
             spot,
             origin,
             visible: None,
+            own: None,
         });
         let Some(place) = self.places.get_mut(spot.place) else {
             return;

@@ -35,6 +35,7 @@ impl Ledger {
             root,
             origin,
             visible: false,
+            own_visible: false,
             held: self.online,
             issued: 0,
             completed: 0,
