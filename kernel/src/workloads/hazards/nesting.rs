@@ -69,7 +69,9 @@ fn zap(place: &Place, stays_lazy: bool) -> Result<(), Failure> {
     })?;
     step("map page 3", || place.map(3))?;
     let deferred = mmu.is_pending();
-    step("invalidate", || drop(gather.finish()));
+    step("invalidate", || {
+        let _ = gather.finish();
+    });
     step("lazy_mmu_mode_disable()", mode::lazy_mmu_mode_disable);
     step("use page 3", || place.read(3))?;
     place.unmap()?;
