@@ -280,3 +280,15 @@ fn says_who_what_and_where(violation: &Violation) {
         assert!(text.contains(&event.to_string()));
     }
 }
+
+/// The tables of the rules have what a violation says.
+#[test]
+fn each_title_is_in_the_tables() {
+    let row = |rule: Rule| format!("| {} | {} |", rule.name(), rule.title());
+    let rows: Vec<String> = Rule::ALL.map(row).into();
+    for page in [include_str!("../README.md"), include_str!("../src/lib.rs")] {
+        let lines = page.lines().map(|line| line.trim_start_matches("//! "));
+        let found: Vec<&str> = lines.filter(|line| line.starts_with("| R")).collect();
+        assert_eq!(found, rows);
+    }
+}

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::{Ledger, MAX_CORES, Missed, Origin, Owner, Stale, page_numbers};
+use crate::queue;
 use crate::tlbi::{Cover, Decoded};
 
 impl Ledger {
@@ -88,7 +89,13 @@ impl Ledger {
                             Missed::Local
                         });
                     }
-                    self.cores[core].issued.push(ticket);
+                    // Once, however often it is invalidated before the DSB.
+                    if stale.queued & bit == 0 {
+                        stale.queued |= bit;
+                        let stales = &self.stales;
+                        let queue = &mut self.cores[core].issued;
+                        queue::push(queue, ticket, |known| stales.has(*known));
+                    }
                 }
             }
         }
@@ -110,20 +117,28 @@ impl Ledger {
                 // This core has carried it out; of a broadcast one the others' part is still to be waited for.
                 stale.held &= !bit;
             }
-            if stale.issued & bit != 0 && stale.held != 0 {
-                self.cores[core].issued.push(ticket);
-            }
+            let waits = stale.issued & bit != 0 && stale.held != 0;
+            stale.queued &= !bit | if waits { bit } else { 0 };
+            let behind = stale.behind & bit == 0;
             stale.behind |= bit;
-            self.cores[core].behind.push(ticket);
+            let mut others = 0;
             if stale.held == 0 {
                 stale.completed = now;
                 if stale.old.is_text() {
-                    stale.fetched = online & !bit;
-                    let others = (0..MAX_CORES).filter(|other| online & !bit & 1 << other != 0);
-                    for other in others {
-                        self.cores[other].fetched.push(ticket);
-                    }
+                    others = online & !bit;
+                    stale.fetched = others;
                 }
+            }
+            let queues = &mut self.cores;
+            let stales = &self.stales;
+            if waits {
+                queues[core].issued.push(ticket);
+            }
+            if behind {
+                queue::push(&mut queues[core].behind, ticket, |t| stales.has(*t));
+            }
+            for other in (0..MAX_CORES).filter(|other| others & 1 << other != 0) {
+                queue::push(&mut queues[other].fetched, ticket, |t| stales.has(*t));
             }
         }
     }

@@ -120,6 +120,8 @@ pub(crate) struct Stale {
     pub held: u8,
     /// Cores that have executed a broadcast TLBI for it, and no DSB since.
     pub issued: u8,
+    /// Cores in whose queue of issued TLBIs it stands.
+    queued: u8,
     /// When the last TLB was rid of it.
     completed: u64,
     /// Cores that have completed its invalidation and not synchronised their context since.

@@ -18,7 +18,7 @@ use crate::state::State;
 
 pub(super) const RULE: Description = Description {
     name: "R8",
-    title: "debt is left behind",
+    title: "a section, a switch, a task or an interrupt handler ends and leaves debt behind",
     basis: "the mode's contract (Linux 5ab246749569, \"enable lazy_mmu sections to nest\"); Linux __switch_to",
 };
 
