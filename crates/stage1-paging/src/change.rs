@@ -83,44 +83,10 @@ impl<M: Mmu> Space<'_, M> {
             },
             pages.start(),
         )?;
-        const RW: Access = Access::ReadWrite;
-        const RX: Access = Access::ReadExecute;
-        // A loop for each, with no more checks of a leaf than it needs: nothing contradicts read-only.
-        let (stored, result) = match access {
-            Access::ReadOnly => {
-                let new = |old: Desc| old.with_access(Access::ReadOnly);
-                self.give(pages, gather, new, |_| true)
-            }
-            Access::ReadWrite => {
-                let free = |old: Desc| !old.may_contradict(RW);
-                self.give(pages, gather, |old| old.with_access(RW), free)
-            }
-            Access::ReadExecute | Access::ReadWriteExecute => {
-                let free = |old: Desc| !old.may_contradict(RX) && old.memory() != Memory::DEVICE;
-                self.give(pages, gather, |old| old.with_access(RX), free)
-            }
-        };
-        if stored && !M::INVALIDATION_SETTLES {
-            self.mmu.owe();
-        }
-        result
-    }
-
-    /// The loop of [`Space::protect`]: stores `new` in the place of every leaf; what it makes of one depends on its frame in nothing but the
-    /// frame. One that is not `free` to become that is refused, which ends the sweep, or is changed after everything was invalidated.
-    /// Returns whether it stored anything, and how it ended.
-    #[inline(always)]
-    fn give<S: Sink>(
-        &self,
-        pages: Pages,
-        gather: &mut Gather<'_, M, S>,
-        new: impl Fn(Desc) -> Desc,
-        free: impl Fn(Desc) -> bool,
-    ) -> (bool, Result<u64, Error>) {
         let (mut stored, mut invalidated) = (false, false);
         let result = self.sweep(pages, |slots, head| {
             let (first, level) = (slots.va, slots.level);
-            let new = new(head);
+            let new = head.with_access(access);
             // Leaves that differ from this one in their frames alone are a run, which one comparison each recognises. A run that has it
             // already owes nothing.
             if new == head {
@@ -133,15 +99,13 @@ impl<M: Mmu> Space<'_, M> {
                 };
                 return Ok(self.mmu.edit(slots, same).passed);
             }
-            if !free(head) {
-                if let Some(what) = refuse(head, new.prot()) {
-                    return Err(what);
-                }
-                if !invalidated {
-                    // It is read-only by now, but the gather of the call that made it so, or moved it here, may not have paid yet.
-                    gather.pay_all();
-                    invalidated = true;
-                }
+            if let Some(what) = refuse(head, new.prot()) {
+                return Err(what);
+            }
+            if head.may_contradict(access) && !invalidated {
+                // It is read-only by now, but the gather of the call that made it so, or moved it here, may not have paid yet.
+                gather.pay_all();
+                invalidated = true;
             }
             let edited = self.mmu.edit(slots, |old| {
                 if old.is_but_for_frame(head) {
@@ -156,7 +120,10 @@ impl<M: Mmu> Space<'_, M> {
             }
             Ok(edited.passed)
         });
-        (stored, result)
+        if stored && !M::INVALIDATION_SETTLES {
+            self.mmu.owe();
+        }
+        result
     }
 
     /// Puts other frames, and `prot`, in the place of live pages from `start` on, break-before-make

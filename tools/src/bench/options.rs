@@ -1,4 +1,4 @@
-//! What `make bench` is told: `SHORT=on`, `BASELINE=write`.
+//! The options of `make bench`: `SHORT=on`, `BASELINE=write`.
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

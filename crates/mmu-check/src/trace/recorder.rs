@@ -102,8 +102,9 @@ impl<W: fmt::Write> Recorder<W> {
     /// # Errors
     /// [`Unwritten`]
     pub fn finish(self, rules: &Checker) -> Result<W, Unwritten> {
-        let owed = rules.owed().filter(|_| self.begins == Begins::Settled);
-        if let Some(owed) = owed {
+        if self.begins == Begins::Settled
+            && let Some(owed) = rules.owed()
+        {
             return Err(Unwritten::Owed(owed));
         }
         let written = self.writer.and_then(|writer| writer.finish().ok());

@@ -2,6 +2,7 @@
 //! them, which looks at everything at each event; on random programs both must find the same.
 
 use crate::lines::event;
+use crate::numbers::Numbers;
 use mmu_check::Checker;
 
 const CORES: usize = 3;
@@ -213,22 +214,6 @@ impl Plain {
         let stored = |was: &Was| was.core == core && !was.visible;
         let made = |made: &Made| made.core == core && made.visible.is_none();
         self.was.iter().any(|was| issued(was) || stored(was)) || self.made.iter().any(made)
-    }
-}
-
-/// Numbers that look random and are the same each time.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) % end
-    }
-
-    fn of<T: Copy>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len() as u64) as usize]
     }
 }
 

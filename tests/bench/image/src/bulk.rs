@@ -50,10 +50,7 @@ fn run(bench: &mut Bench, n: u64, range: PageRange<'_>, pages: Pages) -> Result<
     ensure!(mapped.is_ok(), "map-run: {mapped:?}");
     checks::mapped(pages, ground::of_run, false, "map-run")?;
     let unmapped = bench.row("unmap", Who::Ours, n, || {
-        let mut gather = range.gather(());
-        let unmapped = range.unmap(black_box(pages), &mut gather);
-        gather.finish();
-        unmapped
+        ground::gathered(range, |gather| range.unmap(black_box(pages), gather))
     })?;
     ensure!(unmapped == Ok(n), "unmap: {unmapped:?}");
     checks::unmapped(pages, "unmap")
@@ -89,10 +86,9 @@ fn changes(
         ("protect-back", Access::ReadWrite),
     ] {
         let changed = bench.row(name, Who::Ours, n, || {
-            let mut gather = range.gather(());
-            let changed = range.protect(black_box(pages), black_box(access), &mut gather);
-            gather.finish();
-            changed
+            ground::gathered(range, |gather| {
+                range.protect(black_box(pages), black_box(access), gather)
+            })
         })?;
         ensure!(changed == Ok(n), "{name}: {changed:?}");
         checks::mapped(
@@ -103,15 +99,10 @@ fn changes(
         )?;
     }
     let replaced = bench.row("replace", Who::Ours, n, || {
-        let mut gather = range.gather(());
-        let replaced = range.replace(
-            black_box(pages).start(),
-            black_box(&*frames.other),
-            Prot::RW,
-            &mut gather,
-        );
-        gather.finish();
-        replaced
+        ground::gathered(range, |gather| {
+            let (start, frames) = (black_box(pages).start(), black_box(&*frames.other));
+            range.replace(start, frames, Prot::RW, gather)
+        })
     })?;
     ensure!(replaced.is_ok(), "replace: {replaced:?}");
     checks::mapped(pages, |index| frames.other[index as usize], true, "replace")
@@ -126,17 +117,16 @@ fn moves(
     frames: &Frames,
 ) -> Result<(), Failure> {
     let moved = bench.row("move", Who::Ours, n, || {
-        let mut gather = range.gather(());
-        let moved = range.move_pages(black_box(from), &range, black_box(to).start(), &mut gather);
-        gather.finish();
-        moved
+        ground::gathered(range, |gather| {
+            range.move_pages(black_box(from), &range, black_box(to).start(), gather)
+        })
     })?;
     ensure!(moved == Ok(n), "move: {moved:?}");
     checks::unmapped(from, "move")?;
     checks::mapped(to, |index| frames.other[index as usize], true, "move")?;
-    let mut gather = range.gather(());
-    let back = range.move_pages(to, &range, from.start(), &mut gather);
-    gather.finish();
+    let back = ground::gathered(range, |gather| {
+        range.move_pages(to, &range, from.start(), gather)
+    });
     ensure!(back == Ok(n), "the way back: {back:?}");
     Ok(())
 }

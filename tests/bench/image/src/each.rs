@@ -87,10 +87,7 @@ pub fn holes(bench: &mut Bench, n: u64, ground: &Ground) -> Result<(), Failure> 
         checks::mapped(page, |_| ground::of_run(index), false, "a map")?;
     }
     let unmapped = bench.row("unmap-holes", Who::Ours, n, || {
-        let mut gather = range.gather(());
-        let unmapped = range.unmap(black_box(pages), &mut gather);
-        gather.finish();
-        unmapped
+        ground::gathered(range, |gather| range.unmap(black_box(pages), gather))
     })?;
     ensure!(unmapped == Ok(n), "unmap-holes: {unmapped:?}");
     checks::unmapped(pages, "unmap-holes")
@@ -109,17 +106,16 @@ pub fn few_changes(bench: &mut Bench, ground: &Ground) -> Result<(), Failure> {
         ensure!(mapped.is_ok(), "{name}: {mapped:?}");
         for &index in changed {
             let page = pages.skip(index).take(1);
-            let mut gather = range.gather(());
-            let opened = range.protect(page, Access::ReadWrite, &mut gather);
-            gather.finish();
+            let opened = ground::gathered(range, |gather| {
+                range.protect(page, Access::ReadWrite, gather)
+            });
             ensure!(opened == Ok(1), "{name}: {opened:?}");
             checks::mapped(page, |_| of(index), true, name)?;
         }
         let protected = bench.row(name, Who::Ours, count, || {
-            let mut gather = range.gather(());
-            let protected = range.protect(black_box(pages), Access::ReadOnly, &mut gather);
-            gather.finish();
-            protected
+            ground::gathered(range, |gather| {
+                range.protect(black_box(pages), Access::ReadOnly, gather)
+            })
         })?;
         ensure!(protected.is_ok(), "{name}: {protected:?}");
         checks::mapped(pages, of, false, name)?;
@@ -166,9 +162,7 @@ pub fn five_runs(bench: &mut Bench) -> Result<(), Failure> {
 
 /// Unmaps what a row has left.
 fn clear(range: PageRange<'_>, pages: Pages) -> Result<(), Failure> {
-    let mut gather = range.gather(());
-    let unmapped = range.unmap(pages, &mut gather);
-    gather.finish();
+    let unmapped = ground::gathered(range, |gather| range.unmap(pages, gather));
     ensure!(unmapped.is_ok(), "clearing up: {unmapped:?}");
     checks::unmapped(pages, "clearing up")
 }

@@ -6,6 +6,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use lazy_mmu_kernel::base::layout;
 use lazy_mmu_kernel::mem::areas::Area;
 use lazy_mmu_kernel::mem::frames::{self, Owned};
+use lazy_mmu_kernel::mem::{Gather, PageRange};
 use stage1_paging::{Frame, Pages, Va};
 
 use crate::measure::{Failure, ensure};
@@ -94,16 +95,18 @@ impl Frames {
     }
 }
 
-/// Fisher-Yates, fed by xorshift64* (Vigna 2016) from always the same seed.
+/// Shuffles, always in the same way.
 pub fn shuffle<T>(items: &mut [T]) {
-    let mut state = 1_u64;
-    for index in (1..items.len()).rev() {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        let random = state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
-        items.swap(index, random as usize % (index + 1));
-    }
+    lazy_mmu_kernel::workloads::shuffle(items, 1);
+}
+
+/// Does `work` with a gather of `range`, and pays.
+#[inline(always)]
+pub fn gathered<'s, R>(range: PageRange<'s>, work: impl FnOnce(&mut Gather<'s, ()>) -> R) -> R {
+    let mut gather = range.gather(());
+    let result = work(&mut gather);
+    gather.finish();
+    result
 }
 
 /// The first of contiguous frames that everybody maps as a run, read-only: RAM from the image on.
