@@ -14,6 +14,7 @@
 //! The binary `boot` is the command line around this, and nothing more.
 
 pub mod boot;
+pub mod events;
 pub mod interrupt;
 pub mod limit;
 pub mod mark;
@@ -26,6 +27,7 @@ pub mod qemu;
 pub mod report;
 pub mod results;
 pub mod say;
+pub mod timeline;
 pub mod verdict;
 pub mod witness;
 
