@@ -40,9 +40,7 @@ pub(crate) fn owed(state: &State) -> Option<&'static str> {
     if !tables.are_a_tree() {
         return Some("a table is linked in two places, or was freed while it is linked");
     }
-    if ledger.visible().next().is_none() {
-        return None;
-    }
+    ledger.visible().next()?;
     let synced: Vec<u64> = ledger
         .running()
         .map(|core| ledger.core_synced(core))
