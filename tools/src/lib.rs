@@ -15,11 +15,13 @@
 
 pub mod boot;
 pub mod events;
+pub mod front;
 pub mod interrupt;
 pub mod limit;
 pub mod mark;
 pub mod options;
 pub mod outcome;
+pub mod perfetto;
 pub mod places;
 pub mod plugin;
 pub mod process;

@@ -31,6 +31,8 @@ pub struct Outcome {
     pub rows: Option<Vec<String>>,
     /// What a person should know beside the console, a line each.
     pub notes: Vec<String>,
+    /// Where the boot's files were left, if anywhere.
+    pub kept: Option<PathBuf>,
 }
 
 impl Outcome {
@@ -67,6 +69,7 @@ impl Outcome {
             windows: None,
             rows: None,
             notes: note.into_iter().collect(),
+            kept: None,
         }
     }
 
@@ -133,6 +136,7 @@ impl Outcome {
     /// Leaves the boot's files, and names them. That they cannot be left is one more thing that is wrong; what the boot was worth
     /// before stays.
     pub(crate) fn keep(&mut self, dir: &WorkDir, results: &Results) {
+        self.kept = Some(results.dir().to_owned());
         let mut written = Vec::new();
         if let Err(why) = self.leave(dir, results, &mut written) {
             self.fail(format!(
