@@ -21,6 +21,7 @@ pub mod limit;
 pub mod mark;
 pub mod options;
 pub mod outcome;
+pub mod page;
 pub mod perfetto;
 pub mod places;
 pub mod plugin;
