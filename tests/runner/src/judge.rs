@@ -88,6 +88,7 @@ mod tests {
             windows: None,
             rows: None,
             notes: vec!["witness: 1 window, equal".to_owned()],
+            kept: None,
         }
     }
 
