@@ -136,7 +136,7 @@ impl fmt::Write for TraceFile {
 
 /// Starts checking. Before the kernel's tables are built: the rules must see every table from its zeroes on.
 ///
-/// By `trace` events are also written to `events.trace`: all, or those from [`begin_run`] on.
+/// By `trace` events are also written to `events.trace`: all, or those from `begin_run` on.
 pub fn start(trace: Option<Written>) {
     let written = trace.unwrap_or(Written::All);
     let trace = trace.map(|_| {
