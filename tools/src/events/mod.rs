@@ -117,10 +117,9 @@ pub fn windows(path: &Path, wanted: impl Fn(Tag) -> bool) -> Result<Vec<Windowed
             }
             continue;
         }
-        let Some((owner, window)) = open.as_mut().filter(|(owner, _)| *owner == task) else {
+        let Some((_, window)) = open.as_mut().filter(|(owner, _)| *owner == task) else {
             continue;
         };
-        debug_assert_eq!(*owner, task);
         match what {
             What::IrqEnter => in_handler += 1,
             What::IrqExit => in_handler = in_handler.saturating_sub(1),
