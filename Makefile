@@ -5,11 +5,14 @@ BARE_TARGET := aarch64-unknown-none-softfloat
 BARE := lazy-mmu-boot lazy-mmu-kernel lazy-mmu-test-kernels lazy-mmu-guest
 # The kernel with faults to inject: built by itself, so that its feature stays out of the others.
 FAULTS := lazy-mmu-fault-image
+# The kernel that measures, beside other crates: built by itself, so that its figures do not depend on what is built with it.
+BENCH := lazy-mmu-bench
 
 # The settings: `make run` and `make debug` take the machine and the kernel's command line (tools/README.md says what each
-# may be), `make test` takes TESTS, `make mutants` takes MUTANTS. The programs read them from their environment. No recipe has
+# may be), `make test` takes TESTS, `make mutants` takes MUTANTS, `make bench`
+# takes SHORT and BASELINE. The programs read them from their environment. No recipe has
 # their text in it, so the shell sees nothing of it; and here each becomes what was typed, so make does not expand a `$` either.
-ASKED := ARGS CPU SMP MEM GIC EL2 ICOUNT TIMEOUT WITNESS KEEP TESTS MUTANTS CARGO_TARGET_DIR
+ASKED := ARGS CPU SMP MEM GIC EL2 ICOUNT TIMEOUT WITNESS KEEP TESTS MUTANTS SHORT BASELINE CARGO_TARGET_DIR
 $(foreach name,$(ASKED),$(eval override $(name) := $$(value $(name))))
 
 # What others can take from here: must stand as packages, each built from what would be published.
@@ -34,10 +37,10 @@ DOC := --quiet --release --no-deps --document-private-items
 # What runs here is built as fast as the kernel, but without its link-time optimisation (Cargo.toml).
 HOST := --profile host
 # The tests of stage1-paging run on its model.
-ON_HOST := --workspace $(BARE:%=--exclude %) --exclude $(FAULTS) --features stage1-paging/model
+ON_HOST := --workspace $(BARE:%=--exclude %) --exclude $(FAULTS) --exclude $(BENCH) --features stage1-paging/model
 ON_BARE := --target $(BARE_TARGET) $(BARE:%=--package %)
 
-.PHONY: help run trace report test test-host test-qemu test-trace build debug check fuzz mutants pictures clean setup
+.PHONY: help run trace report test test-host test-qemu test-trace build debug check bench fuzz mutants pictures clean setup
 
 help:
 	@echo 'make run [ARGS="run=zap pages=64 ..."] [CPU=..] [SMP=..] [MEM=..] [GIC=..] [EL2=on] [ICOUNT=on] [TIMEOUT=secs]'
@@ -49,6 +52,9 @@ help:
 	@echo 'make test    all tests: on the host, then in QEMU'
 	@echo 'make test TESTS="00_boot 11_panic"'
 	@echo '             only the QEMU tests whose names have one of these in them; --list and other options as of libtest'
+	@echo 'make bench [SHORT=on] [BASELINE=write]'
+	@echo '             count instructions, barriers and TLBIs of page-table work, beside other crates and against the committed'
+	@echo '             baseline; writes target/bench.json. SHORT: up to 512 pages. BASELINE=write: write it anew'
 	@echo 'make check   format, lints on both targets, docs, the crates as packages'
 	@echo 'make mutants [MUTANTS="--file debt.rs --shard 0/8 ..."]'
 	@echo '             change stage1-paging, lazy-mmu and the rules of mmu-check in one place after the other, and list each change'
@@ -86,6 +92,11 @@ pictures: setup
 build: setup
 	@$(CARGO) build --release $(ON_BARE)
 	@$(CARGO) build --release --target $(BARE_TARGET) --package $(FAULTS)
+	@$(CARGO) build --release --target $(BARE_TARGET) --package $(BENCH)
+
+bench: setup
+	@$(CARGO) build --release --target $(BARE_TARGET) --package $(BENCH)
+	@$(CARGO) run --quiet $(HOST) --package lazy-mmu-tools --bin bench
 
 # With TESTS, what it names and nothing else.
 test: $(if $(TESTS),test-qemu,test-host test-qemu test-trace)
@@ -122,6 +133,7 @@ check: setup
 	@$(CARGO) clippy $(HOST) $(ON_HOST) --all-targets -- -D warnings
 	@$(CARGO) clippy --release $(ON_BARE) -- -D warnings
 	@$(CARGO) clippy --release --target $(BARE_TARGET) --package $(FAULTS) -- -D warnings
+	@$(CARGO) clippy --release --target $(BARE_TARGET) --package $(BENCH) -- -D warnings
 	@export RUSTDOCFLAGS='-D warnings'; $(CARGO) doc $(DOC) $(ON_HOST)
 	@$(ENV) export RUSTDOCFLAGS="-D warnings $$BARE_FLAGS"; cargo doc $(DOC) $(ON_BARE)
 	@dir=$$(mktemp -d "$$CARGO_TARGET_DIR/package.XXXXXX"); $(ENV) \

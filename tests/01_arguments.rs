@@ -11,8 +11,8 @@ use lazy_mmu::Policy;
 use lazy_mmu_kernel::Boot;
 use lazy_mmu_kernel::arguments::Arguments;
 use lazy_mmu_kernel::base::Verdict;
-use lazy_mmu_kernel::observe::rules::Written;
 use lazy_mmu_kernel::report::Run;
+use mmu_check::trace::Extent;
 
 lazy_mmu_kernel::entry!(main);
 
@@ -42,8 +42,8 @@ fn main(boot: &Boot) -> Verdict {
     let allocator = [given.debug, given.poison];
     ensure!(allocator == [false, true], "{given:?}");
     let watched = (given.check, given.trace);
-    ensure!(watched == (true, Some(Written::OnceDue)), "{given:?}");
-    for (line, trace) in [("trace=off", None), ("trace=all", Some(Written::All))] {
+    ensure!(watched == (true, Some(Extent::Run)), "{given:?}");
+    for (line, trace) in [("trace=off", None), ("trace=all", Some(Extent::All))] {
         let given = Arguments::parse(line, 1000, &[]).map(|given| given.trace);
         ensure!(given == Ok(trace), "{given:?}");
     }

@@ -47,7 +47,7 @@ impl fmt::Display for Report {
             store_to_nowhere();
         }
         time::wait_until(PATIENCE, || FAILING.load(SeqCst));
-        // Long enough for the other core to fail, and to report if nothing stops it.
+        // Time for the other core to fail, and to report if nothing stops it.
         time::wait_until(200_000, || false);
         f.write_str("whole")
     }

@@ -33,7 +33,7 @@ lazy_mmu_kernel::entry!(main);
 const TABLES: u64 = 2000;
 /// The same with the rules on, which take a hundred times as long over each.
 const CHECKED_TABLES: u64 = 200;
-/// One of how many at least must have been made by both.
+/// One of how many at least must have been made by both, without the rules.
 const LOST: u64 = 100;
 const PATIENCE: u64 = 20_000_000;
 
@@ -128,7 +128,9 @@ fn link(boot: &Boot) -> Verdict {
     ensure!(linked == expected, "{linked} tables, not {expected}");
     let lost = mine + theirs - linked;
     println!("{lost} of {linked} tables were made by two");
-    ensure!(lost >= count / LOST, "{lost} times two came at once");
+    // Under the rules' lock two seldom meet; there their events are what is looked at.
+    let met = boot.arguments.check || lost >= count / LOST;
+    ensure!(met, "{lost} times two came at once");
     // The other's stack has been unmapped since.
     let used = free + STACK_PAGES - frames::free_count();
     ensure!(used == linked, "{used} frames for {linked} tables");

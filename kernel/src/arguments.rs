@@ -6,10 +6,10 @@ use core::fmt;
 use core::str::FromStr;
 
 use lazy_mmu::Policy;
+use mmu_check::trace::Extent;
 
 use crate::base::MAX_TASKS;
 use crate::machine::exit;
-use crate::observe::rules::Written;
 use crate::report::Run;
 
 /// The values of all keys. The defaults show the nesting: every workload of one task under every policy, with the debug page
@@ -39,7 +39,7 @@ pub struct Arguments {
     pub check: bool,
     /// `trace=`: the last events of each core are kept, and printed when something fails. With `check=on` the events
     /// that the rules are given are written to `events.trace` besides.
-    pub trace: Option<Written>,
+    pub trace: Option<Extent>,
     /// The keys that only this image has, and their values: see [`entry!`](crate::entry).
     own: Vec<(String, String)>,
 }
@@ -175,8 +175,8 @@ impl Arguments {
             "trace" => {
                 self.trace = match value {
                     "off" => None,
-                    "on" => Some(Written::OnceDue),
-                    "all" => Some(Written::All),
+                    "on" => Some(Extent::Run),
+                    "all" => Some(Extent::All),
                     _ => return Err(Wrong("not one of them", "on off all".to_string())),
                 }
             }

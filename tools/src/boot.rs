@@ -110,6 +110,7 @@ impl Boot {
         notes.append(&mut outcome.notes);
         outcome.notes = notes;
         outcome.read_report(&dir);
+        outcome.read_measured(&dir);
         if plugin.is_some() {
             outcome.read_witness(&dir);
         }

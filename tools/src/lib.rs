@@ -9,10 +9,12 @@
 //! 3. [`Outcome`] is what came of it, and [`Verdict`] names the status. Good is what the kernel has said with its [`mark`].
 //! 4. [`witness`] compares the kernel's own counts with those of the plugin, which sees what really executed.
 //! 5. [`report`] checks the table the kernel wrote; [`results`] is where it is left.
-//! 6. [`interrupt`] ends a boot when the runner is to end.
+//! 6. [`mod@bench`] boots the image that measures, and compares its figures.
+//! 7. [`interrupt`] ends a boot when the runner is to end.
 //!
 //! The binary `boot` is the command line around this, and nothing more.
 
+pub mod bench;
 pub mod boot;
 pub mod events;
 pub mod front;

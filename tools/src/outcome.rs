@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use crate::bench;
 use crate::mark::{self, Said};
 use crate::places::WorkDir;
 use crate::process::{End, Finished};
@@ -29,6 +30,8 @@ pub struct Outcome {
     pub windows: Option<Vec<Window>>,
     /// Rows of `report.json` ([`report::check`]), when the kernel wrote one that is sound.
     pub rows: Option<Vec<String>>,
+    /// What the measuring image has written: [`bench::rows`] reads it.
+    pub measured: Option<String>,
     /// What a person should know beside the console, a line each.
     pub notes: Vec<String>,
     /// Where the boot's files were left, if anywhere.
@@ -68,6 +71,7 @@ impl Outcome {
             qemu_said: done.stderr,
             windows: None,
             rows: None,
+            measured: None,
             notes: note.into_iter().collect(),
             kept: None,
         }
@@ -97,6 +101,10 @@ impl Outcome {
             Some(Err(_)) if matches!(self.verdict, Verdict::Timeout | Verdict::NoBoot) => {}
             Some(Err(flaw)) => self.fail(flaw.to_string()),
         }
+    }
+
+    pub(crate) fn read_measured(&mut self, dir: &WorkDir) {
+        self.measured = dir.read(bench::rows::FILE);
     }
 
     /// Compares the two accounts of what was executed, of a kernel that came to its end: one that panicked or was stopped has

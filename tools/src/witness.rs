@@ -2,8 +2,9 @@
 //!
 //! Both write a line per window, in the order in which the windows end. The kernel's `windows.txt` has
 //! `<tag hex> <w>` and then `<kind>=<number>` for each kind of barrier and TLBI that was executed, such as `dsb-ishst=3`; the
-//! plugin's has the number of instructions, which the kernel cannot know, in front of the kinds. A line of the plugin's that
-//! begins with `!` is a complaint: a window that was started twice, ended without a start, or never ended.
+//! plugin's has the number of instructions in front of the kinds. A kernel that has counted those too, by the PMU, has
+//! `instructions=<number>` among its own; and `uncounted` where code ran that it does not count, so that only the instructions can be
+//! compared. A line of the plugin's that begins with `!` is a complaint: a window that was started twice, ended without a start, or never ended.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -30,8 +31,10 @@ pub struct Window {
     pub window: u8,
     /// What was executed in it.
     pub counts: Counts,
-    /// Instructions started in it, on all cores; only the plugin knows.
+    /// Instructions started in it, on all cores: the plugin always knows, and a kernel that has looked at its PMU.
     pub instructions: Option<u64>,
+    /// Whether `counts` says what was executed. A kernel has no counts of what others' code executes.
+    pub counted: bool,
 }
 
 /// What the plugin wrote.
@@ -115,20 +118,32 @@ fn parse_line(line: &str, with_instructions: bool) -> Option<Window> {
     } else {
         None
     };
-    let mut counts = Counts::new();
+    let (mut instructions, mut counted, mut counts) = (instructions, true, Counts::new());
     for field in fields {
+        if !with_instructions && field == "uncounted" {
+            counted = false;
+            continue;
+        }
         let (kind, count) = field.split_once('=')?;
+        if !with_instructions && kind == "instructions" {
+            if instructions.replace(count.parse().ok()?).is_some() {
+                return None;
+            }
+            continue;
+        }
         let again = counts.insert(kind.to_owned(), count.parse().ok()?);
         if kind.is_empty() || again.is_some() {
             return None;
         }
     }
     counts.retain(|_, count| *count > 0);
-    Some(Window {
+    // Nothing counted, and yet counts: it contradicts itself.
+    (counted || counts.is_empty()).then_some(Window {
         tag,
         window,
         counts,
         instructions,
+        counted,
     })
 }
 
@@ -162,6 +177,17 @@ fn difference(index: usize, ours: &Window, theirs: &Window) -> Option<String> {
             "window {index}: the kernel ended window {} with tag {:#x}, QEMU saw window {} with tag {:#x}",
             ours.window, ours.tag, theirs.window, theirs.tag
         ));
+    }
+    if let (Some(by_pmu), Some(seen)) = (ours.instructions, theirs.instructions)
+        && by_pmu != seen
+    {
+        return Some(format!(
+            "window {index}, tag {:#x}: the kernel's PMU counted {by_pmu} instructions, QEMU executed {seen}",
+            ours.tag
+        ));
+    }
+    if !ours.counted {
+        return None;
     }
     let mut kinds: Vec<&String> = ours.counts.keys().chain(theirs.counts.keys()).collect();
     kinds.sort();
@@ -265,6 +291,34 @@ mod tests {
                     && differences[0].contains(&format!("{other} 0"))
             );
         }
+    }
+
+    #[test]
+    fn instructions_are_compared_where_the_kernel_has_counted_them() {
+        let line = |instructions: &str| KERNEL.replace("1a 0", &format!("1a 0 {instructions}"));
+        assert_eq!(
+            compared(&line("instructions=9000"), PLUGIN),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            compared(&line("instructions=9001"), PLUGIN),
+            ["window 0, tag 0x1a: the kernel's PMU counted 9001 instructions, QEMU executed 9000"]
+        );
+        // By the kernel's own word it counts nothing here; the instructions still must be right.
+        let foreign = |instructions: &str| format!("1a 0 {instructions} uncounted\n2b 1\n");
+        assert_eq!(
+            compared(&foreign("instructions=9000"), PLUGIN),
+            Vec::<String>::new()
+        );
+        assert_eq!(compared(&foreign("instructions=1"), PLUGIN).len(), 1);
+        for line in [
+            "1a 0 uncounted isb=1\n",
+            "1a 0 instructions=1 instructions=2\n",
+            "1a 0 instructions=x\n",
+        ] {
+            assert!(parse_kernel(line).is_err(), "{line}");
+        }
+        assert!(parse_plugin("1a 0 9000 uncounted\n").is_err());
     }
 
     #[test]

@@ -13,6 +13,17 @@ use core::fmt;
 /// The crate has arm64's arch layer built in: *enter* does nothing; *leave* and *flush* test and clear the
 /// task's pending flag and call [`publish`](Cpu::publish) if it was set. In interrupt context they do
 /// nothing. A kernel that wants more at these three places implements [`hook`](Cpu::hook).
+///
+/// On a host any of the four methods may unwind. A call that would have begun something, a section or a pause or a
+/// re-entry, has then not begun it; the end of a section or of a pause has ended it, but for a `resume` and a
+/// [bug](Misuse::is_bug) whose report unwinds, which do nothing; and what [`publish`](Cpu::publish) has not paid stays
+/// noted. Only [`called`](Cpu::called) unwinds from a call that is complete: made by hand, that call has begun what it
+/// begins, and a closure or a guard of this crate ends it.
+///
+/// All four methods run inside a call. None of them may end the task ([`end_of_task`](crate::TaskMmu::end_of_task)) or
+/// change its policy ([`set_policy`](crate::TaskMmu::set_policy)): the call goes on afterwards, by the rules it has begun
+/// with. Under [`Chosen`](crate::Chosen) both are refused where the call still has something to do; a type of one
+/// contract, which has no policy to change, does not look.
 pub trait Cpu {
     /// Pays: makes every store this core has made to a page table visible to the table walkers, and
     /// discards what this core has speculated from before. On AArch64 `dsb ishst; isb`, and it must be a
@@ -24,8 +35,7 @@ pub trait Cpu {
     /// A warning is reported and returns; the call goes on as the contract says. A bug
     /// ([`Misuse::is_bug`]) must stop the kernel and not return. If it returns all the same, the call ends
     /// there and leaves the state as it was; a [`section`](crate::TaskMmu::section) whose `enable` it was runs
-    /// without a level of its own, and its end takes none away. If it unwinds, on a host, a call that would have begun
-    /// something has not, and the end of a section has taken its level away all the same.
+    /// without a level of its own, and its end takes none away.
     ///
     /// A handler that ends on the wrong task is not reported here: [`irq_enter`](crate::TaskMmu::irq_enter)
     /// and [`irq_exit`](crate::TaskMmu::irq_exit) panic.
@@ -35,7 +45,9 @@ pub trait Cpu {
     /// state: call [`in_lazy_mmu_mode`](crate::TaskMmu::in_lazy_mmu_mode) inside and see what an
     /// architecture would see. Under [`V3`](crate::V3) that is `false` inside enter and leave
     /// and `true` inside flush; under [`Linux7`](crate::Linux7) `true` inside enter and flush and
-    /// `false` inside leave; under the baselines that have hooks, `false` inside enter, `true` inside leave.
+    /// `false` inside leave; under the baselines that have hooks, `false` inside enter and `true` inside leave at the
+    /// outermost, while under [`Flat`](crate::baseline::Flat) an inner enter sees `true`, and a leave after an inner exit
+    /// sees `false`.
     ///
     /// It runs before the built-in layer pays, so that what it stores is paid with the rest. It also runs
     /// in interrupt context where the contract does not return before its hooks; only the built-in layer
@@ -146,6 +158,11 @@ pub enum Misuse {
     TooDeep,
     /// Bug (v3, reenter): `disable` with no section open.
     NotOpen,
+    /// Bug (reenter): a [re-entry](crate::TaskMmu::reenter) begins with 255 under way. One more cannot be counted.
+    ReentryTooDeep,
+    /// Bug (reenter): a [re-entry](crate::TaskMmu::reenter) ends, and the sections that it has left open and those around
+    /// it are more than 255.
+    ReentryLeft,
     /// Warning (v3): `enable` inside a section that is paused.
     EnableWhilePaused,
     /// Warning (v3): `disable` of a section that is paused, or whose mode was otherwise lost.
@@ -171,10 +188,13 @@ impl Misuse {
     /// Whether the contract stops the kernel here (`VM_BUG_ON`), rather than warn (`VM_WARN_ON`).
     #[must_use]
     pub const fn is_bug(self) -> bool {
-        matches!(self, Misuse::TooDeep | Misuse::NotOpen)
+        matches!(
+            self,
+            Misuse::TooDeep | Misuse::NotOpen | Misuse::ReentryTooDeep | Misuse::ReentryLeft
+        )
     }
 
-    /// The call that noticed it; none has, if the task was [dropped](Misuse::Dropped).
+    /// Which of the four calls noticed it; none has, if it was a re-entry or the task was [dropped](Misuse::Dropped).
     #[must_use]
     pub const fn call(self) -> Option<Call> {
         Some(match self {
@@ -182,7 +202,7 @@ impl Misuse {
             Misuse::NotOpen | Misuse::DisableWhilePaused | Misuse::DisableWraps => Call::Disable,
             Misuse::PauseOutside | Misuse::PauseWraps => Call::Pause,
             Misuse::ResumeUnpaused | Misuse::ResumeWraps => Call::Resume,
-            Misuse::Dropped => return None,
+            Misuse::ReentryTooDeep | Misuse::ReentryLeft | Misuse::Dropped => return None,
         })
     }
 }
@@ -197,6 +217,14 @@ impl fmt::Display for Misuse {
             Misuse::NotOpen | Misuse::DisableWraps => (
                 "no section is open",
                 "look for the exit that was taken twice",
+            ),
+            Misuse::ReentryTooDeep => (
+                "255 re-entries are under way",
+                "look for an allocator that calls itself",
+            ),
+            Misuse::ReentryLeft => (
+                "the sections left open in it and those around it are more than 255",
+                "look for sections that are not closed",
             ),
             Misuse::EnableWhilePaused => (
                 "the section is paused",
@@ -217,13 +245,14 @@ impl fmt::Display for Misuse {
                 "look for the resume that was made twice",
             ),
             Misuse::Dropped => (
-                "its task is in a section, a pause, an interrupt or in debt",
+                "its task is in a section, a pause, a re-entry, an interrupt or in debt",
                 "end what is open and call end_of_task first",
             ),
         };
-        match self.call() {
-            Some(call) => write!(f, "{call}: {what}; {to_do}"),
-            None => write!(f, "TaskMmu dropped: {what}; {to_do}"),
+        match (self.call(), self) {
+            (Some(call), _) => write!(f, "{call}: {what}; {to_do}"),
+            (None, Misuse::Dropped) => write!(f, "TaskMmu dropped: {what}; {to_do}"),
+            (None, _) => write!(f, "TaskMmu::reenter: {what}; {to_do}"),
         }
     }
 }

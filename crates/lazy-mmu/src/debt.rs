@@ -272,7 +272,7 @@ impl<'id, T, const N: usize> From<[Unpublished<'id, T>; N]> for Unpublished<'id,
     }
 }
 
-/// A failure owes nothing: it may leave the section as it is, and the success waits for the end.
+/// A failure holds nothing back: it may leave the section as it is, and the success waits for the end.
 impl<'id, T, E> From<Result<Unpublished<'id, T>, E>> for Unpublished<'id, Result<T, E>> {
     fn from(result: Result<Unpublished<'id, T>, E>) -> Self {
         Unpublished::new(result.map(|u| u.value))

@@ -1,15 +1,16 @@
-//! A task's bytes and its processor: what the contracts are written with.
+//! A task's bytes, its processor and its contract: what the contracts are written with.
 
-use crate::{Cpu, Hook, Misuse, Slot};
+use crate::section::{OnDrop, or_undo};
+use crate::{Contract, Cpu, Hook, Misuse, Slot};
 
 /// In `live`: the mode is on.
 const ENABLED: u8 = 1;
 /// In `live`: one interrupt; the seven upper bits count them.
 const IRQ: u8 = 2;
 
-/// Four bytes, and who pays.
+/// Four bytes, who pays, and by which rules.
 #[derive(Debug)]
-pub struct Mode<C: Cpu, S: Slot> {
+pub struct Mode<K: Contract, C: Cpu, S: Slot> {
     /// [`ENABLED`], plus [`IRQ`] for each interrupt on top of the task. One byte, so that a store reads one
     /// question: is this exactly `ENABLED`?
     pub(crate) live: S,
@@ -20,9 +21,10 @@ pub struct Mode<C: Cpu, S: Slot> {
     /// 1 if a store waits for its barrier.
     pub(crate) pending: S,
     pub(crate) cpu: C,
+    pub(crate) contract: K,
 }
 
-impl<C: Cpu, S: Slot> Mode<C, S> {
+impl<K: Contract, C: Cpu, S: Slot> Mode<K, C, S> {
     /// A store has been made that owes.
     #[inline]
     pub(crate) fn owe(&self) {
@@ -93,7 +95,8 @@ impl<C: Cpu, S: Slot> Mode<C, S> {
         self.live.set(irqs | u8::from(enabled));
     }
 
-    /// For a contract whose calls do nothing in an interrupt, and by which this is none: no depth to keep.
+    /// For a contract whose calls return at once in an interrupt. It has checked that this is none, so the depth of
+    /// interrupts is 0, and the flag is stored alone.
     #[inline]
     pub(crate) fn set_enabled_outside_interrupts(&self, enabled: bool) {
         self.live.set(u8::from(enabled));
@@ -104,9 +107,10 @@ impl<C: Cpu, S: Slot> Mode<C, S> {
         self.pending.get() != 0
     }
 
-    /// Nothing is open and nothing is owed.
+    /// Nothing is open, nothing is owed, and no call has more to do than its bytes show.
     pub(crate) fn is_idle(&self) -> bool {
         self.live.get() | self.count.get() | self.pause_count.get() | self.pending.get() == 0
+            && !self.contract.is_calling_out()
     }
 
     #[inline]
@@ -114,27 +118,34 @@ impl<C: Cpu, S: Slot> Mode<C, S> {
         self.cpu.hook(Hook::Enter);
     }
 
+    /// Of a contract that counts the section, and turns the mode on, after the hook: until then its task looks idle.
+    #[inline]
+    pub(crate) fn arch_enter_first(&self) {
+        self.contract.calling_out(|| self.cpu.hook(Hook::Enter));
+    }
+
+    /// Pays also if the hook unwinds, as does [`arch_flush`](Self::arch_flush): the call that it is in ends all the same.
     #[inline]
     pub(crate) fn arch_leave(&self) {
+        let _pay = OnDrop(|| self.pay());
         self.cpu.hook(Hook::Leave);
-        self.pay();
     }
 
     #[inline]
     pub(crate) fn arch_flush(&self) {
+        let _pay = OnDrop(|| self.pay());
         self.cpu.hook(Hook::Flush);
-        self.pay();
     }
 
     /// Pays what is pending, but not from an interrupt handler on top of the task that owes it.
     ///
     /// Cleared first, paid second: a store that owes between the two is noted again and paid once more
-    /// than needed. The other way round it would be forgotten.
+    /// than needed. The other way round it would be forgotten. If the payment unwinds, the debt is noted again.
     #[inline]
     pub(crate) fn pay(&self) {
         if self.is_pending() && !self.in_interrupt() {
             self.pending.set(0);
-            self.cpu.publish();
+            or_undo(|| self.cpu.publish(), || self.pending.set(1));
         }
     }
 
@@ -152,7 +163,7 @@ impl<C: Cpu, S: Slot> Mode<C, S> {
     #[cold]
     #[inline(never)]
     pub(crate) fn bug(&self, misuse: Misuse) {
-        self.cpu.misuse(misuse);
+        self.contract.calling_out(|| self.cpu.misuse(misuse));
     }
 
     /// As [`bug`](Self::bug), and gone if the crate is built without `warnings`; so is then the test that leads

@@ -1,7 +1,7 @@
 //! The interface for people: sections and pauses as closures, and what a section makes as a value that its
 //! end turns into something usable.
 
-use crate::{Contract, Cpu, Slot, TaskMmu, Unpublished};
+use crate::{Call, Contract, Cpu, Slot, TaskMmu, Unpublished};
 use core::marker::PhantomData;
 
 /// A task's mode, whatever its contract, processor and slots: every [`TaskMmu`], and nothing else.
@@ -98,13 +98,24 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
+/// Runs `work`; if that unwinds, `undo` after it.
+#[inline]
+pub(crate) fn or_undo(work: impl FnOnce(), undo: impl FnMut()) {
+    let undo = OnDrop(undo);
+    work();
+    core::mem::forget(undo);
+}
+
 #[inline]
 fn enter<M: LazyMmu>(task: &M) -> Entered<'_, M> {
-    Entered {
+    let entered = Entered {
         begun: task.task().enable(),
         task,
         stays: PhantomData,
-    }
+    };
+    // With the guard there: if this unwinds, the section ends.
+    task.task().called(Call::Enable);
+    entered
 }
 
 #[inline]
@@ -236,8 +247,8 @@ impl<'id, M: LazyMmu> Section<'_, 'id, M> {
         try_publish(self.task, f)
     }
 
-    /// Runs `f` with the mode paused: what is pending is paid first, and stores inside `f` pay at once, with
-    /// the exception at the end. The mode is entered again on every path out of `f`.
+    /// Runs `f` with the mode paused. What is pending is paid first. Stores inside `f` pay at once, except as the last
+    /// paragraph but one says. The mode is entered again on every path out of `f`.
     ///
     /// ```
     /// # use lazy_mmu::*;
@@ -245,8 +256,7 @@ impl<'id, M: LazyMmu> Section<'_, 'id, M> {
     /// task.section(|s| s.section(|s| s.pause(|| ())));
     /// # }
     /// ```
-    /// The section cannot be used inside `f`, which is what of the exclusive contract can be seen from the text of `f`; the task
-    /// behind it can, see below:
+    /// The section itself cannot be used inside `f`. So far the compiler enforces the exclusive contract:
     ///
     /// ```compile_fail,E0500
     /// # use lazy_mmu::*;
@@ -261,7 +271,7 @@ impl<'id, M: LazyMmu> Section<'_, 'id, M> {
     /// # }
     /// ```
     ///
-    /// A callee of `f`, or `f` itself if it has the task at hand, can still open a section on the task. Then, under [`V3`](crate::V3),
+    /// It does not see the task. A callee of `f`, or `f` itself, can still open a section on the task. Then, under [`V3`](crate::V3),
     /// [`Misuse::EnableWhilePaused`](crate::Misuse::EnableWhilePaused) is reported at run time; under
     /// [`Linux7`](crate::Linux7) that is allowed, and ignored.
     ///
@@ -276,8 +286,10 @@ impl<'id, M: LazyMmu> Section<'_, 'id, M> {
     /// [`lazy_mmu_mode_resume`](TaskMmu::lazy_mmu_mode_resume) do.
     pub fn pause<R>(&mut self, f: impl FnOnce() -> R) -> R {
         let task = self.task.task();
-        task.lazy_mmu_mode_pause();
+        task.pause();
+        // A pause that unwinds has not begun; from here on it has.
         let _again = OnDrop(|| task.lazy_mmu_mode_resume());
+        task.called(Call::Pause);
         f()
     }
 

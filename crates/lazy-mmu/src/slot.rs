@@ -56,7 +56,8 @@ impl Slot for AtomicU8 {
     }
 }
 
-/// For a host, or for a kernel whose tasks are never interrupted: not `Sync`, so a handler cannot reach it.
+/// For a host, with [`TaskMmu::hosted`](crate::TaskMmu::hosted) alone: not `Sync`, so neither a `static` nor an interrupt
+/// handler can have such a task.
 impl Slot for Cell<u8> {
     #[inline]
     fn new(v: u8) -> Self {

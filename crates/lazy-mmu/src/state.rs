@@ -8,7 +8,8 @@ use core::fmt;
 pub struct State {
     /// The rules the task follows.
     pub policy: Policy,
-    /// How many sections are open; under [`Reenter`](Policy::Reenter), of those that were opened in the innermost
+    /// How many sections are open; 255 or more, if it was 255 under [`Eager`](Policy::Eager) or [`Flat`](Policy::Flat), whose
+    /// counts stay there; under [`Reenter`](Policy::Reenter), of those that were opened in the innermost
     /// re-entry.
     pub count: u8,
     /// How many pauses are open, which only [`Linux7`](Policy::Linux7) counts. Under [`Reenter`](Policy::Reenter)
@@ -53,7 +54,7 @@ impl fmt::Display for PolicyInUse {
         let State { policy, .. } = self.0;
         write!(
             f,
-            "the policy stays {policy} while the task is in a section, a re-entry, an interrupt or in debt: {}",
+            "the policy stays {policy} while the task is in a section, a pause, a re-entry, an interrupt, a call or in debt: {}",
             self.0
         )
     }
@@ -61,8 +62,8 @@ impl fmt::Display for PolicyInUse {
 
 impl core::error::Error for PolicyInUse {}
 
-/// A task has ended inside a section, a pause, a re-entry or an interrupt handler, or with a debt that no section would
-/// have paid. Carries the state it ended in; its text says which of them it was.
+/// A task has ended inside a section, a pause, a re-entry, an interrupt handler or one of the four calls, or with a debt
+/// that no section would have paid. Carries the state it ended in; its text says which of them it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leak(pub State);
 
@@ -80,6 +81,11 @@ impl fmt::Display for Leak {
             ("inside a re-entry", "an exit taken inside the allocator")
         } else if self.0.pause_count > 0 {
             ("inside a pause", "a pause without its resume")
+        } else if !self.0.pending {
+            (
+                "inside a call of the mode",
+                "a hook or a report that ends the task",
+            )
         } else {
             (
                 "outside of a section with a barrier pending",

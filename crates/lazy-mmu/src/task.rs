@@ -7,25 +7,29 @@ use core::sync::atomic::AtomicU8;
 
 /// The lazy MMU state of one task, the contract it follows, and the processor that pays.
 ///
-/// A kernel gives the type a name, and needs no other: `pub type Mmu = TaskMmu<V3, ThisCpu>;`.
+/// A kernel gives the type a name, `pub type Mmu = TaskMmu<V3, ThisCpu>;`. What takes one of its sections names
+/// `Section<'_, '_, Mmu>`, or any section with `impl LazyMmu` in the place of `Mmu`.
 ///
 /// It belongs into the task's own structure and moves with the task, pending debt included: after a
 /// migration the section goes on where it was. The context switch itself owes one `dsb ish`, which makes
 /// the stores of the task that leaves visible before it runs elsewhere; the ISB comes when the task pays,
 /// on the core where it will use the mapping.
 ///
-/// Four bytes, and none of them is shared with another task or core. *Only its own task, and interrupt
+/// Four bytes, with the policy five under [`Chosen`], and none of them is shared with another task or core. *Only its own task, and interrupt
 /// handlers on top of it, may call* what changes it: it is `Sync` so that it can lie in a `static` or in a
 /// structure that other cores look at, but its bytes are loaded and stored without ordering between cores. Two
 /// threads that run sections on one `TaskMmu` are no data race and are still wrong: one's exit ends the
 /// other's section, and clears a debt that its own barriers do not pay. The types do not see that.
 ///
-/// One that is dropped, or replaced by another, in a section, in an interrupt or in debt is
-/// [reported](Misuse::Dropped), and what is pending is paid.
+/// One that is dropped, or replaced by another, in a section, a pause, a re-entry, an interrupt or in debt is
+/// [reported](Misuse::Dropped), and what is pending is paid, by the processor on which it is dropped: one that is sent
+/// away in debt pays there, which makes its stores visible and discards nothing on the core that made them. Not noticed
+/// is what runs no drop: `mem::forget`, a `ManuallyDrop`, a `static`; nor two tasks whose states are exchanged by
+/// `mem::swap`, each of which then ends with the other's sections and debt. [`end_of_task`](Self::end_of_task) on the task
+/// itself notices all of them but the last.
 #[derive(Debug)]
 pub struct TaskMmu<K: Contract, C: Cpu, S: Slot = AtomicU8> {
-    mode: Mode<C, S>,
-    contract: K,
+    mode: Mode<K, C, S>,
 }
 
 impl<K: Contract, C: Cpu> TaskMmu<K, C> {
@@ -61,8 +65,8 @@ impl<K: Contract, C: Cpu> TaskMmu<K, C> {
                 pause_count: AtomicU8::new(0),
                 pending: AtomicU8::new(0),
                 cpu,
+                contract,
             },
-            contract,
         }
     }
 }
@@ -79,8 +83,8 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
                 pause_count: S::new(0),
                 pending: S::new(0),
                 cpu,
+                contract,
             },
-            contract,
         }
     }
 
@@ -98,12 +102,13 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
             pause_count,
             pending,
             cpu,
+            contract,
         };
-        core::mem::ManuallyDrop::new(TaskMmu { mode, contract })
+        core::mem::ManuallyDrop::new(TaskMmu { mode })
     }
 
     #[cfg(test)]
-    pub(crate) fn mode(&self) -> &Mode<C, S> {
+    pub(crate) fn mode(&self) -> &Mode<K, C, S> {
         &self.mode
     }
 
@@ -136,15 +141,19 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
     /// Ignored: linux7, in an interrupt or while paused; the baselines, in an interrupt.
     pub fn lazy_mmu_mode_enable(&self) {
         self.enable();
+        self.called(Call::Enable);
     }
 
-    /// As [`lazy_mmu_mode_enable`](Self::lazy_mmu_mode_enable). Whether an exit belongs to it: not if it was a
+    /// As [`lazy_mmu_mode_enable`](Self::lazy_mmu_mode_enable), but for its report. Whether an exit belongs to it: not if it was a
     /// bug, and the kernel has not stopped.
     #[inline(always)]
     pub(crate) fn enable(&self) -> bool {
-        let begun = self.contract.enable(&self.mode);
-        self.mode.cpu.called(Call::Enable);
-        begun
+        self.mode.contract.enable(&self.mode)
+    }
+
+    #[inline(always)]
+    pub(crate) fn called(&self, call: Call) {
+        self.mode.cpu.called(call);
     }
 
     /// Ends a section. After it, under both contracts, every store made before it is published, also when
@@ -159,8 +168,8 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
 
     #[inline(always)]
     pub(crate) fn disable(&self) {
-        self.contract.disable(&self.mode);
-        self.mode.cpu.called(Call::Disable);
+        self.mode.contract.disable(&self.mode);
+        self.called(Call::Disable);
     }
 
     /// Leaves the mode, whatever the depth: what is pending is paid, and stores that follow pay at once.
@@ -169,8 +178,14 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
     /// Stops: never.
     /// Ignored: linux7, flat and reenter, in an interrupt; eager, always.
     pub fn lazy_mmu_mode_pause(&self) {
-        self.contract.pause(&self.mode);
-        self.mode.cpu.called(Call::Pause);
+        self.pause();
+        self.called(Call::Pause);
+    }
+
+    /// As [`lazy_mmu_mode_pause`](Self::lazy_mmu_mode_pause), but for its report.
+    #[inline(always)]
+    pub(crate) fn pause(&self) {
+        self.mode.contract.pause(&self.mode);
     }
 
     /// Enters the mode again, at the depth at which it was paused.
@@ -179,14 +194,14 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
     /// Stops: never.
     /// Ignored: linux7, flat and reenter, in an interrupt; eager, always.
     pub fn lazy_mmu_mode_resume(&self) {
-        self.contract.resume(&self.mode);
-        self.mode.cpu.called(Call::Resume);
+        self.mode.contract.resume(&self.mode);
+        self.called(Call::Resume);
     }
 
     /// Whether the mode is on; the seed's name. Under [`Linux7`](crate::Linux7) it never is in an interrupt; under
     /// [`V3`](crate::V3) the answer is the task's flag, in interrupt handlers too.
     pub fn in_lazy_mmu_mode(&self) -> bool {
-        self.contract.is_active(&self.mode)
+        self.mode.contract.is_active(&self.mode)
     }
 
     /// [`in_lazy_mmu_mode`](Self::in_lazy_mmu_mode), by the name that was merged.
@@ -207,7 +222,7 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
     /// Stops: reenter, if the sections that `f` has left open and those around it are more than 255, or 255
     /// re-entries are under way.
     pub fn reenter<R>(&self, f: impl FnOnce() -> R) -> R {
-        self.contract.reenter(&self.mode, f)
+        self.mode.contract.reenter(&self.mode, f)
     }
 
     /// An interrupt handler starts on top of the task: the first thing of every handler that may touch a
@@ -243,7 +258,7 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
 
     /// What the rules are called that the task follows.
     pub fn policy(&self) -> Policy {
-        self.contract.policy()
+        self.mode.contract.policy()
     }
 
     /// All of the state, as a value. Not atomic: call it from the task itself, or about a task that does not
@@ -270,7 +285,9 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
     ///
     /// # Errors
     /// [`Leak`], with the state the task ended in, if a section, a pause or a re-entry is still open or a debt was
-    /// left over. A guard that was forgotten ends up here, and so does a task that exits inside a section.
+    /// left over. A guard that was forgotten ends up here, and so does a task that exits inside a section. Under
+    /// [`Chosen`] also if it is called from a report or a hook whose call goes on afterwards and has its effects; for a
+    /// type of one contract that is the caller's to see to ([`Cpu`]).
     pub fn end_of_task(&self) -> Result<(), Leak> {
         if self.mode.is_idle() {
             return Ok(());
@@ -298,13 +315,14 @@ impl<P: Slot, C: Cpu, S: Slot> TaskMmu<Chosen<P>, C, S> {
     /// Changes the rules the task follows.
     ///
     /// # Errors
-    /// [`PolicyInUse`], and nothing is changed, if the task is in a section, in a re-entry, in an interrupt or in
-    /// debt: what one policy has begun another would end wrongly.
+    /// [`PolicyInUse`], and nothing is changed, if the task is in a section, a pause, a re-entry, an interrupt or in
+    /// debt, or in one of the four calls, whose report or hook this is then called from: what one policy has begun
+    /// another would end wrongly.
     pub fn set_policy(&self, policy: Policy) -> Result<(), PolicyInUse> {
         if !self.mode.is_idle() {
             return Err(PolicyInUse(self.state()));
         }
-        self.contract.set(policy);
+        self.mode.contract.set(policy);
         Ok(())
     }
 }

@@ -499,6 +499,39 @@ fn pauses_of_reenter_leave_always_and_enter_only_in_a_section() {
     );
 }
 
+/// What a hook sees of the mode under flat: at the outermost as under the other baselines, and in an inner section what
+/// the one flag is by then.
+#[test]
+fn hooks_of_flat_see_its_one_flag() {
+    #[derive(Default)]
+    struct Sees(
+        Cell<Option<&'static FlatTask>>,
+        std::cell::RefCell<Vec<(Hook, bool)>>,
+    );
+    type FlatTask = TaskMmu<Flat, &'static Sees>;
+    impl Cpu for Sees {
+        fn publish(&self) {}
+        fn misuse(&self, misuse: Misuse) {
+            panic!("{misuse}");
+        }
+        fn hook(&self, hook: Hook) {
+            let on = self.0.get().expect("set").in_lazy_mmu_mode();
+            self.1.borrow_mut().push((hook, on));
+        }
+    }
+    let cpu: &'static Sees = Box::leak(Box::default());
+    let task: &'static FlatTask = Box::leak(Box::new(TaskMmu::hosted(Flat, cpu)));
+    cpu.0.set(Some(task));
+    task.section(|s| s.section(|_| ()));
+    let expected = [
+        (Hook::Enter, false),
+        (Hook::Enter, true),
+        (Hook::Leave, true),
+        (Hook::Leave, false),
+    ];
+    assert_eq!(cpu.1.take(), expected);
+}
+
 #[test]
 fn reenter_ignores_what_a_handler_calls() {
     let (task, cpu) = with(Policy::Reenter);

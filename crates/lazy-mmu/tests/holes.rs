@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Core, Task, with};
-use lazy_mmu::{Cpu, Hook, Leak, Misuse, Policy, PolicyInUse, TaskMmu, V3};
+use lazy_mmu::{Call, Chosen, Cpu, Hook, Leak, Misuse, Policy, PolicyInUse, State, TaskMmu, V3};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -74,6 +74,29 @@ fn collect_in_a_handler_pays_for_each_store_once() {
     });
 }
 
+/// A collection that begins in a handler goes on after it: from there on the debt is the task's own and is paid before
+/// the page that has made it is given out.
+#[test]
+fn collect_pays_after_the_handler_it_has_begun_in() {
+    let (task, cpu) = with(Policy::V3);
+    task.section(|s| {
+        s.owe();
+        task.irq_enter();
+        let held = [s.hold(|| 1), s.hold(|| 2)];
+        let ends = held.into_iter().inspect(|_| {
+            if task.in_interrupt() {
+                task.irq_exit();
+            }
+            task.owe();
+            assert!(task.is_pending());
+        });
+        // One as the collection begins, whose debt stays noted, and one for each page.
+        assert_eq!(s.collect::<_, Vec<_>>(ends), [1, 2]);
+        assert_eq!((cpu.pairs.get(), task.is_pending()), (3, false));
+    });
+    assert_eq!(cpu.pairs.get(), 3);
+}
+
 fn refused(task: &Task, place: &str) {
     let state = task.state();
     for policy in Policy::ALL {
@@ -134,6 +157,27 @@ fn no_task_ends_in_an_open_section_unnoticed() {
     }
 }
 
+/// More sections than the books of eager and flat can count: as many exits do not make the task idle.
+#[test]
+fn no_section_is_lost_where_a_count_ends() {
+    for policy in [Policy::Eager, Policy::Flat] {
+        let (task, _) = with(policy);
+        (0..254).for_each(|_| task.lazy_mmu_mode_enable());
+        (0..254).for_each(|_| task.lazy_mmu_mode_disable());
+        assert_eq!(task.set_policy(policy), Ok(()), "{policy}: counted");
+        (0..256).for_each(|_| task.lazy_mmu_mode_enable());
+        (0..255).for_each(|_| task.lazy_mmu_mode_disable());
+        refused(&task, "one is still open");
+        assert_eq!(
+            task.end_of_task(),
+            Err(Leak(State {
+                count: 255,
+                ..with(policy).0.state()
+            }))
+        );
+    }
+}
+
 /// A task that ends in an allocator's work has ended: the re-entry's own end opens nothing again.
 #[test]
 fn a_task_that_ends_in_a_reentry_is_noticed_and_stays_ended() {
@@ -161,7 +205,7 @@ fn a_reentry_too_many_is_a_bug() {
     deeper(&task, 255);
     assert_eq!(cpu.take_misuse(), []);
     deeper(&task, 256);
-    assert_eq!(cpu.take_misuse(), [Misuse::TooDeep]);
+    assert_eq!(cpu.take_misuse(), [Misuse::ReentryTooDeep]);
     assert_eq!(task.end_of_task(), Ok(()));
 }
 
@@ -212,12 +256,41 @@ fn a_task_dropped_or_replaced_in_use_is_noticed() {
         drop(task);
         assert_eq!(cpu.take_misuse(), [Misuse::Dropped], "{policy}: dropped");
         let text = Misuse::Dropped.to_string();
+        let places = "in a section, a pause, a re-entry, an interrupt or in debt";
         assert!(text.starts_with("TaskMmu dropped: "), "{text}");
+        assert!(text.contains(places), "{text}");
         assert_eq!(
             (Misuse::Dropped.call(), Misuse::Dropped.is_bug()),
             (None, false)
         );
     }
+}
+
+/// The report comes first: what it looks at is the task as it was dropped, in debt.
+#[test]
+fn a_drop_is_reported_before_it_pays() {
+    #[derive(Default)]
+    struct Order(std::cell::RefCell<Vec<&'static str>>);
+    impl Cpu for Order {
+        fn publish(&self) {
+            self.0.borrow_mut().push("pair");
+        }
+        fn misuse(&self, misuse: Misuse) {
+            assert_eq!(misuse, Misuse::Dropped);
+            self.0.borrow_mut().push("dropped");
+        }
+        fn hook(&self, hook: Hook) {
+            if hook == Hook::Leave {
+                self.0.borrow_mut().push("leave");
+            }
+        }
+    }
+    let cpu = Order::default();
+    let task: TaskMmu<_, _> = TaskMmu::hosted(V3, &cpu);
+    task.lazy_mmu_mode_enable();
+    task.owe();
+    drop(task);
+    assert_eq!(cpu.0.take(), ["dropped", "leave", "pair"]);
 }
 
 /// A core on which every report unwinds.
@@ -281,7 +354,7 @@ fn a_report_that_unwinds_at_the_end_of_a_reentry_gives_its_sections_back() {
     let task: TaskMmu<_, _> = TaskMmu::hosted(lazy_mmu::baseline::Reenter, &cpu);
     task.lazy_mmu_mode_enable();
     let misuse = unwound(|| task.reenter(|| (0..255).for_each(|_| task.lazy_mmu_mode_enable())));
-    assert_eq!(misuse, Some(Misuse::TooDeep));
+    assert_eq!(misuse, Some(Misuse::ReentryLeft));
     let state = task.state();
     assert_eq!(
         (state.count, state.pause_count, state.enabled),
@@ -335,4 +408,228 @@ fn an_option_converts() {
     let some: Option<u8> = task.publish(|s| Some(s.owes(1)).into());
     let none: Option<u8> = task.publish(|_| None.into());
     assert_eq!((some, none), (Some(1), None));
+}
+
+/// A core whose reports and hooks try to change the policy of their task, and to end it.
+#[derive(Default)]
+struct Meddles {
+    task: Cell<Option<&'static TaskMmu<Chosen, &'static Meddles>>>,
+    at: Cell<Option<At>>,
+    inside: Cell<bool>,
+    tried: Cell<u32>,
+}
+
+/// Where it tries: there the task looks idle, and the call goes on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum At {
+    Hook(Hook),
+    Report(Misuse),
+}
+
+impl Meddles {
+    fn meddle(&self, here: At) {
+        let task = self.task.get().expect("set");
+        if self.inside.get() {
+            // Of a call on top of the first, which is under way all the same.
+            assert!(task.set_policy(Policy::Eager).is_err(), "{here:?}");
+            return;
+        }
+        if self.at.get() != Some(here) {
+            return;
+        }
+        self.at.set(None);
+        let state = task.state();
+        for policy in Policy::ALL {
+            assert_eq!(task.set_policy(policy), Err(PolicyInUse(state)), "{here:?}");
+        }
+        let leak = task.end_of_task().unwrap_err();
+        assert_eq!(leak, Leak(state), "{here:?}");
+        let text = leak.to_string();
+        assert!(text.contains("inside a call of the mode"), "{text}");
+        self.tried.set(self.tried.get() + 1);
+        // What it calls, as a handler may, follows the same rules.
+        let (twin, _) = with(task.policy());
+        self.inside.set(true);
+        for call in [Call::Enable, Call::Pause, Call::Resume, Call::Disable] {
+            task.call(call);
+            twin.call(call);
+            assert_eq!(task.state(), twin.state(), "{here:?} {call}");
+        }
+        assert!(task.set_policy(Policy::Eager).is_err(), "{here:?}");
+        self.inside.set(false);
+    }
+}
+
+impl Cpu for Meddles {
+    fn publish(&self) {}
+
+    fn misuse(&self, misuse: Misuse) {
+        self.meddle(At::Report(misuse));
+    }
+
+    fn hook(&self, hook: Hook) {
+        self.meddle(At::Hook(hook));
+    }
+}
+
+#[test]
+fn no_policy_is_set_and_no_task_ends_while_a_call_is_under_way() {
+    use Call::{Disable, Enable, Pause, Resume};
+    let report = At::Report;
+    let warnings = cfg!(feature = "warnings");
+    for (policy, call, at, tries) in [
+        (Policy::V3, Enable, At::Hook(Hook::Enter), true),
+        (Policy::V3, Resume, At::Hook(Hook::Enter), true),
+        (Policy::V3, Resume, report(Misuse::ResumeUnpaused), warnings),
+        (Policy::V3, Pause, report(Misuse::PauseOutside), warnings),
+        (Policy::V3, Disable, report(Misuse::NotOpen), true),
+        (Policy::Flat, Resume, At::Hook(Hook::Enter), true),
+        (Policy::Reenter, Disable, report(Misuse::NotOpen), true),
+        (
+            Policy::Linux7,
+            Disable,
+            report(Misuse::DisableWraps),
+            warnings,
+        ),
+        (
+            Policy::Linux7,
+            Resume,
+            report(Misuse::ResumeWraps),
+            warnings,
+        ),
+    ] {
+        let cpu: &'static Meddles = Box::leak(Box::default());
+        let task: &'static TaskMmu<_, _> =
+            Box::leak(Box::new(TaskMmu::hosted(Chosen::new(policy), cpu)));
+        cpu.task.set(Some(task));
+        cpu.at.set(Some(at));
+        task.call(call);
+        let place = format!("{policy} {call} {at:?}");
+        assert_eq!(cpu.tried.get(), u32::from(tries), "{place}");
+        // The call has had its effects, by its own rules, and is under way no more.
+        let (twin, _) = common::on(policy, Core::whose_bugs_return());
+        twin.call(call);
+        assert_eq!(task.state(), twin.state(), "{place}");
+        assert_eq!(task.end_of_task(), twin.end_of_task(), "{place}");
+        assert_eq!(task.set_policy(Policy::Eager), Ok(()), "{place}");
+    }
+}
+
+/// A core one of whose hooks, ends of calls and payments unwinds: the one that this many come before.
+#[derive(Default)]
+struct UnwindsOnce {
+    before: Cell<u32>,
+    /// Which one it was.
+    unwound: Cell<Option<&'static str>>,
+    /// Stores that no pair has come after.
+    unpaid: Cell<u32>,
+}
+
+impl UnwindsOnce {
+    fn at(&self, place: &'static str) {
+        match self.before.get().checked_sub(1) {
+            Some(before) => self.before.set(before),
+            None if self.unwound.get().is_none() => {
+                self.unwound.set(Some(place));
+                std::panic::resume_unwind(Box::new(place));
+            }
+            None => {}
+        }
+    }
+
+    /// One that owes; who makes it knows of it, if it is to be paid at once and that unwinds.
+    fn store(&self, task: &UnwindingTask<'_>) {
+        let before = self.unpaid.replace(self.unpaid.get() + 1);
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| task.owe())) {
+            self.unpaid.set(before);
+            std::panic::resume_unwind(payload);
+        }
+    }
+}
+
+impl Cpu for UnwindsOnce {
+    fn publish(&self) {
+        self.at("publish");
+        self.unpaid.set(0);
+    }
+
+    fn misuse(&self, misuse: Misuse) {
+        panic!("{misuse}");
+    }
+
+    fn hook(&self, hook: Hook) {
+        self.at(match hook {
+            Hook::Enter => "enter",
+            Hook::Leave => "leave",
+            Hook::Flush => "flush",
+        });
+    }
+
+    fn called(&self, _: Call) {
+        self.at("called");
+    }
+}
+
+type UnwindingTask<'a> = TaskMmu<Chosen, &'a UnwindsOnce>;
+
+/// Every hook, end of a call and payment of a program unwinds once: no level stays open, nothing is misuse on the way
+/// out, and what has not been paid is noted.
+#[test]
+fn nothing_that_unwinds_leaves_a_level_open_or_forgets_a_debt() {
+    for policy in Policy::ALL {
+        let mut places = Vec::new();
+        for before in 0.. {
+            let cpu = UnwindsOnce::default();
+            cpu.before.set(before);
+            let task: UnwindingTask<'_> = TaskMmu::hosted(Chosen::new(policy), &cpu);
+            let store = || cpu.store(&task);
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                task.section(|s| {
+                    store();
+                    s.section(|_| store());
+                    store();
+                    s.pause(store);
+                    store();
+                    task.reenter(|| task.section(|_| store()));
+                    s.pause(|| task.reenter(store));
+                    store();
+                });
+            }));
+            let Some(place) = cpu.unwound.get() else {
+                assert!(outcome.is_ok(), "{policy}");
+                break;
+            };
+            let here = format!("{policy}: {place}, after {before}");
+            assert_eq!(task.is_pending(), cpu.unpaid.get() > 0, "{here}");
+            let State { count, enabled, .. } = task.state();
+            assert_eq!((count, enabled), (0, false), "{here}");
+            // Noted is only the debt whose own payment has unwound at the outermost exit.
+            let ended = task.end_of_task();
+            assert!(ended.is_ok() || place == "publish", "{here}: {ended:?}");
+            assert_eq!(cpu.unpaid.get(), 0, "{here}: paid at the end");
+            places.push(place);
+        }
+        let has = |place| places.contains(&place);
+        let hooks = policy != Policy::Eager;
+        assert!(has("called") && has("publish"), "{policy}");
+        assert_eq!((has("enter"), has("leave")), (hooks, hooks), "{policy}");
+    }
+}
+
+/// By hand there is nothing that could end what a complete call has begun; one whose hook unwinds has begun nothing.
+#[test]
+fn a_call_by_hand_has_begun_something_if_its_end_unwinds() {
+    for policy in [Policy::Flat, Policy::Reenter, Policy::V3, Policy::Linux7] {
+        for (before, place, begun) in [(0, "enter", false), (1, "called", true)] {
+            let cpu = UnwindsOnce::default();
+            cpu.before.set(before);
+            let task: UnwindingTask<'_> = TaskMmu::hosted(Chosen::new(policy), &cpu);
+            let call = || task.lazy_mmu_mode_enable();
+            assert!(catch_unwind(AssertUnwindSafe(call)).is_err(), "{policy}");
+            assert_eq!(cpu.unwound.get(), Some(place), "{policy}");
+            let State { count, enabled, .. } = task.state();
+            assert_eq!((count, enabled), (u8::from(begun), begun), "{policy}");
+            assert_eq!(task.end_of_task().is_err(), begun, "{policy}");
+        }
+    }
 }

@@ -4,6 +4,10 @@ mod common;
 
 use common::{Core, Task, on, with};
 use lazy_mmu::{Call, Hook, Leak, Misuse, Policy, PolicyInUse, State};
+#[cfg(feature = "warnings")]
+use lazy_mmu::{Cpu, TaskMmu, V3};
+#[cfg(feature = "warnings")]
+use std::cell::{Cell, RefCell};
 
 fn if_warnings(misuse: &[Misuse]) -> Vec<Misuse> {
     match cfg!(feature = "warnings") {
@@ -35,6 +39,38 @@ fn a_section_in_a_callee_of_a_paused_stretch() {
         );
         assert_eq!(task.end_of_task(), Ok(()), "{policy}");
     }
+}
+
+/// The exclusive contract reads its count again behind the warning of `enable`: if the report has ended the section,
+/// this is an outermost one, and enters.
+#[test]
+#[cfg(feature = "warnings")]
+fn a_report_that_ends_the_paused_section_makes_the_next_an_outermost_one() {
+    #[derive(Default)]
+    struct Ends(Cell<Option<&'static EndedTask>>, RefCell<Vec<Hook>>);
+    type EndedTask = TaskMmu<V3, &'static Ends>;
+    impl Cpu for Ends {
+        fn publish(&self) {}
+        fn misuse(&self, misuse: Misuse) {
+            if misuse == Misuse::EnableWhilePaused {
+                self.0.get().expect("set").lazy_mmu_mode_disable();
+            }
+        }
+        fn hook(&self, hook: Hook) {
+            self.1.borrow_mut().push(hook);
+        }
+    }
+    let cpu: &'static Ends = Box::leak(Box::default());
+    let task: &'static EndedTask = Box::leak(Box::new(TaskMmu::hosted(V3, cpu)));
+    cpu.0.set(Some(task));
+    for call in [Call::Enable, Call::Pause, Call::Enable] {
+        task.call(call);
+    }
+    let hooks = [Hook::Enter, Hook::Leave, Hook::Leave, Hook::Enter];
+    assert_eq!(cpu.1.take(), hooks, "the pause's and the disable's leave");
+    assert_eq!(task.state().to_string(), "count=1 enabled=1");
+    task.lazy_mmu_mode_disable();
+    assert_eq!(task.end_of_task(), Ok(()));
 }
 
 #[test]
@@ -269,6 +305,20 @@ fn a_misuse_names_its_call_and_says_what_to_do() {
         let text = misuse.to_string();
         assert!(text.starts_with(&format!("{call}: ")), "{text}");
     }
+    for (misuse, text) in [
+        (
+            Misuse::ReentryTooDeep,
+            "TaskMmu::reenter: 255 re-entries are under way; look for an allocator that calls itself",
+        ),
+        (
+            Misuse::ReentryLeft,
+            "TaskMmu::reenter: the sections left open in it and those around it are more than 255; look for sections \
+             that are not closed",
+        ),
+    ] {
+        assert_eq!((misuse.call(), misuse.is_bug()), (None, true));
+        assert_eq!(misuse.to_string(), text);
+    }
 }
 
 #[test]
@@ -286,6 +336,8 @@ fn a_state_is_shown_as_it_is() {
         let leak = task.end_of_task().unwrap_err().to_string();
         let state = leak.split_once(", ").unwrap().1.split_once(')').unwrap().0;
         assert!(refused.ends_with(state), "{refused} / {leak}");
+        let places = "in a section, a pause, a re-entry, an interrupt, a call or in debt";
+        assert!(refused.contains(places), "{refused}");
         leak
     };
     assert_eq!(

@@ -490,8 +490,8 @@ fn main() -> ExitCode {
         *LEFT_OUT.lock().unwrap() = Some(site);
     }
     let violations = run();
-    if let Some(first) = violations.first() {
-        println!("{first}");
+    for violation in &violations {
+        println!("{violation}");
     }
     println!("violations: {}", violations.len());
     ExitCode::from(u8::from(!violations.is_empty()))

@@ -1,27 +1,24 @@
 //! The automaton: has every rule look at the event, then lets it take effect.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::coverage::Coverage;
 use crate::desc::Desc;
 use crate::event::{Call, Event, Expect, What};
 use crate::ledger::MAX_CORES;
+use crate::recent::Recent;
 use crate::rules::{self, Finding, Rule};
 use crate::snapshot;
 use crate::state::State;
 use crate::violation::Violation;
-
-/// Events kept to show those of one core or task among them.
-const KEPT: usize = 64;
 
 /// The rules as an automaton over [`Event`]s.
 #[derive(Default)]
 pub struct Checker {
     state: State,
     without: Vec<Rule>,
-    last: VecDeque<Event>,
+    recent: Recent,
     coverage: Coverage,
 }
 
@@ -69,14 +66,7 @@ impl Checker {
         self.cover(event);
         self.state.apply(event);
         self.coverage.invalidations = self.state.useful();
-        // A run of stores is one event in a report.
-        let known = self.last.back_mut().is_some_and(|run| run.extend(event));
-        if !known {
-            if self.last.len() == KEPT {
-                self.last.pop_front();
-            }
-            self.last.push_back(*event);
-        }
+        self.recent.note(event);
         result
     }
 
@@ -126,7 +116,7 @@ impl Checker {
 
     #[cold]
     fn violation(&self, rule: Rule, finding: &Finding, at: &Event) -> Box<Violation> {
-        Box::new(Violation::new(rule, finding, at, &self.last))
+        Box::new(Violation::new(rule, finding, at, &self.recent.all()))
     }
 
     fn cover(&mut self, event: &Event) {

@@ -12,9 +12,9 @@
 //! | R3 | something is relied on to be gone before its invalidation is complete |
 //! | R4 | a frame is reused while a translation may still lead to it |
 //! | R5 | a table is reused while a walk cache may still lead to it |
-//! | R6 | an invalidation's operand means something else than its author thinks |
+//! | R6 | an invalidation's operand does not say what is to be dropped |
 //! | R7 | an invalidation stays on its core where other cores need it |
-//! | R8 | a section, a switch or a task ends and leaves debt behind |
+//! | R8 | a section, a switch, a task or an interrupt handler ends and leaves debt behind |
 //! | R9 | an invalidation comes before the store it is meant for |
 //! | R10 | a table is linked before its zeroes are ordered |
 //! | R11 | a descriptor is changed by somebody else than its owner |
@@ -80,6 +80,8 @@ pub mod machine;
 mod mode;
 #[cfg(feature = "paging")]
 mod paging;
+mod queue;
+mod recent;
 pub mod replay;
 mod rules;
 #[cfg(feature = "seam")]

@@ -40,6 +40,7 @@ pub(crate) fn owed(state: &State) -> Option<&'static str> {
     if !tables.are_a_tree() {
         return Some("a table is linked in two places, or was freed while it is linked");
     }
+    // Where every core has synchronised with everything, nothing is in between.
     ledger.visible().next()?;
     let synced: Vec<u64> = ledger
         .running()
@@ -53,8 +54,12 @@ pub(crate) fn owed(state: &State) -> Option<&'static str> {
             return false;
         };
         let desc = table.desc(slot.index);
+        // By a DSB of its own a core may have synchronised with it before the others could.
+        let storing = usize::from(publish.origin.core);
+        let last = ledger.core_synced(storing);
+        let early = publish.visible_to(storing).is_some_and(|own| own < last) && last <= at;
         let older = tables.is_in_use(desc.frame()) && !own.contains(&slot);
-        synced.contains(&at) || desc.is_leaf() && (desc.level < 3 || older)
+        early || synced.contains(&at) || desc.is_leaf() && (desc.level < 3 || older)
     };
     ledger
         .visible()
@@ -197,7 +202,7 @@ impl Description<'_> {
         let own = tables.own_pages();
         let blocks = tables.blocks();
         for &id in &ids {
-            for slot in self.told(id) {
+            for slot in self.described(id) {
                 let later = published.contains(&slot) || own.contains(&slot);
                 if !later && !blocks.contains_key(&slot) {
                     self.store(slot);
@@ -223,19 +228,19 @@ impl Description<'_> {
 
     /// The descriptors of a table that say something: those that are not zero, as far as they are known; of one that was
     /// not zeroed the zeroes too; and where nothing else says at which level an empty table is, its first.
-    fn told(&self, id: TableId) -> Vec<Slot> {
+    fn described(&self, id: TableId) -> Vec<Slot> {
         let table = self.state.tables.get(id);
         let is_zeroed = table.contents != Contents::Unknown;
         let known = (0..512).filter(|index| {
             let known = table.known(*index);
             known.is_some_and(|desc| desc.bits != 0 || !is_zeroed)
         });
-        let mut told: Vec<u16> = known.collect();
-        if told.is_empty() && is_zeroed && table.level <= 3 && table.parent.is_none() {
-            told.push(0);
+        let mut described: Vec<u16> = known.collect();
+        if described.is_empty() && is_zeroed && table.level <= 3 && table.parent.is_none() {
+            described.push(0);
         }
         let slot = |index| Slot { table: id, index };
-        told.into_iter().map(slot).collect()
+        described.into_iter().map(slot).collect()
     }
 
     /// All of that is everywhere.

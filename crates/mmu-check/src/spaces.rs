@@ -57,11 +57,15 @@ impl Spaces {
     pub fn activate(&mut self, root: u64, asid: u16, core: usize, now: u64) -> bool {
         let new = !self.asids(root).any(|known| known == asid);
         if let Some((root, asid)) = self.ttbr0[core].replace((root, asid)) {
-            self.leaving[core].push(Leaving {
-                root,
-                asid,
-                synchronised: false,
-            });
+            let leaving = &mut self.leaving[core];
+            // It may be there more than once before an ISB: once is what there is to wait for.
+            if !leaving.iter().any(|l| (l.root, l.asid) == (root, asid)) {
+                leaving.push(Leaving {
+                    root,
+                    asid,
+                    synchronised: false,
+                });
+            }
         }
         self.written[core] = now;
         let known = self
@@ -136,7 +140,10 @@ impl Spaces {
 
     /// A TLBI of everything, or of everything of an ASID.
     pub fn flush(&mut self, core: usize, asid: Option<u16>, broadcast: bool, at: u64) {
-        self.flushing[core].push(Flush {
+        let flushing = &mut self.flushing[core];
+        // Of the same ones without a DSB between them the last does for all.
+        flushing.retain(|f| (f.asid, f.broadcast) != (asid, broadcast));
+        flushing.push(Flush {
             asid,
             at,
             broadcast,

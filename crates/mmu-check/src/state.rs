@@ -180,6 +180,8 @@ impl State {
                 if kind.orders_stores() && everywhere {
                     self.tables.order(core, true);
                     self.ledger.order(core, now);
+                } else if kind.orders_stores() {
+                    self.ledger.order_own(core, now);
                 }
                 if kind.completes_tlbi() {
                     self.ledger.complete(core, everywhere, now);

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use crate::desc::Desc;
 use crate::frame_map::FrameMap;
 use crate::ledger::{MAX_CORES, PlaceId};
+use crate::queue;
 use crate::tlbi::span_pages;
 
 const ENTRIES: usize = 512;
@@ -310,7 +311,7 @@ impl Tables {
         }
         let frame = table.frame;
         if self.unordered[core].last() != Some(&frame) {
-            self.unordered[core].push(frame);
+            queue::push(&mut self.unordered[core], frame, |_| true);
         }
         if new.is_leaf() {
             self.note_mapping(slot, new, now);
@@ -411,7 +412,7 @@ impl Tables {
         table.contents = Contents::Unordered;
         table.unlinked = true;
         table.known = [u64::MAX; ENTRIES / 64];
-        self.unordered[core].push(frame);
+        queue::push(&mut self.unordered[core], frame, |_| true);
         before
     }
 

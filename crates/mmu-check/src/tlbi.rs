@@ -104,18 +104,12 @@ impl Op {
 
     /// A number for it, for [`of_code`](Self::of_code).
     pub(crate) fn code(self) -> u64 {
-        let same = |&(_, scope, last): &Stem| (scope, last) == (self.scope, self.last_level);
-        let stem = STEMS.iter().position(same).unwrap_or(STEMS.len());
-        2 * stem as u64 + u64::from(self.broadcast)
+        let known = Op::ALL.iter().position(|op| *op == self);
+        known.unwrap_or(Op::ALL.len()) as u64
     }
 
     pub(crate) fn of_code(code: u64) -> Option<Self> {
-        let (_, scope, last_level) = *STEMS.get(usize::try_from(code / 2).ok()?)?;
-        Some(Op {
-            scope,
-            last_level,
-            broadcast: !code.is_multiple_of(2),
-        })
+        Op::ALL.get(usize::try_from(code).ok()?).copied()
     }
 
     /// Whether every core of the Inner Shareable domain carries it out.

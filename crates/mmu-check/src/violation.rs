@@ -1,13 +1,13 @@
 //! What a person reads when a rule is broken.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::fmt;
 
 use crate::event::{AccessKind, Call, Event, Expect, What};
 use crate::rules::{Finding, Reason, Rule, Stage, Step};
 
-/// How many events before a violation are shown.
+/// How many events of the same core or task before a violation are shown.
 const SHOWN: usize = 12;
 
 /// A rule was broken.
@@ -28,7 +28,7 @@ pub struct Violation {
     pub owes: Option<Event>,
     /// The steps that are missing before `at`, in this order. Empty where no step would make it right.
     pub missing: Vec<Step>,
-    /// The event behind which they are missing; `None` where that is not among the last ones.
+    /// The event behind which they are missing; `None` where that is not among the last ones of its core.
     pub after: Option<Event>,
     /// The last events of the same core or task, and `owes` and `after` among them, oldest first.
     last: Vec<Event>,
@@ -36,38 +36,47 @@ pub struct Violation {
 
 impl Violation {
     /// What is made of a finding at this event, behind the events of all cores in `before`.
-    pub(crate) fn new(rule: Rule, finding: &Finding, at: &Event, before: &VecDeque<Event>) -> Self {
+    pub(crate) fn new(rule: Rule, finding: &Finding, at: &Event, before: &[Event]) -> Self {
         let why = finding.why;
         let after = after(finding, at, before);
-        let named = [finding.owes, after];
-        let shown = |e: &&Event| {
-            let is_named = named.iter().flatten().any(|named| is_in(named, e));
-            e.core == at.core || e.task == at.task || is_named
-        };
-        let newest = before.iter().rev().filter(shown).take(SHOWN);
-        let mut last: Vec<Event> = newest.copied().collect();
-        last.reverse();
+        let last = shown(at, before, [finding.owes, after]);
         Violation {
             rule,
             why,
             address: finding.address,
             at: *at,
             owes: finding.owes,
-            missing: why.missing(at, finding.owes.as_ref()),
+            missing: why.missing(at, finding),
             after,
             last,
         }
     }
 
-    /// The last events of the same core or task before it, and what `owes` and what it is missing `after` where those
-    /// are not long ago, oldest first.
+    /// The last events of the same core or task before it, those that no rule looks at left out, and always what `owes`
+    /// and what it is missing `after`. Oldest first.
     pub fn last(&self) -> impl Iterator<Item = &Event> {
         self.last.iter()
     }
 }
 
+/// The last events of the core or the task of `at`, and those that are named, in their order.
+fn shown(at: &Event, before: &[Event], named: [Option<Event>; 2]) -> Vec<Event> {
+    let near = |e: &&Event| e.core == at.core || e.task == at.task;
+    let newest = before.iter().rev().filter(near).take(SHOWN);
+    let mut shown: Vec<Event> = newest.copied().collect();
+    for named in named.iter().flatten() {
+        if !shown.iter().any(|known| is_in(named, known)) {
+            // Of a run of stores all of it, while it is known.
+            let known = before.iter().find(|known| is_in(named, known));
+            shown.push(*known.unwrap_or(named));
+        }
+    }
+    shown.sort_by_key(|e| Reverse(at.sequence.wrapping_sub(e.sequence)));
+    shown
+}
+
 /// Behind which event the first step is missing.
-fn after(finding: &Finding, at: &Event, before: &VecDeque<Event>) -> Option<Event> {
+fn after(finding: &Finding, at: &Event, before: &[Event]) -> Option<Event> {
     let owes = finding.owes;
     let is_store = |e: &Event| owes.is_some_and(|store| is_in(&store, e));
     let stored = before.iter().rposition(is_store).map_or(0, |at| at + 1);
@@ -81,20 +90,18 @@ fn after(finding: &Finding, at: &Event, before: &VecDeque<Event>) -> Option<Even
     let issued = || since().rposition(|e| is_about(e, finding.address));
     let stage = |stage| match stage {
         Stage::Stored | Stage::Early { visible: false } => owes,
-        Stage::Visible { .. } | Stage::Early { .. } | Stage::Local | Stage::Flawed => {
-            visible().or(owes)
-        }
-        Stage::Issued => issued().and_then(|n| since().nth(n).copied()).or(owes),
+        Stage::Visible { .. } | Stage::Early { .. } | Stage::Local | Stage::Flawed => visible(),
+        Stage::Issued { .. } => issued().and_then(|n| since().nth(n).copied()),
         Stage::Completed | Stage::Fetched => {
             let tlbi = issued().unwrap_or(0);
             let completes = |e: &&Event| matches!(e.what, What::Dsb(kind) if kind.completes_tlbi());
-            since().skip(tlbi).find(completes).copied().or(owes)
+            since().skip(tlbi).find(completes).copied()
         }
     };
     let newest = |what: &dyn Fn(&Event) -> bool| before.iter().rfind(|e| what(e)).copied();
     match finding.why {
         Reason::Unpublished | Reason::LeftUnpublished(_) | Reason::SwitchedUnordered => owes,
-        Reason::Unsynchronised | Reason::LeftUnsynchronised(_) => visible().or(owes),
+        Reason::Unsynchronised | Reason::LeftUnsynchronised(_) => visible(),
         Reason::UnsynchronisedTtbr0 => {
             newest(&|e| e.core == at.core && matches!(e.what, What::Ttbr0 { .. }))
         }

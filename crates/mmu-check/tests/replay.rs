@@ -2,11 +2,15 @@
 //! refuses.
 #![cfg(feature = "machine")]
 
+#[path = "any/numbers.rs"]
+mod numbers;
+
 use std::cell::{Cell, RefCell};
 
 use lazy_mmu::{Chosen, Cpu, Misuse, TaskMmu};
 use mmu_check::event::{Call, Policy, What};
 use mmu_check::replay::{Replay, ReplayError};
+use numbers::Numbers;
 
 const BEGIN: What = What::Call(Call::Enable);
 const END: What = What::Call(Call::Disable);
@@ -112,29 +116,17 @@ fn agree(items: &[Item]) -> Replay {
     first.unwrap()
 }
 
-/// SplitMix64: the same in every run.
-struct Numbers(u64);
+fn items(numbers: &mut Numbers, depth: u32) -> Vec<Item> {
+    let count = numbers.below(5);
+    (0..count).map(|_| item(numbers, depth)).collect()
+}
 
-impl Numbers {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % end
-    }
-
-    fn items(&mut self, depth: u32) -> Vec<Item> {
-        let count = self.below(5);
-        (0..count).map(|_| self.item(depth)).collect()
-    }
-
-    fn item(&mut self, depth: u32) -> Item {
-        match self.below(4) {
-            0 | 1 => Item::Owe,
-            _ if depth == 0 => Item::Owe,
-            2 => Item::Section(self.items(depth - 1)),
-            _ => Item::Reenter(self.items(depth - 1)),
-        }
+fn item(numbers: &mut Numbers, depth: u32) -> Item {
+    match numbers.below(4) {
+        0 | 1 => Item::Owe,
+        _ if depth == 0 => Item::Owe,
+        2 => Item::Section(items(numbers, depth - 1)),
+        _ => Item::Reenter(items(numbers, depth - 1)),
     }
 }
 
@@ -143,7 +135,7 @@ fn every_table_says_what_the_mode_does() {
     let mut numbers = Numbers(1);
     let (mut deepest, mut pairs) = (0, [0; 5]);
     for _ in 0..20_000 {
-        let replay = agree(&numbers.items(5));
+        let replay = agree(&items(&mut numbers, 5));
         deepest = deepest.max(replay.shape().depth);
         for (sum, &policy) in pairs.iter_mut().zip(Policy::ALL) {
             *sum += replay.pairs(policy);

@@ -137,13 +137,13 @@ fn many_pages_with_range_are_one_instruction_each_run() {
 
 #[test]
 fn freed_tables_take_walk_caches_along() {
-    // The page, and an address below each descriptor that linked a table of level 3, 2 and 1.
+    // An address below each descriptor that linked a table of level 1, 2 and 3, and the page.
     let all = |name: fn(u64) -> Tlbi, asid: u64, va: u64| {
         let one = |shift: u32| {
             let floor = (va >> shift << shift) >> 12 & ((1 << 44) - 1);
             tlbi(name(asid | floor), 1, 1 << (shift - 12))
         };
-        invalidation(&[12, 21, 30, 39].map(one))
+        invalidation(&[39, 30, 21, 12].map(one))
     };
     let expected = all(Tlbi::Vae1is, ASID, LOW);
     assert_eq!(freed(TASK, PLAIN, LOW, 1), expected);
@@ -154,10 +154,10 @@ fn freed_tables_take_walk_caches_along() {
     // By range, without a hint of the level.
     let tg = 0b01 << 46;
     let event = tlbi(Tlbi::Rvae1is(ASID | tg | 0x400), 1, 0);
-    assert_eq!(freed(TASK, FULL, LOW, 2)[1], event);
+    assert_eq!(freed(TASK, FULL, LOW, 2)[4], event);
     let base = HIGH >> 12 & ((1 << 37) - 1);
     let event = tlbi(Tlbi::Rvaae1is(tg | base), 1, 0);
-    assert_eq!(freed(Half::Upper, FULL, HIGH, 2)[1], event);
+    assert_eq!(freed(Half::Upper, FULL, HIGH, 2)[4], event);
 }
 
 #[test]

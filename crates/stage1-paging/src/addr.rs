@@ -291,15 +291,14 @@ impl Pages {
         if !end.0.is_multiple_of(PAGE_SIZE) {
             return Err(Error::new(What::Misaligned, end));
         }
-        let none = match Self::new(start, 0) {
-            Ok(none) => none,
-            Err(error) => return Err(error),
-        };
+        if let Err(error) = Self::new(start, 0) {
+            return Err(error);
+        }
         let top = end.0 == 0 && matches!(start.in_upper_half(), Some(true));
         if end.0 < start.0 && !top {
             return Err(Error::new(What::Reversed, start));
         }
-        Self::new(none.start, end.0.wrapping_sub(start.0) >> PAGE_SHIFT)
+        Self::new(start, end.0.wrapping_sub(start.0) >> PAGE_SHIFT)
     }
 
     /// Every page of `half`.
@@ -343,7 +342,7 @@ impl Pages {
 
     /// Whether all of `other` lies in the run; of an empty one, where it begins.
     pub const fn covers(self, other: Pages) -> bool {
-        let offset = other.start.0.wrapping_sub(self.start.0) >> PAGE_SHIFT;
+        let offset = self.before(other.start);
         offset <= self.count && other.count <= self.count - offset
     }
 
@@ -380,6 +379,11 @@ impl Pages {
     /// The first address of each page, in ascending order.
     pub const fn iter(self) -> PagesIter {
         PagesIter(self)
+    }
+
+    /// How many pages of the run lie before the one at `va`, which is not before the run.
+    pub(crate) const fn before(self, va: Va) -> u64 {
+        va.0.wrapping_sub(self.start.0) >> PAGE_SHIFT
     }
 
     /// Leaves out the part that `n` descriptors of `level` span, counted from the one that covers

@@ -1,6 +1,6 @@
 //! Unmap, protect and replace: a translation is withdrawn or changed, so the TLBs must drop it.
 
-use crate::addr::{Frame, Level, PAGE_SHIFT, Pages, Va};
+use crate::addr::{Frame, Level, PAGE_SHIFT, PAGE_SIZE, Pages, Va};
 use crate::desc::{Access, Desc, Mapping, Memory, Prot, needs_break};
 use crate::error::{Error, What};
 use crate::gather::{Gather, Sink};
@@ -83,46 +83,15 @@ impl<M: Mmu> Space<'_, M> {
             },
             pages.start(),
         )?;
-        const RW: Access = Access::ReadWrite;
-        const RX: Access = Access::ReadExecute;
-        // A loop for each, with no more checks of a leaf than it needs: nothing contradicts read-only.
-        let (stored, result) = match access {
-            Access::ReadOnly => {
-                let new = |old: Desc| old.with_access(Access::ReadOnly);
-                self.give(pages, gather, new, |_| true)
-            }
-            Access::ReadWrite => {
-                let free = |old: Desc| !old.may_contradict(RW);
-                self.give(pages, gather, |old| old.with_access(RW), free)
-            }
-            Access::ReadExecute | Access::ReadWriteExecute => {
-                let free = |old: Desc| !old.may_contradict(RX) && old.memory() != Memory::DEVICE;
-                self.give(pages, gather, |old| old.with_access(RX), free)
-            }
-        };
-        if stored && !M::INVALIDATION_SETTLES {
-            self.mmu.owe();
-        }
-        result
-    }
-
-    /// The loop of [`Space::protect`]: stores `new` in the place of every leaf. One that is not `free` to become that is refused, which
-    /// ends the sweep, or is changed after everything was invalidated. Returns whether it stored anything, and how it ended.
-    #[inline(always)]
-    fn give<S: Sink>(
-        &self,
-        pages: Pages,
-        gather: &mut Gather<'_, M, S>,
-        new: impl Fn(Desc) -> Desc,
-        free: impl Fn(Desc) -> bool,
-    ) -> (bool, Result<u64, Error>) {
         let (mut stored, mut invalidated) = (false, false);
         let result = self.sweep(pages, |slots, head| {
             let (first, level) = (slots.va, slots.level);
-            // A run of leaves that have it already owes nothing, and ends where one has not; and the reverse.
-            if new(head) == head {
+            let new = head.with_access(access);
+            // Leaves that differ from this one in their frames alone are a run, which one comparison each recognises. A run that has it
+            // already owes nothing.
+            if new == head {
                 let same = |old: Desc| {
-                    if old.is_leaf(level) && new(old) == old {
+                    if old.is_but_for_frame(head) {
                         Step::Skip
                     } else {
                         Step::Stop
@@ -130,36 +99,31 @@ impl<M: Mmu> Space<'_, M> {
                 };
                 return Ok(self.mmu.edit(slots, same).passed);
             }
-            let (mut why, mut held) = (None, false);
+            if let Some(what) = refuse(head, new.prot()) {
+                return Err(what);
+            }
+            if head.may_contradict(access) && !invalidated {
+                // It is read-only by now, but the gather of the call that made it so, or moved it here, may not have paid yet.
+                gather.pay_all();
+                invalidated = true;
+            }
             let edited = self.mmu.edit(slots, |old| {
-                let new = new(old);
-                if !old.is_leaf(level) || new == old {
-                    return Step::Stop;
+                if old.is_but_for_frame(head) {
+                    Step::Store(old.changed_as(head, new))
+                } else {
+                    Step::Stop
                 }
-                if !free(old) {
-                    why = refuse(old, new.prot());
-                    held = why.is_none() && !invalidated;
-                    if held || why.is_some() {
-                        return Step::Stop;
-                    }
-                }
-                Step::Store(new)
             });
             if edited.passed > 0 {
                 gather.add(first, level, edited.passed);
                 stored = true;
             }
-            if held {
-                // It is read-only by now, but the gather of the call that made it so, or moved it here, may not have paid yet.
-                gather.pay_all();
-                invalidated = true;
-            }
-            match why {
-                Some(what) if edited.passed == 0 => Err(what),
-                _ => Ok(edited.passed),
-            }
+            Ok(edited.passed)
         });
-        (stored, result)
+        if stored && !M::INVALIDATION_SETTLES {
+            self.mmu.owe();
+        }
+        result
     }
 
     /// Puts other frames, and `prot`, in the place of live pages from `start` on, break-before-make
@@ -199,33 +163,43 @@ impl<M: Mmu> Space<'_, M> {
         let mut may_break = None;
         let (mut broke, mut held, mut why) = (false, false, What::NotMapped);
         let seen = self.last_level(pages, |slots| {
-            let va = slots.va;
-            let (mut new, mut first) = (new.from(va), None);
-            let edited = self.mmu.edit(slots, |old| {
-                if !old.is_valid() {
-                    why = What::NotMapped;
-                    return Step::Stop;
+            let (va, head) = (slots.va, self.mmu.read(slots.table, slots.at.start));
+            if !head.is_valid() {
+                why = What::NotMapped;
+                return 0;
+            }
+            if let Some(refusal) = refuse(head, prot) {
+                why = refusal;
+                return 0;
+            }
+            // Leaves that differ from this one in their frames alone are a run: of those that are broken, or of those that need not be.
+            let [same, other] = new.breaks(head);
+            let breaks = |old: Desc, new: Desc| {
+                if old.frame(Level::L3) == new.frame(Level::L3) {
+                    same
+                } else {
+                    other
                 }
-                if let Some(refusal) = refuse(old, prot) {
-                    why = refusal;
-                    return Step::Stop;
+            };
+            let mut new = new.from(va);
+            let Some(first) = new.clone().next() else {
+                return 0;
+            };
+            let run = breaks(head, first);
+            if run && !*may_break.get_or_insert_with(|| self.mmu.may_break(pages)) {
+                why = What::InUse;
+                return 0;
+            }
+            held |= head.may_contradict(prot.access);
+            let edited = self.mmu.edit(slots, |old| match new.next() {
+                Some(new) if old.is_but_for_frame(head) && breaks(old, new) == run => {
+                    if run {
+                        Step::Store(old.broken())
+                    } else {
+                        Step::Skip
+                    }
                 }
-                // A run of those that are broken, or of those that need not be.
-                let breaks = new
-                    .next()
-                    .is_some_and(|new| needs_break(Level::L3, old, new));
-                if *first.get_or_insert(breaks) != breaks {
-                    return Step::Stop;
-                }
-                held |= old.may_contradict(prot.access);
-                if !breaks {
-                    return Step::Skip;
-                }
-                if !*may_break.get_or_insert_with(|| self.mmu.may_break(pages)) {
-                    why = What::InUse;
-                    return Step::Stop;
-                }
-                Step::Store(old.broken())
+                _ => Step::Stop,
             });
             if edited.stored() > 0 {
                 gather.add(va, Level::L3, edited.passed);
@@ -260,29 +234,39 @@ impl<M: Mmu> Space<'_, M> {
         let (mut any, mut kept) = (false, Listed::new(all.frames));
         self.last_level(pages, |slots| {
             let (start, mut va) = (slots.va, slots.va.raw());
-            let (mut new, mut first) = (all.from(start), None);
+            let head = self.mmu.read(slots.table, slots.at.start);
+            // The memory type may be all that changes: then the frame is still in use.
+            let in_place = Desc::from_bits(all.bits).in_place_of(head.restored());
+            let make = |old: Desc, new: Desc| {
+                let same = old.frame(Level::L3) == new.frame(Level::L3);
+                let new = if same {
+                    in_place.with_frame_of(new)
+                } else {
+                    new
+                };
+                (same, new)
+            };
+            // Live ones are changed without a break, as they may be. TLBs still have to drop the old form: a run of such, or of others.
+            let changes = |old: Desc, new: Desc| old.is_valid() && old != new;
+            let mut new = all.from(start);
+            let Some(first) = new.clone().next() else {
+                return 0;
+            };
+            let run = changes(head, make(head, first).1);
             let slots = slots.take(gather.room());
             let edited = self.mmu.edit(slots, |old| {
-                let Some(mut new) = new.next() else {
+                let Some(new) = new.next() else {
                     return Step::Stop;
                 };
-                let (was, level) = (old.restored(), Level::L3);
-                // The memory type may be all that changed: then the frame is still in use.
-                let same = was.frame(level) == new.frame(level);
-                if same {
-                    new = new.in_place_of(was);
-                }
-                // Live ones are changed without a break, as they may be. TLBs still have to drop the old form: a run of such, or
-                // of others.
-                let changes = old.is_valid() && old != new;
-                if *first.get_or_insert(changes) != changes {
+                let (same, new) = make(old, new);
+                if !old.is_but_for_frame(head) || changes(old, new) != run {
                     return Step::Stop;
                 }
-                if !same && !kept.contains(was.frame(level)) {
+                if !same && !kept.contains(old.frame(Level::L3)) {
                     gather.park(Mapping {
                         va: Va::new(va),
-                        level,
-                        desc: was,
+                        level: Level::L3,
+                        desc: old.restored(),
                     });
                 }
                 va = va.wrapping_add(Level::L3.size());
@@ -292,7 +276,7 @@ impl<M: Mmu> Space<'_, M> {
                     Step::Store(new)
                 }
             });
-            if first == Some(true) {
+            if run && edited.passed > 0 {
                 gather.add(start, Level::L3, edited.passed);
                 any = true;
             }
@@ -355,9 +339,16 @@ struct New<'f> {
 }
 
 impl New<'_> {
+    /// Whether a leaf like `old` is broken for one of its own frame, and for one of another.
+    fn breaks(&self, old: Desc) -> [bool; 2] {
+        let same = Desc::from_bits(self.bits).with_frame_of(old);
+        let other = Desc::from_bits(same.bits() ^ PAGE_SIZE);
+        [same, other].map(|new| needs_break(Level::L3, old, new))
+    }
+
     /// The descriptors from the one for `va` on.
     #[inline]
-    fn from(&self, va: Va) -> impl Iterator<Item = Desc> {
+    fn from(&self, va: Va) -> impl Iterator<Item = Desc> + Clone {
         let page = usize::try_from((va.raw() - self.start.raw()) >> PAGE_SHIFT);
         let rest = page.ok().and_then(|page| self.frames.get(page..));
         let leaf = |frame: &Frame| Desc::from_bits(self.bits | frame.pa().raw());

@@ -137,6 +137,10 @@ impl Debt {
             level,
             mixed: false,
         };
+        if self.used == 0 {
+            (self.spans[0], self.used) = (new, 1);
+            return;
+        }
         // Upwards, as operations go: behind the last run, or so close to it that no two others are cheaper to merge.
         if let Some(last) = self.spans[..self.used].last_mut()
             && last.level == level

@@ -248,6 +248,24 @@ impl Desc {
         self.is_valid() && !self.is_table(level)
     }
 
+    /// Whether it differs from another of its level in the output address alone, if at all.
+    #[inline]
+    pub(crate) const fn is_but_for_frame(self, other: Desc) -> bool {
+        (self.0 ^ other.0) & !OUTPUT == 0
+    }
+
+    /// What becomes of it when `from`, which it is but for its frame, becomes `to`, which has `from`'s.
+    #[inline]
+    pub(crate) const fn changed_as(self, from: Desc, to: Desc) -> Self {
+        Self(self.0 ^ from.0 ^ to.0)
+    }
+
+    /// The descriptor with the output address of another of its level.
+    #[inline]
+    pub(crate) const fn with_frame_of(self, other: Desc) -> Self {
+        Self(self.0 & !OUTPUT | other.0 & OUTPUT)
+    }
+
     /// Bits \[47:12\]: the output address, or the next table's.
     const fn output(self) -> Frame {
         Frame::containing(Pa::masked(self.0))

@@ -174,13 +174,19 @@ impl<'m, M: Mmu, S: Sink> Gather<'m, M, S> {
         self.sink.park(mapping);
     }
 
-    /// How many mappings can be parked, at least one: where the sink has no room, pays and has it make some.
+    /// Where the sink has no room, pays and has it make some.
     #[inline]
-    pub(crate) fn room(&mut self) -> usize {
+    pub(crate) fn make_room(&mut self) {
         if self.sink.room() == 0 {
             let done = self.owed.pay();
             self.sink.release(&done);
         }
+    }
+
+    /// How many mappings can be parked, at least one.
+    #[inline]
+    pub(crate) fn room(&mut self) -> usize {
+        self.make_room();
         self.sink.room().max(1)
     }
 

@@ -146,28 +146,23 @@ impl<M: Mmu> Space<'_, M> {
     /// [`What::OtherHalf`]; [`What::OutOfFrames`], with the tables before [`Error::at`] linked.
     pub fn reserve(&self, pages: Pages) -> Result<(), Error> {
         self.check(pages)?;
-        let mut linked = false;
-        let result = self.link_all(pages, &mut linked);
+        let (mut rest, mut linked) = (pages, false);
+        let mut result = Ok(());
+        while !rest.is_empty() {
+            let va = rest.start();
+            match self.table_for(va, Level::L3, &mut linked) {
+                Ok(_) => rest = rest.skip_slots(Level::L2, 1),
+                Err(What::AlreadyMapped) => rest = rest.skip_slots(self.find(va).1, 1),
+                Err(what) => {
+                    result = Err(Error::stopped(what, pages, rest));
+                    break;
+                }
+            }
+        }
         if linked {
             self.mmu.owe();
         }
         result
-    }
-
-    /// [`Space::reserve`] without owing; whether it linked a table is noted in `linked`.
-    pub(crate) fn link_all(&self, pages: Pages, linked: &mut bool) -> Result<(), Error> {
-        let mut rest = pages;
-        while !rest.is_empty() {
-            let va = rest.start();
-            match self.table_for(va, Level::L3, linked) {
-                Ok(_) => rest = rest.skip_slots(Level::L2, 1),
-                Err(What::AlreadyMapped) => rest = rest.skip_slots(self.find(va).1, 1),
-                Err(what) => {
-                    return Err(Error::stopped(what, pages, rest));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Goes over `pages` table by table, with `put` storing leaves into slots of a table at the

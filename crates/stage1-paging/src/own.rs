@@ -142,7 +142,7 @@ impl<M: Mmu> Space<'_, M> {
                 self.park_all(child, below, va, gather);
                 gather.park_table(child, va, below);
             } else if desc.is_leaf(level) {
-                let _ = gather.room();
+                gather.make_room();
                 gather.park(Mapping { va, level, desc });
             }
         }

@@ -75,9 +75,7 @@ impl<M: Mmu> Space<'_, M> {
         let mut stored = false;
         let moved = self.sweep(from, |source, _| {
             let level = source.level;
-            let va = dest
-                .skip((source.va.raw() - from.start().raw()) >> PAGE_SHIFT)
-                .start();
+            let va = dest.skip(from.before(source.va)).start();
             if !level.aligned(va.raw()) {
                 return Err(What::PartOfBlock);
             }
@@ -158,8 +156,7 @@ impl<M: Mmu> Space<'_, M> {
         } else {
             dest.take(by)
         };
-        let leaving = from.skip(fresh.start().raw().wrapping_sub(dest.start().raw()) >> PAGE_SHIFT);
-        let leaving = leaving.take(fresh.count());
+        let leaving = from.skip(dest.before(fresh.start())).take(fresh.count());
         let mut mapped = self.mappings(from)?.peekable();
         if mapped.peek().is_some() && !self.mmu.may_break(from) {
             return Err(refused(What::InUse, 0));
@@ -170,10 +167,9 @@ impl<M: Mmu> Space<'_, M> {
         // Where nothing is mapped, nothing is in the way.
         if self.mappings(fresh)?.next().is_some() {
             for page in self.mappings(leaving)? {
-                let number = (page.va.raw() - from.start().raw()) >> PAGE_SHIFT;
-                let place = dest.skip(number).start();
-                let (table, level) = self.find(place);
-                if self.mmu.read(table, level.index(place)).is_valid() {
+                let number = from.before(page.va);
+                let (_, there) = self.lookup(dest.skip(number).start())?;
+                if there.is_valid() {
                     return Err(refused(What::AlreadyMapped, number));
                 }
             }
@@ -185,9 +181,7 @@ impl<M: Mmu> Space<'_, M> {
     fn link_for(&self, from: Pages, dest: Pages, linked: &mut bool) -> Result<(), Error> {
         let mut there = Pages::one(dest.start())?.take(0);
         for page in self.mappings(from)? {
-            let place = dest
-                .skip((page.va.raw() - from.start().raw()) >> PAGE_SHIFT)
-                .start();
+            let place = dest.skip(from.before(page.va)).start();
             if there.contains(place) {
                 continue;
             }

@@ -79,6 +79,11 @@ fn single_pages_from_either_end_of_either_half() {
         );
         assert_eq!((both.next(), both.next_back(), both.len()), (None, None, 0));
     }
+    let mut five = pages(0, 5).iter();
+    assert_eq!(
+        (five.nth(2), five.nth(1), five.next()),
+        (Some(Va::new(0x2000)), Some(Va::new(0x4000)), None)
+    );
     assert_eq!(
         Pages::whole(Half::Upper).iter().nth((1 << 36) - 1),
         Some(Va::new(0u64.wrapping_sub(4096)))
@@ -182,4 +187,14 @@ fn an_empty_range_is_nothing_to_do_wherever_it_is() {
             assert_eq!(model.events(), []);
         }
     }
+}
+
+#[test]
+fn a_space_says_which_machine_its_tables_are_made_for() {
+    let (one, other) = (model(), model());
+    let space = one.space(TASK);
+    assert!(std::ptr::eq(space.mmu(), &one) && !std::ptr::eq(space.mmu(), &other));
+    // A second half on the same machine, by the first alone.
+    let upper = space.mmu().space(Half::Upper);
+    assert!(std::ptr::eq(upper.mmu(), &one));
 }

@@ -25,12 +25,18 @@ fn hint<const N: u8>() {
     unsafe { asm!("hint #{}", const N, options(nostack, preserves_flags)) }
 }
 
-/// Starts the window, with a tag of up to 16 nibbles: the one pushed first is the highest.
-#[inline]
-pub fn start(window: Window, tag: &[u8]) {
+/// Pushes the tag of the next window that starts, for who starts it with a HINT of its own: the one that is pushed first is the
+/// highest of up to 16 nibbles.
+pub fn push_tag(tag: &[u8]) {
     for &nibble in tag {
         push_nibble(nibble);
     }
+}
+
+/// Starts the window, with a tag of up to 16 nibbles: the one pushed first is the highest.
+#[inline]
+pub fn start(window: Window, tag: &[u8]) {
+    push_tag(tag);
     match window {
         Window::Work => hint::<0x50>(),
         Window::Test => hint::<0x51>(),

@@ -8,7 +8,7 @@ use alloc::string::String;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
-use mmu_check::trace::{Header, Writer};
+use mmu_check::trace::{Extent, Header, Recorder, Unwritten, Writer};
 use mmu_check::{Checker, Event, Expected, What};
 use semihosting::fs::File;
 use semihosting::io::Write as _;
@@ -32,77 +32,28 @@ struct Checking {
     rules: Checker,
     violations: u64,
     /// The events as lines, for the host: `mmu-check`'s example `check_trace` checks the same rules again.
-    trace: Option<Writer<TraceFile>>,
-    /// Which of them the trace has.
-    written: Written,
-    /// Some of the trace could not be written.
-    unwritten: bool,
-}
-
-/// Which events a trace has.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Written {
-    /// None until the run begins.
-    OnceDue,
-    /// The run has begun: those from the moment on at which nothing is owed.
-    OnceSettled,
-    /// Each.
-    All,
+    trace: Option<Recorder<TraceFile>>,
 }
 
 impl Checking {
     fn hear(&mut self, event: &Event) {
-        if self.written == Written::All {
-            self.write(|trace, _| trace.write(*event));
-        }
+        self.trace.iter_mut().for_each(|trace| trace.hear(*event));
         if let Err(violation) = self.rules.step(event) {
             self.violations += 1;
             if self.violations <= PRINTED {
                 println!("VIOLATION {violation}");
             }
         }
-        if self.written == Written::OnceSettled {
-            self.begin();
-        }
+        let rules = &self.rules;
+        self.trace.iter_mut().for_each(|trace| trace.step(rules));
     }
 
-    fn write(&mut self, act: impl FnOnce(&mut Writer<TraceFile>, &Checker) -> fmt::Result) {
-        if let Some(trace) = &mut self.trace
-            && act(trace, &self.rules).is_err()
-        {
-            self.trace = None;
-            self.note_unwritten();
-        }
-    }
-
-    /// Begins the trace, with what the rules know, if nothing is owed.
-    fn begin(&mut self) {
-        let mut owed = None;
-        self.write(|trace, rules| trace.state(rules).map(|still| owed = still));
-        if owed.is_none() {
-            self.written = Written::All;
-        }
-    }
-
-    fn finish_trace(&mut self) {
-        if let Some(owed) = self
-            .rules
-            .owed()
-            .filter(|_| self.written == Written::OnceSettled)
-        {
-            println!("check: the trace could not begin: {owed}; trace=all has the boot too");
-            self.unwritten = true;
-        }
-        if let Some(trace) = self.trace.take()
-            && trace.finish().and_then(|mut file| file.write()).is_err()
-        {
-            self.note_unwritten();
-        }
-    }
-
-    fn note_unwritten(&mut self) {
-        println!("check: the trace could not be written");
-        self.unwritten = true;
+    fn finish_trace(&mut self) -> Result<(), Unwritten> {
+        let Some(trace) = self.trace.take() else {
+            return Ok(());
+        };
+        let mut file = trace.finish(&self.rules)?;
+        file.write().map_err(|_| Unwritten::Failed)
     }
 }
 
@@ -137,34 +88,28 @@ impl fmt::Write for TraceFile {
 /// Starts checking. Before the kernel's tables are built: the rules must see every table from its zeroes on.
 ///
 /// By `trace` events are also written to `events.trace`: all, or those from `begin_run` on.
-pub fn start(trace: Option<Written>) {
-    let written = trace.unwrap_or(Written::All);
-    let trace = trace.map(|_| {
+pub fn start(trace: Option<Extent>) {
+    let trace = trace.map(|extent| {
         let file = TraceFile {
             file: File::create(c"events.trace").ok(),
             kept: String::new(),
         };
         let clock = time::frequency();
-        Writer::new(file, Header { clock })
+        Recorder::new(Writer::new(file, Header { clock }), extent)
     });
     *CHECKER.lock() = Some(Checking {
         rules: Checker::new(),
         violations: 0,
         trace,
-        written,
-        unwritten: false,
     });
     Listening::Rules.set(true);
     super::report(|| What::CoreStart);
 }
 
-/// The boot is over: a trace of the run begins here, or as soon as nothing is owed.
+/// The boot is over: a trace of the run begins.
 pub(crate) fn begin_run() {
-    if let Some(checking) = CHECKER.lock().as_mut()
-        && checking.written == Written::OnceDue
-    {
-        checking.written = Written::OnceSettled;
-        checking.begin();
+    if let Some(Checking { rules, trace, .. }) = CHECKER.lock().as_mut() {
+        trace.iter_mut().for_each(|trace| trace.begin_run(rules));
     }
 }
 
@@ -221,7 +166,10 @@ pub fn finish() -> Verdict {
     let Some(mut checker) = CHECKER.lock().take() else {
         return Verdict::Good;
     };
-    checker.finish_trace();
+    let written = checker.finish_trace();
+    if let Err(why) = written {
+        println!("check: {why}");
+    }
     print!("check:");
     let counts = checker.rules.coverage().counts().into_iter();
     for (name, count) in counts.filter(|(_, count)| *count > 0) {
@@ -231,7 +179,7 @@ pub fn finish() -> Verdict {
         0 => println!(" no violation"),
         count => println!(" {count} VIOLATIONS"),
     }
-    if checker.violations == 0 && !checker.unwritten {
+    if checker.violations == 0 && written.is_ok() {
         Verdict::Good
     } else {
         Verdict::Failed

@@ -8,7 +8,7 @@ mod windows;
 pub use json::write_json;
 pub use rows::{Row, Run, Size};
 pub use table::{print_saving, print_table};
-pub use windows::{in_window, note_window, write_windows};
+pub use windows::{in_window, note_measured, note_window, write_windows};
 
 use core::ffi::CStr;
 
@@ -21,6 +21,10 @@ pub fn host_seconds() -> Option<u64> {
 const NOT_WRITTEN: &str =
     "a report could not be written: is semihosting on, and its folder writable?";
 
-fn write_file(name: &CStr, text: &str) -> Result<(), &'static str> {
+/// Writes a file in the boot's directory on the host, by semihosting.
+///
+/// # Errors
+/// It could not be written.
+pub fn write_file(name: &CStr, text: &str) -> Result<(), &'static str> {
     semihosting::fs::write(name, text).map_err(|_| NOT_WRITTEN)
 }

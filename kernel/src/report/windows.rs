@@ -43,12 +43,26 @@ pub fn in_window<R, C: Sub<Output = C>>(
 
 /// Notes the counts of a window that has just been closed, each kind of barrier and TLBI by itself.
 pub fn note_window(tag: &[u8], window: Window, tally: Tally) {
+    note_measured(tag, window, Some(tally), None);
+}
+
+/// As [`note_window`], of a window in which instructions were counted as well, by the PMU: as many as the plugin must have
+/// seen. Where code ran that this kernel does not count, `tally` is `None`: the barriers and TLBIs are the plugin's to say.
+pub fn note_measured(tag: &[u8], window: Window, tally: Option<Tally>, instructions: Option<u64>) {
     let mut windows = WINDOWS.lock();
     // Writing to a String does not fail.
     let _ = write!(windows, "{:x} {}", window::tag_value(tag), window as u8);
-    for (name, count) in NAMES.iter().zip(tally.executed) {
-        if count > 0 {
-            let _ = write!(windows, " {name}={count}");
+    if let Some(instructions) = instructions {
+        let _ = write!(windows, " instructions={instructions}");
+    }
+    match tally {
+        None => windows.push_str(" uncounted"),
+        Some(tally) => {
+            for (name, count) in NAMES.iter().zip(tally.executed) {
+                if count > 0 {
+                    let _ = write!(windows, " {name}={count}");
+                }
+            }
         }
     }
     windows.push('\n');

@@ -67,6 +67,7 @@ pub use counts::check_same_work;
 pub use failure::Failure;
 pub(crate) use failure::failure;
 use measure::Measured;
+pub use pages::shuffle;
 pub use stress::Stress;
 use stress::demand::Demands;
 

@@ -57,17 +57,20 @@ pub(super) fn scattered_frames(count: usize, seed: u64) -> Result<Vec<Frame>, Fa
             .ok_or_else(|| failure!("no frame left for the workload's {count} pages"))?;
         taken.push(frame.into_frame());
     }
-    // Fisher-Yates, fed by xorshift64* (Vigna 2016): no order that matters can depend on its
-    // quality.
+    shuffle(&mut taken, seed);
+    Ok(taken)
+}
+
+/// Fisher-Yates, fed by xorshift64* (Vigna 2016): no order that matters can depend on its quality.
+pub fn shuffle<T>(items: &mut [T], seed: u64) {
     let mut state = seed.max(1);
-    for index in (1..count).rev() {
+    for index in (1..items.len()).rev() {
         state ^= state >> 12;
         state ^= state << 25;
         state ^= state >> 27;
         let random = state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
-        taken.swap(index, random as usize % (index + 1));
+        items.swap(index, random as usize % (index + 1));
     }
-    Ok(taken)
 }
 
 /// The word that a workload stores in a page: different for every page, and for every time it is stored.

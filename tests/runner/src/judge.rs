@@ -87,6 +87,7 @@ mod tests {
             qemu_said: String::new(),
             windows: None,
             rows: None,
+            measured: None,
             notes: vec!["witness: 1 window, equal".to_owned()],
             kept: None,
         }

@@ -3,7 +3,7 @@
 use super::{closed, opened};
 use crate::contract::rules::Rules;
 use crate::mode::Mode;
-use crate::{Cpu, Policy, Slot};
+use crate::{Contract, Cpu, Policy, Slot};
 
 /// Baseline: the mode does nothing and every store that owes pays at once. arm64 Linux up to 6.15.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -15,7 +15,7 @@ impl Rules for Eager {
     }
 
     #[inline]
-    fn enable<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) -> bool {
+    fn enable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> bool {
         if !mode.in_interrupt() {
             opened(mode);
         }
@@ -23,15 +23,15 @@ impl Rules for Eager {
     }
 
     #[inline]
-    fn disable<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+    fn disable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if !mode.in_interrupt() {
             closed(mode);
         }
     }
 
     #[inline]
-    fn pause<C: Cpu, S: Slot>(&self, _: &Mode<C, S>) {}
+    fn pause<K: Contract, C: Cpu, S: Slot>(&self, _: &Mode<K, C, S>) {}
 
     #[inline]
-    fn resume<C: Cpu, S: Slot>(&self, _: &Mode<C, S>) {}
+    fn resume<K: Contract, C: Cpu, S: Slot>(&self, _: &Mode<K, C, S>) {}
 }

@@ -6,7 +6,8 @@
 use super::{closed, opened};
 use crate::contract::rules::Rules;
 use crate::mode::Mode;
-use crate::{Cpu, Policy, Slot};
+use crate::section::{OnDrop, or_undo};
+use crate::{Contract, Cpu, Policy, Slot};
 
 /// Baseline: one flag, no depth. The first exit pays and ends the mode, for the sections around it
 /// too. arm64 Linux 6.16 to 6.19 (commit 1ef3095b1405).
@@ -19,43 +20,37 @@ impl Rules for Flat {
     }
 
     #[inline]
-    fn enable<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) -> bool {
+    fn enable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> bool {
         if !mode.in_interrupt() {
             opened(mode);
-            on(mode);
+            or_undo(|| mode.arch_enter_first(), || closed(mode));
+            mode.set_enabled(true);
         }
         true
     }
 
     #[inline]
-    fn disable<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+    fn disable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if !mode.in_interrupt() {
             closed(mode);
-            off(mode);
+            let _off = OnDrop(|| mode.set_enabled(false));
+            mode.arch_leave();
         }
     }
 
     #[inline]
-    fn pause<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+    fn pause<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if !mode.in_interrupt() {
-            off(mode);
+            mode.arch_leave();
+            mode.set_enabled(false);
         }
     }
 
     #[inline]
-    fn resume<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+    fn resume<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if !mode.in_interrupt() {
-            on(mode);
+            let _on = OnDrop(|| mode.set_enabled(true));
+            mode.arch_enter_first();
         }
     }
-}
-
-fn on<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
-    mode.arch_enter();
-    mode.set_enabled(true);
-}
-
-fn off<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
-    mode.arch_leave();
-    mode.set_enabled(false);
 }

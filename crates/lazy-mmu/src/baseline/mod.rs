@@ -4,10 +4,10 @@
 //! |---|---|---|
 //! | [`Eager`] | pays at once | pays nothing: nothing is pending |
 //! | [`Flat`] | is deferred, while the one flag is on | pays, and turns the flag off |
-//! | [`Reenter`] | is deferred | pays nothing: who runs sections beneath his caller's leaves the mode before |
+//! | [`Reenter`] | is deferred | pays nothing: a callee that runs sections of its own leaves the mode first |
 //!
-//! They count the sections that are open, [`Eager`] and [`Flat`] for the books alone, so that a task's end and
-//! [`set_policy`](crate::TaskMmu::set_policy) know of them.
+//! They count the sections that are open. The rules of [`Eager`] and [`Flat`] do not use the count; a task's end and
+//! [`set_policy`](crate::TaskMmu::set_policy) do.
 
 mod eager;
 mod flat;
@@ -18,16 +18,20 @@ pub use flat::Flat;
 pub use reenter::Reenter;
 
 use crate::mode::Mode;
-use crate::{Cpu, Slot};
+use crate::{Contract, Cpu, Slot};
 
-/// For the books: a section is open. Neither a breach nor an end of the count has a meaning here.
+/// Notes that a section is open. The rules themselves have no count, so nothing of theirs is broken where this one
+/// ends: it stays there, and the task's end reports it.
 #[inline]
-fn opened<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
+fn opened<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
     mode.set_count(mode.count().saturating_add(1));
 }
 
-/// For the books: one is open no more.
+/// Notes that one has ended. Of 255 or more nobody knows how many are left.
 #[inline]
-fn closed<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
-    mode.set_count(mode.count().saturating_sub(1));
+fn closed<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
+    let count = mode.count();
+    if count < u8::MAX {
+        mode.set_count(count.saturating_sub(1));
+    }
 }

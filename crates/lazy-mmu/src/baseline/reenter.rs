@@ -1,4 +1,4 @@
-//! Depth without a flush: who runs sections of his own beneath his caller's leaves the mode first.
+//! Depth without a flush. A callee that runs sections of its own, beneath its caller's, leaves the mode first.
 //!
 //! What one gets without nesting and without giving up batching. It depends on every such callee knowing
 //! that it is one; the pairs it costs are what nesting is measured against.
@@ -8,8 +8,8 @@
 
 use crate::contract::rules::Rules;
 use crate::mode::Mode;
-use crate::section::OnDrop;
-use crate::{Cpu, Misuse, Policy, Slot};
+use crate::section::{OnDrop, or_undo};
+use crate::{Contract, Cpu, Misuse, Policy, Slot};
 
 /// Baseline: depth is counted, but an inner exit pays nothing; code that runs its own sections beneath
 /// its caller's leaves the mode first and enters it again afterwards
@@ -24,7 +24,7 @@ impl Rules for Reenter {
 
     /// In an interrupt it is ignored, as the exit will be.
     #[inline]
-    fn enable<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) -> bool {
+    fn enable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> bool {
         if mode.in_interrupt() {
             return true;
         }
@@ -35,13 +35,14 @@ impl Rules for Reenter {
         }
         mode.set_count(count + 1);
         if count == 0 {
-            on(mode);
+            or_undo(|| mode.arch_enter(), || mode.set_count(0));
+            mode.set_enabled(true);
         }
         true
     }
 
     #[inline]
-    fn disable<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+    fn disable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if mode.in_interrupt() {
             return;
         }
@@ -56,22 +57,27 @@ impl Rules for Reenter {
     }
 
     #[inline]
-    fn pause<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+    fn pause<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if !mode.in_interrupt() {
-            off(mode);
+            mode.arch_leave();
+            mode.set_enabled(false);
         }
     }
 
     /// On *again*: outside of a section there is nothing to go back to.
     #[inline]
-    fn resume<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+    fn resume<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if !mode.in_interrupt() && mode.count() > 0 {
             on(mode);
         }
     }
 
     /// Leaves the mode altogether, so that `f`'s sections are outermost ones, defer, and pay at their end.
-    fn reenter<C: Cpu, S: Slot, R>(&self, mode: &Mode<C, S>, f: impl FnOnce() -> R) -> R {
+    fn reenter<K: Contract, C: Cpu, S: Slot, R>(
+        &self,
+        mode: &Mode<K, C, S>,
+        f: impl FnOnce() -> R,
+    ) -> R {
         let left = leave(mode);
         let _back = OnDrop(|| {
             if let Some(left) = left {
@@ -90,28 +96,30 @@ pub(crate) struct Left {
 }
 
 /// Nothing to leave: outside of a section, and in an interrupt, whose sections are not the task's.
-pub(crate) fn leave<C: Cpu, S: Slot>(mode: &Mode<C, S>) -> Option<Left> {
+pub(crate) fn leave<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) -> Option<Left> {
     let (count, enabled) = (mode.count(), mode.enabled());
     if count == 0 || mode.in_interrupt() {
         return None;
     }
     let under_way = mode.pause_count();
     if under_way == u8::MAX {
-        mode.bug(Misuse::TooDeep);
+        mode.bug(Misuse::ReentryTooDeep);
         return None;
     }
     // First: from here on until the end the task is not idle.
     mode.set_pause_count(under_way + 1);
     mode.set_count(0);
+    let left = Left { count, enabled };
     if enabled {
-        off(mode);
+        or_undo(|| mode.arch_leave(), || back(mode, left));
+        mode.set_enabled(false);
     }
-    Some(Left { count, enabled })
+    Some(left)
 }
 
 /// The mode as it was, on or paused, and the sections that were open, on top of any that have been left open
 /// since: a leak stays one, to be found at the task's end. Nothing, if the task has ended meanwhile.
-pub(crate) fn back<C: Cpu, S: Slot>(mode: &Mode<C, S>, left: Left) {
+pub(crate) fn back<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>, left: Left) {
     let Some(others) = mode.pause_count().checked_sub(1) else {
         return;
     };
@@ -119,25 +127,26 @@ pub(crate) fn back<C: Cpu, S: Slot>(mode: &Mode<C, S>, left: Left) {
     let count = leaked.checked_add(left.count);
     // Also if the report unwinds: the sections that were left are open again.
     let _back = OnDrop(|| {
+        let _others = OnDrop(|| mode.set_pause_count(others));
         mode.set_count(count.unwrap_or(u8::MAX));
         match (mode.enabled(), left.enabled) {
             (false, true) => on(mode),
             (true, false) => off(mode),
             (false, false) | (true, true) => {}
         }
-        mode.set_pause_count(others);
     });
     if count.is_none() {
-        mode.bug(Misuse::TooDeep);
+        mode.bug(Misuse::ReentryLeft);
     }
 }
 
-fn on<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
+/// Also if the hook unwinds, as [`off`]: what these are the end of ends all the same.
+fn on<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
+    let _on = OnDrop(|| mode.set_enabled(true));
     mode.arch_enter();
-    mode.set_enabled(true);
 }
 
-fn off<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
+fn off<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
+    let _off = OnDrop(|| mode.set_enabled(false));
     mode.arch_leave();
-    mode.set_enabled(false);
 }

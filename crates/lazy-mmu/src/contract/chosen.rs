@@ -3,13 +3,18 @@
 use super::rules::Rules;
 use crate::baseline::{Eager, Flat, Reenter};
 use crate::mode::Mode;
-use crate::{Cpu, Linux7, Policy, Slot, V3};
+use crate::section::OnDrop;
+use crate::{Contract, Cpu, Linux7, Policy, Slot, V3};
 use core::sync::atomic::AtomicU8;
+
+/// In the byte: a call has called out, and goes on by the rules that it has begun with.
+const CALLING_OUT: u8 = 0x80;
 
 /// The [`Policy`] as data, for a kernel that demonstrates and compares.
 ///
 /// Each of the four calls looks at it; a store never does. It is changed by
-/// [`TaskMmu::set_policy`](crate::TaskMmu::set_policy), while the task is idle.
+/// [`TaskMmu::set_policy`](crate::TaskMmu::set_policy), while the task is idle. The policy is a byte more than the four
+/// of the task.
 #[derive(Debug)]
 pub struct Chosen<S: Slot = AtomicU8>(S);
 
@@ -39,11 +44,12 @@ impl<S: Slot> Chosen<S> {
     }
 }
 
-/// A call of the rules that are chosen. The contracts come first, and the baselines are out of their way.
+/// A call of the rules that are chosen. The contracts come first; the baselines are out of their way, and so is a call
+/// that a handler, a report or a hook makes while another has called out.
 macro_rules! chosen {
     ($call:ident, $of_baseline:ident, $answer:ty) => {
         #[inline(always)]
-        fn $call<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) -> $answer {
+        fn $call<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> $answer {
             match self.0.get() {
                 Policy::V3_BYTE => V3.$call(mode),
                 Policy::LINUX7_BYTE => Linux7.$call(mode),
@@ -51,29 +57,58 @@ macro_rules! chosen {
             }
         }
     };
-    ($($call:ident, $of_baseline:ident, $answer:ty;)*) => {
+    ($($call:ident, $of_baseline:ident, $on_top:ident, $answer:ty;)*) => {
         $(#[inline(never)]
-        fn $of_baseline<C: Cpu, S: Slot>(baseline: u8, mode: &Mode<C, S>) -> $answer {
-            match Policy::from_byte(baseline) {
+        fn $of_baseline<K: Contract, C: Cpu, S: Slot>(byte: u8, mode: &Mode<K, C, S>) -> $answer {
+            if byte & CALLING_OUT != 0 {
+                return $on_top(byte, mode);
+            }
+            match Policy::from_byte(byte) {
                 Policy::Eager => Eager.$call(mode),
                 Policy::Flat => Flat.$call(mode),
                 _ => Reenter.$call(mode),
+            }
+        }
+
+        #[cold]
+        #[inline(never)]
+        fn $on_top<K: Contract, C: Cpu, S: Slot>(byte: u8, mode: &Mode<K, C, S>) -> $answer {
+            match Policy::from_byte(byte & !CALLING_OUT) {
+                Policy::Eager => Eager.$call(mode),
+                Policy::Flat => Flat.$call(mode),
+                Policy::Reenter => Reenter.$call(mode),
+                Policy::V3 => V3.$call(mode),
+                Policy::Linux7 => Linux7.$call(mode),
             }
         })*
     };
 }
 
 chosen! {
-    enable, enable_of_baseline, bool;
-    disable, disable_of_baseline, ();
-    pause, pause_of_baseline, ();
-    resume, resume_of_baseline, ();
+    enable, enable_of_baseline, enable_on_top, bool;
+    disable, disable_of_baseline, disable_on_top, ();
+    pause, pause_of_baseline, pause_on_top, ();
+    resume, resume_of_baseline, resume_on_top, ();
 }
 
 impl<P: Slot> Rules for Chosen<P> {
     #[inline]
     fn policy(&self) -> Policy {
-        Policy::from_byte(self.0.get())
+        Policy::from_byte(self.0.get() & !CALLING_OUT)
+    }
+
+    /// The mark goes also if the call-out unwinds; one inside another leaves it.
+    #[inline]
+    fn calling_out(&self, call_out: impl FnOnce()) {
+        let byte = self.0.get();
+        self.0.set(byte | CALLING_OUT);
+        let _end = OnDrop(|| self.0.set(byte));
+        call_out();
+    }
+
+    #[inline]
+    fn is_calling_out(&self) -> bool {
+        self.0.get() & CALLING_OUT != 0
     }
 
     chosen!(enable, enable_of_baseline, bool);
@@ -82,7 +117,7 @@ impl<P: Slot> Rules for Chosen<P> {
     chosen!(resume, resume_of_baseline, ());
 
     #[inline]
-    fn is_active<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) -> bool {
+    fn is_active<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> bool {
         match self.policy() {
             Policy::Linux7 => Linux7.is_active(mode),
             _ => mode.enabled(),
@@ -90,7 +125,11 @@ impl<P: Slot> Rules for Chosen<P> {
     }
 
     #[inline]
-    fn reenter<C: Cpu, S: Slot, R>(&self, mode: &Mode<C, S>, f: impl FnOnce() -> R) -> R {
+    fn reenter<K: Contract, C: Cpu, S: Slot, R>(
+        &self,
+        mode: &Mode<K, C, S>,
+        f: impl FnOnce() -> R,
+    ) -> R {
         match self.policy() {
             Policy::Reenter => Reenter.reenter(mode, f),
             _ => f(),

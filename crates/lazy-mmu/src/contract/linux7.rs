@@ -10,7 +10,8 @@
 
 use super::rules::Rules;
 use crate::mode::Mode;
-use crate::{Cpu, Misuse, Policy, Slot};
+use crate::section::or_undo;
+use crate::{Contract, Cpu, Misuse, Policy, Slot};
 
 /// Contract, *nesting pause*: what Linux 7.0 merged (commit 5ab246749569). While paused, `enable` and
 /// `disable` are ignored, and pauses nest.
@@ -23,7 +24,7 @@ impl Rules for Linux7 {
     }
 
     #[inline(always)]
-    fn enable<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) -> bool {
+    fn enable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> bool {
         if mode.in_interrupt() || mode.pause_count() > 0 {
             return true;
         }
@@ -35,13 +36,13 @@ impl Rules for Linux7 {
         mode.set_count(count + 1);
         if count == 0 {
             mode.set_enabled_outside_interrupts(true);
-            mode.arch_enter();
+            arch_enter(mode);
         }
         true
     }
 
     #[inline(always)]
-    fn disable<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+    fn disable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if mode.in_interrupt() || mode.pause_count() > 0 {
             return;
         }
@@ -59,7 +60,7 @@ impl Rules for Linux7 {
     }
 
     #[inline(always)]
-    fn pause<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+    fn pause<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if mode.in_interrupt() {
             return;
         }
@@ -72,12 +73,18 @@ impl Rules for Linux7 {
         let open = mode.count();
         mode.set_enabled_outside_interrupts(open > 0 && after == 0);
         if pauses == 0 && open > 0 {
-            mode.arch_leave();
+            or_undo(
+                || mode.arch_leave(),
+                || {
+                    mode.set_pause_count(0);
+                    mode.set_enabled_outside_interrupts(true);
+                },
+            );
         }
     }
 
     #[inline(always)]
-    fn resume<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+    fn resume<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if mode.in_interrupt() {
             return;
         }
@@ -96,29 +103,42 @@ impl Rules for Linux7 {
 
     /// Never in an interrupt.
     #[inline]
-    fn is_active<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) -> bool {
+    fn is_active<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> bool {
         mode.is_on()
     }
+}
+
+/// The hook of the outermost `enable`. If it unwinds, no section has begun, and what the hook has stored is paid.
+#[inline(always)]
+fn arch_enter<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
+    or_undo(
+        || mode.arch_enter(),
+        || {
+            mode.set_count(0);
+            mode.set_enabled_outside_interrupts(false);
+            mode.pay();
+        },
+    );
 }
 
 /// `enable` with 255 sections open. Behind the warning the count is read again, and there may be a pause by then.
 #[cold]
 #[inline(never)]
-fn enable_at_the_end<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
+fn enable_at_the_end<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
     mode.warn_if(true, Misuse::EnableWraps);
     let before = mode.count();
     let after = before.wrapping_add(1);
     mode.set_count(after);
     mode.set_enabled_outside_interrupts(after > 0 && mode.pause_count() == 0);
     if before == 0 {
-        mode.arch_enter();
+        arch_enter(mode);
     }
 }
 
 /// `disable` with no section open: likewise.
 #[cold]
 #[inline(never)]
-fn disable_at_the_end<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
+fn disable_at_the_end<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
     mode.warn_if(true, Misuse::DisableWraps);
     let after = mode.count().wrapping_sub(1);
     mode.set_count(after);

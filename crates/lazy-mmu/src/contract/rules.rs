@@ -7,7 +7,7 @@
 //! [`v3`](super::v3) names.
 
 use crate::mode::Mode;
-use crate::{Cpu, Policy, Slot};
+use crate::{Contract, Cpu, Policy, Slot};
 
 /// The four calls on a task's bytes, and what answers for them.
 pub trait Rules {
@@ -15,23 +15,39 @@ pub trait Rules {
     fn policy(&self) -> Policy;
 
     /// Whether an exit belongs to it: not after a bug whose report returned.
-    fn enable<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) -> bool;
+    fn enable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> bool;
 
-    fn disable<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>);
+    fn disable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>);
 
-    fn pause<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>);
+    fn pause<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>);
 
-    fn resume<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>);
+    fn resume<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>);
+
+    /// Runs a report or a hook from which a call goes on, marked if the rules could be changed in it.
+    #[inline]
+    fn calling_out(&self, call_out: impl FnOnce()) {
+        call_out();
+    }
+
+    /// Whether one is marked that runs.
+    #[inline]
+    fn is_calling_out(&self) -> bool {
+        false
+    }
 
     /// What `in_lazy_mmu_mode` answers.
     #[inline]
-    fn is_active<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) -> bool {
+    fn is_active<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> bool {
         mode.enabled()
     }
 
     /// Runs an allocator's work beneath a section of its caller's.
     #[inline]
-    fn reenter<C: Cpu, S: Slot, R>(&self, mode: &Mode<C, S>, f: impl FnOnce() -> R) -> R {
+    fn reenter<K: Contract, C: Cpu, S: Slot, R>(
+        &self,
+        mode: &Mode<K, C, S>,
+        f: impl FnOnce() -> R,
+    ) -> R {
         let _ = mode;
         f()
     }

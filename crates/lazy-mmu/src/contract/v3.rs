@@ -15,8 +15,8 @@
 
 use super::rules::Rules;
 use crate::mode::Mode;
-use crate::section::OnDrop;
-use crate::{Cpu, Misuse, Policy, Slot};
+use crate::section::{OnDrop, or_undo};
+use crate::{Contract, Cpu, Misuse, Policy, Slot};
 
 /// Contract, *exclusive pause*: "mm: enable lazy_mmu sections to nest", version 3. While paused, none
 /// of the four calls but `resume` may be made.
@@ -29,7 +29,7 @@ impl Rules for V3 {
     }
 
     #[inline(always)]
-    fn enable<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) -> bool {
+    fn enable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> bool {
         let mut count = mode.count();
         if count == u8::MAX {
             mode.bug(Misuse::TooDeep);
@@ -39,7 +39,7 @@ impl Rules for V3 {
             count = mode.count();
         }
         if count == 0 {
-            mode.arch_enter();
+            mode.arch_enter_first();
             mode.set_enabled(true);
         }
         mode.set_count(mode.count().wrapping_add(1));
@@ -47,7 +47,7 @@ impl Rules for V3 {
     }
 
     #[inline(always)]
-    fn disable<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+    fn disable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         if mode.count() == 0 {
             return mode.bug(Misuse::NotOpen);
         }
@@ -59,22 +59,23 @@ impl Rules for V3 {
     }
 
     #[inline(always)]
-    fn pause<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
-        mode.warn_if(mode.count() == 0 || !mode.enabled(), Misuse::PauseOutside);
+    fn pause<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
+        let begins = mode.count() > 0 && mode.enabled();
+        mode.warn_if(!begins, Misuse::PauseOutside);
         mode.set_enabled(false);
-        mode.arch_leave();
+        or_undo(|| mode.arch_leave(), || mode.set_enabled(begins));
     }
 
     #[inline(always)]
-    fn resume<C: Cpu, S: Slot>(&self, mode: &Mode<C, S>) {
+    fn resume<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) {
         mode.warn_if(mode.count() == 0 || mode.enabled(), Misuse::ResumeUnpaused);
-        mode.arch_enter();
-        mode.set_enabled(true);
+        let _on = OnDrop(|| mode.set_enabled(true));
+        mode.arch_enter_first();
     }
 }
 
 #[inline(always)]
-fn exit<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
+fn exit<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
     mode.set_count(mode.count().wrapping_sub(1));
     if mode.count() == 0 {
         mode.set_enabled(false);
@@ -87,7 +88,7 @@ fn exit<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
 /// Also if the report unwinds: the level that it is about does not stay open.
 #[cold]
 #[inline(never)]
-fn exit_while_paused<C: Cpu, S: Slot>(mode: &Mode<C, S>) {
+fn exit_while_paused<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
     let _exit = OnDrop(|| exit(mode));
     mode.bug(Misuse::DisableWhilePaused);
 }

@@ -228,6 +228,8 @@ impl<'a> Run<'a> {
         let count = self.task.count;
         match call {
             Call::Enable => self.row(None, None, &[Effect::Count(count.saturating_add(1))]),
+            // A count that has come to its end stays there.
+            Call::Disable if count == 255 => {}
             Call::Disable => self.row(None, None, &[Effect::Count(count.saturating_sub(1))]),
             Call::Pause | Call::Resume => {}
         }
@@ -291,7 +293,7 @@ impl<'a> Run<'a> {
         if away {
             let open = u16::from(self.task.count) + u16::from(count);
             if open > 255 {
-                self.event(Event::Misuse(Misuse::TooDeep));
+                self.event(Event::Misuse(Misuse::ReentryLeft));
             }
             let open = u8::try_from(open).unwrap_or(255);
             self.row(None, None, &[Effect::Count(open)]);

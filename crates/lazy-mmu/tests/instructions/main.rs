@@ -191,15 +191,15 @@ fn a_store_is_a_load_and_a_test() {
 /// Instructions, returns included: an outermost pair of calls that finds nothing to pay; then, with a debt pending at
 /// each exit, an outermost pair, a nested pair, and a pause and its resume.
 const LIMITS: [(Of, [u32; 4]); 10] = [
-    (Of(Policy::Eager, false), [19, 19, 19, 2]),
-    (Of(Policy::Flat, false), [27, 33, 33, 22]),
+    (Of(Policy::Eager, false), [21, 21, 21, 2]),
+    (Of(Policy::Flat, false), [29, 35, 35, 22]),
     (Of(Policy::Reenter, false), [27, 33, 19, 24]),
     (Of(Policy::V3, false), [24, 30, 28, 26]),
     (Of(Policy::Linux7, false), [28, 34, 31, 38]),
-    (Of(Policy::Eager, true), [44, 44, 44, 26]),
-    (Of(Policy::Flat, true), [48, 55, 55, 51]),
-    (Of(Policy::Reenter, true), [51, 57, 43, 52]),
-    (Of(Policy::V3, true), [29, 35, 33, 32]),
+    (Of(Policy::Eager, true), [44, 44, 44, 28]),
+    (Of(Policy::Flat, true), [60, 67, 67, 58]),
+    (Of(Policy::Reenter, true), [53, 59, 45, 54]),
+    (Of(Policy::V3, true), [33, 39, 33, 36]),
     (Of(Policy::Linux7, true), [37, 43, 40, 49]),
 ];
 
@@ -261,14 +261,20 @@ fn accesses_are_in_the_order_of_the_program() {
             // A debt is pending at each exit of a section.
             bytes[3] = u8::from(of.0 != Policy::Eager && ["disable", "pause"].contains(&call));
             let (_, trace) = program.call(&of.probe(call), &mut bytes);
-            let trace = trace.join(" ");
-            let trace = match of.1 {
-                true => trace
-                    .strip_prefix("r4")
-                    .expect("the policy first")
-                    .trim_start(),
-                false => &trace,
+            // The fifth byte is marked while a hook runs that the others do not show yet.
+            let (of_policy, rest): (Vec<_>, Vec<_>) =
+                trace.into_iter().partition(|access| access.ends_with('4'));
+            let marked = matches!(
+                (of.0, call),
+                (Policy::V3, "resume") | (Policy::Flat, "enable" | "resume")
+            ) || (of.0 == Policy::V3 && call == "enable" && bytes[1] == 1);
+            let of_chosen = match (of.1, marked) {
+                (true, true) => "r4 r4 w4 w4",
+                (true, false) => "r4",
+                (false, _) => "",
             };
+            assert_eq!(of_policy.join(" "), of_chosen, "{of} {call}");
+            let trace = rest.join(" ");
             assert_eq!(trace, *expected, "{of} {call}");
         }
         // A note of a debt comes after the store that owes it, and before the next store.

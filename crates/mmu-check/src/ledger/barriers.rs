@@ -2,7 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::{Ledger, MAX_CORES, Missed, Owner, Stale, page_numbers};
+use super::{Ledger, MAX_CORES, Missed, Origin, Owner, Stale, page_numbers};
+use crate::queue;
 use crate::tlbi::{Cover, Decoded};
 
 impl Ledger {
@@ -23,12 +24,34 @@ impl Ledger {
             }
         }
         self.cores[core].unpublished = tickets;
+        (
+            self.cores[core].own_published,
+            self.cores[core].own_withdrawn,
+        ) = (0, 0);
         for ticket in self.cores[core].invisible.drain(..) {
             if let Some(stale) = self.stales.at(ticket) {
                 stale.visible = true;
             }
         }
         self.trim();
+    }
+
+    /// A DSB for this core alone that waits for stores: what this core has stored is visible to its own walker.
+    pub fn order_own(&mut self, core: usize, now: u64) {
+        let queues = &mut self.cores[core];
+        let is_own = |origin: &Origin| usize::from(origin.core) == core;
+        for &ticket in &queues.unpublished[queues.own_published..] {
+            if let Some(publish) = self.publishes.at(ticket).filter(|p| is_own(&p.origin)) {
+                publish.own.get_or_insert(now);
+            }
+        }
+        for &ticket in &queues.invisible[queues.own_withdrawn..] {
+            if let Some(stale) = self.stales.at(ticket) {
+                stale.own_visible = true;
+            }
+        }
+        queues.own_published = queues.unpublished.len();
+        queues.own_withdrawn = queues.invisible.len();
     }
 
     /// A TLBI. Returns whether anything stale was among what it is about.
@@ -53,14 +76,26 @@ impl Ledger {
             match cover {
                 Cover::No => {}
                 Cover::Flawed => stale.missed = Some(Missed::Operand),
-                Cover::Yes if !stale.visible => stale.missed = Some(Missed::Early),
+                Cover::Yes if !stale.is_visible_to(core) => stale.missed = Some(Missed::Early),
                 Cover::Yes => {
-                    if decoded.is_broadcast() {
+                    if decoded.is_broadcast() && stale.visible {
                         stale.issued |= bit;
                     } else if stale.held & !bit != 0 {
-                        stale.missed = Some(Missed::Local);
+                        // Of those that the other cores hold: their walkers may read the old descriptor again.
+                        let broadcast = decoded.is_broadcast();
+                        stale.missed = Some(if broadcast {
+                            Missed::Early
+                        } else {
+                            Missed::Local
+                        });
                     }
-                    self.cores[core].issued.push(ticket);
+                    // Once, however often it is invalidated before the DSB.
+                    if stale.queued & bit == 0 {
+                        stale.queued |= bit;
+                        let stales = &self.stales;
+                        let queue = &mut self.cores[core].issued;
+                        queue::push(queue, ticket, |known| stales.has(*known));
+                    }
                 }
             }
         }
@@ -82,20 +117,28 @@ impl Ledger {
                 // This core has carried it out; of a broadcast one the others' part is still to be waited for.
                 stale.held &= !bit;
             }
-            if stale.issued & bit != 0 && stale.held != 0 {
-                self.cores[core].issued.push(ticket);
-            }
+            let waits = stale.issued & bit != 0 && stale.held != 0;
+            stale.queued &= !bit | if waits { bit } else { 0 };
+            let behind = stale.behind & bit == 0;
             stale.behind |= bit;
-            self.cores[core].behind.push(ticket);
+            let mut others = 0;
             if stale.held == 0 {
                 stale.completed = now;
                 if stale.old.is_text() {
-                    stale.fetched = online & !bit;
-                    let others = (0..MAX_CORES).filter(|other| online & !bit & 1 << other != 0);
-                    for other in others {
-                        self.cores[other].fetched.push(ticket);
-                    }
+                    others = online & !bit;
+                    stale.fetched = others;
                 }
+            }
+            let queues = &mut self.cores;
+            let stales = &self.stales;
+            if waits {
+                queues[core].issued.push(ticket);
+            }
+            if behind {
+                queue::push(&mut queues[core].behind, ticket, |t| stales.has(*t));
+            }
+            for other in (0..MAX_CORES).filter(|other| others & 1 << other != 0) {
+                queue::push(&mut queues[other].fetched, ticket, |t| stales.has(*t));
             }
         }
     }

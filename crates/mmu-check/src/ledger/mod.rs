@@ -2,7 +2,7 @@
 //!
 //! | a store that | owes | paid by |
 //! |---|---|---|
-//! | makes a valid descriptor where none was | to be *published* | a DSB of its core; then a context synchronisation of the core that uses it |
+//! | makes a valid descriptor where none was | to be *published* | a DSB of its core (`nsh` is for that core's own walker); then a context synchronisation of the core that uses it |
 //! | changes or clears one that a TLB may hold | the *invalidation* of what is stale now | a DSB of its core; a TLBI that covers it on every core; a DSB of the core of the TLBI, which then synchronises its context |
 //!
 //! A descriptor may owe one publication, and an invalidation for each value that TLBs may hold of it: all that
@@ -96,6 +96,8 @@ pub(crate) struct Publish {
     pub origin: Origin,
     /// When a DSB made it visible to every walker.
     pub visible: Option<u64>,
+    /// When a DSB for the storing core alone made it visible to that core's walker, if one came before.
+    own: Option<u64>,
 }
 
 /// A translation that somebody may still have.
@@ -112,10 +114,14 @@ pub(crate) struct Stale {
     pub origin: Origin,
     /// No walker reads the old descriptor any more: a DSB of the storing core.
     pub visible: bool,
+    /// The storing core's walker reads it no more: a DSB of that core for itself.
+    own_visible: bool,
     /// Cores whose TLBs may hold it, a bit each.
     pub held: u8,
     /// Cores that have executed a broadcast TLBI for it, and no DSB since.
     pub issued: u8,
+    /// Cores in whose queue of issued TLBIs it stands.
+    queued: u8,
     /// When the last TLB was rid of it.
     completed: u64,
     /// Cores that have completed its invalidation and not synchronised their context since.
@@ -145,6 +151,9 @@ struct CoreQueues {
     /// Stored or observed by this core since its last DSB.
     unpublished: Vec<Ticket>,
     invisible: Vec<Ticket>,
+    /// How many of each of these a DSB for this core alone has followed.
+    own_published: usize,
+    own_withdrawn: usize,
     /// Covered by a TLBI of this core since its last DSB.
     issued: Vec<Ticket>,
     /// Completed by this core, or perhaps fetched through, since its last context synchronisation.
@@ -174,6 +183,14 @@ pub(crate) struct Ledger {
     by_frame: FrameMap<u32>,
     /// Stale blocks, few at a time.
     blocks: Vec<u32>,
+}
+
+impl Publish {
+    /// Since when the walker of `core` sees it.
+    pub fn visible_to(&self, core: usize) -> Option<u64> {
+        let own = self.own.filter(|_| usize::from(self.origin.core) == core);
+        own.or(self.visible)
+    }
 }
 
 impl CoreQueues {
@@ -279,6 +296,11 @@ impl Origin {
 }
 
 impl Stale {
+    /// Whether the walker of `core` reads it no more.
+    pub fn is_visible_to(&self, core: usize) -> bool {
+        self.visible || (self.own_visible && usize::from(self.origin.core) == core)
+    }
+
     /// Whether `core` may rely on data accesses, its own and others', not using it any more.
     pub fn is_gone(&self, core: usize) -> bool {
         self.held == 0 && self.behind & 1 << core == 0
@@ -299,6 +321,15 @@ impl Stale {
     /// Whether the TLB of `core` may hold it.
     pub fn is_held(&self, core: usize) -> bool {
         self.held & 1 << core != 0
+    }
+
+    /// A core that has executed a broadcast TLBI for it: `core` where that has.
+    pub fn issuer(&self, core: usize) -> u8 {
+        if self.issued & 1 << core != 0 {
+            core as u8
+        } else {
+            self.issued.trailing_zeros() as u8
+        }
     }
 
     /// Whether `core` may have fetched through it.

@@ -1,5 +1,7 @@
 //! Publications: what a valid descriptor that was stored owes until everybody sees it.
 
+use crate::queue;
+
 use super::{Ledger, MAX_CORES, Origin, Owner, Publish, REMEMBERED, Spot, page_numbers};
 
 impl Ledger {
@@ -10,15 +12,16 @@ impl Ledger {
             spot,
             origin,
             visible: None,
+            own: None,
         });
         let Some(place) = self.places.get_mut(spot.place) else {
             return;
         };
         place.publishes.set(spot.index, ticket.0 + 1);
         place.publishes.add(&mut self.publishing, spot.place);
-        self.cores[usize::from(origin.core)]
-            .unpublished
-            .push(ticket);
+        let publishes = &self.publishes;
+        let queue = &mut self.cores[usize::from(origin.core)].unpublished;
+        queue::push(queue, ticket, |known| publishes.has(*known));
     }
 
     /// The publication that the descriptor owes.
@@ -60,7 +63,8 @@ impl Ledger {
         let ticket = self.publishes.ticket(id);
         let queue = &mut self.cores[core].unpublished;
         if self.publishes.get(id).is_some_and(pending) && queue.last() != Some(&ticket) {
-            queue.push(ticket);
+            let publishes = &self.publishes;
+            queue::push(queue, ticket, |known| publishes.has(*known));
         }
     }
 

@@ -57,6 +57,12 @@ impl<T> Slab<T> {
         (id, self.all.get(id as usize).map_or(0, |entry| entry.0))
     }
 
+    /// Whether that is still there.
+    pub fn has(&self, (id, serial): Ticket) -> bool {
+        let known = self.all.get(id as usize);
+        known.is_some_and(|(now, value)| *now == serial && value.is_some())
+    }
+
     pub fn remove(&mut self, id: u32) -> Option<T> {
         let value = self.all.get_mut(id as usize)?.1.take()?;
         self.free.push(id);

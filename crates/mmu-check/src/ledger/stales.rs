@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::slab::Ticket;
 use super::{ENTRIES, Ledger, Missed, Origin, PlaceId, STALES, Spot, Stale, page_numbers};
 use crate::desc::Desc;
+use crate::queue;
 use crate::tlbi::span_pages;
 
 impl Ledger {
@@ -35,8 +36,10 @@ impl Ledger {
             root,
             origin,
             visible: false,
+            own_visible: false,
             held: self.online,
             issued: 0,
+            queued: 0,
             completed: 0,
             behind: 0,
             fetched: 0,
@@ -54,7 +57,9 @@ impl Ledger {
                 stale.next_of_frame = next;
             }
         }
-        self.cores[usize::from(origin.core)].invisible.push(ticket);
+        let stales = &self.stales;
+        let queue = &mut self.cores[usize::from(origin.core)].invisible;
+        queue::push(queue, ticket, |known| stales.has(*known));
     }
 
     /// The same translation may be made under another ASID as well: its space is there under it, and a walker

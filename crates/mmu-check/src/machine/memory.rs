@@ -3,6 +3,10 @@
 //! A core reads its own stores at once. Everybody else, walkers of the same core among them, reads
 //! memory. Stores of one core arrive in any order, but for those to the same place and those with a
 //! barrier between them; a DSB waits for all. A frame of zeroes is as many stores as it has words.
+//!
+//! A barrier of the non-shareable domain (`nsh`, `nshst`) is one for the core itself, and the core's walker is
+//! in that domain: it sees what a local DSB has waited for before it arrives, and no store before what a local
+//! barrier has put ahead of it. For other cores nothing is ordered.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -21,6 +25,10 @@ struct Pending {
     place: Place,
     /// How many store barriers came before it.
     group: u32,
+    /// How many barriers came before it, those for this core alone among them.
+    own_group: u32,
+    /// The core's own walker sees it.
+    is_seen: bool,
     /// The translation that a store of data went through.
     through: Option<Target>,
 }
@@ -52,6 +60,7 @@ impl Place {
 struct Buffer {
     stores: Vec<Pending>,
     group: u32,
+    own_group: u32,
     /// The first group that a load of this core need not wait for.
     awaited: u32,
 }
@@ -73,7 +82,14 @@ impl Memory {
         }
     }
 
-    /// What memory holds: what a walker reads.
+    /// What the walker of this core reads.
+    pub fn walked(&self, core: usize, pa: u64) -> u64 {
+        let seen = |pending: &&Pending| pending.is_seen;
+        let stores = self.buffers[core].stores.iter().filter(seen);
+        newest(stores, pa).unwrap_or_else(|| self.word(pa))
+    }
+
+    /// What memory holds: what the walkers of other cores read.
     pub fn word(&self, pa: u64) -> u64 {
         let word = self.words.get(&(pa & !7));
         let fill = || self.fills.get(&(pa & !0xfff)).copied().unwrap_or(0);
@@ -92,14 +108,8 @@ impl Memory {
 
     /// What the core would load, as far as its own stores go.
     pub fn forwarded(&self, core: usize, pa: u64) -> u64 {
-        let newest = self.buffers[core].stores.iter().rev();
-        newest
-            .filter_map(|pending| match &pending.place {
-                Place::Word(at, value) => (*at == pa & !7).then_some(*value),
-                Place::Zeroes(frame, _) => (*frame == pa & !0xfff).then_some(0),
-            })
-            .next()
-            .unwrap_or_else(|| self.word(pa))
+        let stores = self.buffers[core].stores.iter();
+        newest(stores, pa).unwrap_or_else(|| self.word(pa))
     }
 
     /// A store by this core, of data `through` a translation.
@@ -114,10 +124,12 @@ impl Memory {
 
     fn push(&mut self, core: usize, place: Place, through: Option<Target>) {
         let buffer = &mut self.buffers[core];
-        let group = buffer.group;
+        let (group, own_group) = (buffer.group, buffer.own_group);
         buffer.stores.push(Pending {
             place,
             group,
+            own_group,
+            is_seen: false,
             through,
         });
     }
@@ -127,6 +139,27 @@ impl Memory {
         if !self.buffers[core].stores.is_empty() {
             self.buffers[core].group += 1;
         }
+        self.own_fence(core);
+    }
+
+    /// A barrier that orders stores for this core alone, and so for its walker.
+    pub fn own_fence(&mut self, core: usize) {
+        if !self.buffers[core].stores.is_empty() {
+            self.buffers[core].own_group += 1;
+        }
+    }
+
+    /// The core's own walker sees all of its stores: a DSB for this core alone.
+    pub fn show_own(&mut self, core: usize) {
+        self.own_fence(core);
+        let group = self.buffers[core].own_group;
+        self.show_before(core, group);
+    }
+
+    fn show_before(&mut self, core: usize, group: u32) {
+        let stores = self.buffers[core].stores.iter_mut();
+        let before = stores.filter(|store| store.own_group < group);
+        before.for_each(|store| store.is_seen = true);
     }
 
     /// A barrier that orders stores, and later loads behind them. Walks are no loads.
@@ -162,8 +195,9 @@ impl Memory {
     pub fn arrive(&mut self, core: usize, position: usize) {
         let pending = self.buffers[core].stores.remove(position);
         self.write(pending.place);
+        self.show_before(core, pending.own_group);
         if self.buffers[core].stores.is_empty() {
-            (self.buffers[core].group, self.buffers[core].awaited) = (0, 0);
+            self.buffers[core] = Buffer::default();
         }
     }
 
@@ -174,6 +208,8 @@ impl Memory {
             && arrived.insert(pa)
         {
             self.set(pa, 0);
+            let group = self.buffers[core].stores[position].own_group;
+            self.show_before(core, group);
         }
     }
 
@@ -237,4 +273,12 @@ impl Memory {
             self.words.insert(pa, value);
         }
     }
+}
+
+/// What the newest of these stores leaves in a word.
+fn newest<'a>(stores: impl DoubleEndedIterator<Item = &'a Pending>, pa: u64) -> Option<u64> {
+    stores.rev().find_map(|pending| match &pending.place {
+        Place::Word(at, value) => (*at == pa & !7).then_some(*value),
+        Place::Zeroes(frame, _) => (*frame == pa & !0xfff).then_some(0),
+    })
 }

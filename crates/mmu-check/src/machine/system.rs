@@ -97,7 +97,7 @@ impl System {
             let cached = tables.map(|step| Walk::from_step(va, step));
             for mut walk in cached.chain([from_root]) {
                 while !watch.may_change(walk.frame())
-                    && let Read::Further(step) = walk.read(&self.memory)
+                    && let Read::Further(step) = walk.read(core, &self.memory)
                 {
                     walk = Walk::from_step(va, step);
                 }
@@ -181,7 +181,7 @@ impl System {
         walk: Walk,
         watch: &Watch,
     ) -> Result<Walk, Option<Entry>> {
-        match walk.read(&self.memory) {
+        match walk.read(core, &self.memory) {
             Read::Further(step) => {
                 // What cannot change need not be kept: it is found again.
                 if watch.may_change(walk.frame()) && self.cores[core].tlb.cache(step) {
@@ -223,15 +223,18 @@ impl System {
         match kind {
             Barrier::Ish | Barrier::Sy => self.memory.full_fence(core),
             Barrier::Ishst | Barrier::St => self.memory.fence(core),
-            // For this core alone, which sees its own accesses in order.
-            Barrier::Ishld | Barrier::Nsh | Barrier::Nshst => {}
+            // For this core alone, which sees its own accesses in order. Its walker does not.
+            Barrier::Nsh | Barrier::Nshst => self.memory.own_fence(core),
+            Barrier::Ishld => {}
         }
     }
 
-    /// A DSB. A local one does not wait for what other cores have to do.
+    /// A DSB. A local one waits until the core's own walker sees its stores, and not for what other cores have to do.
     pub fn dsb(&mut self, core: usize, kind: Barrier) {
-        if kind.orders_stores() && !kind.is_local() {
-            self.memory.arrive_all(core);
+        match kind.orders_stores() {
+            true if kind.is_local() => self.memory.show_own(core),
+            true => self.memory.arrive_all(core),
+            false => {}
         }
         if kind.completes_tlbi() {
             self.complete(core, kind.is_local());

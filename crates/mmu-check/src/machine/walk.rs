@@ -52,8 +52,8 @@ impl Walk {
         self.table
     }
 
-    /// Reads the next descriptor.
-    pub fn read(self, memory: &Memory) -> Read {
+    /// The walker of `core` reads the next descriptor.
+    pub fn read(self, core: usize, memory: &Memory) -> Read {
         let Walk {
             va,
             asid,
@@ -62,7 +62,7 @@ impl Walk {
         } = self;
         let size = span_pages(level) << 12;
         let base = va & !(size - 1);
-        let bits = memory.word(table + ((va / size) & 0x1ff) * 8);
+        let bits = memory.walked(core, table + ((va / size) & 0x1ff) * 8);
         let desc = Desc { bits, level };
         if desc.is_table() {
             let step = Step {

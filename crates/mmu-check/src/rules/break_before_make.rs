@@ -50,6 +50,7 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
             why: Reason::OverLive,
             address: va,
             owes: None,
+            withdrawn: Some((va, old)),
         });
     }
     if old.is_cacheable() {
@@ -68,6 +69,7 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
         why: Reason::MadeEarly(stage(stale, event.core.into())),
         address: va,
         owes: Some(state.ledger.withdrawn_by(stale)),
+        withdrawn: Some((stale.va, stale.old)),
     })
 }
 

@@ -29,5 +29,6 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
         why: Reason::AsidInUse(other),
         address: other,
         owes: None,
+        withdrawn: None,
     })
 }

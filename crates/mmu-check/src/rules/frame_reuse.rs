@@ -21,9 +21,12 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     };
     let mut mappings = state.tables.mappings(frame).into_iter();
     let slot = mappings.find(|slot| state.is_reachable(slot.table))?;
+    let table = state.tables.get(slot.table);
+    let va = table.va_of(slot.index);
     Some(Finding {
-        why: Reason::StillMapped(state.tables.get(slot.table).va_of(slot.index)),
+        why: Reason::StillMapped(va),
         address: frame,
         owes: None,
+        withdrawn: Some((va, table.desc(slot.index))),
     })
 }

@@ -18,7 +18,7 @@ use crate::state::State;
 
 pub(super) const RULE: Description = Description {
     name: "R8",
-    title: "debt is left behind",
+    title: "a section, a switch, a task or an interrupt handler ends and leaves debt behind",
     basis: "the mode's contract (Linux 5ab246749569, \"enable lazy_mmu sections to nest\"); Linux __switch_to",
 };
 
@@ -53,12 +53,14 @@ fn at_switch(state: &State, core: usize) -> Option<Finding> {
             why: Reason::SwitchedUncompleted,
             address: stale.va,
             owes: Some(ledger.withdrawn_by(stale)),
+            withdrawn: None,
         });
     }
     let stored = |why, address, store| Finding {
         why,
         address,
         owes: Some(store),
+        withdrawn: None,
     };
     let mut unordered = ledger.unordered(core);
     let published = unordered.find(|publish| usize::from(publish.origin.core) == core);
@@ -84,6 +86,7 @@ fn unpaid(state: &State, owner: Owner, core: usize, end: End) -> Option<Finding>
         why,
         address: ledger.place_of(publish).0,
         owes: Some(ledger.made_by(publish)),
+        withdrawn: None,
     })
 }
 
@@ -94,5 +97,6 @@ fn uninvalidated(state: &State, owner: Owner, core: usize) -> Option<Finding> {
         why: Reason::LeftStale(stage(stale, core)),
         address: stale.va,
         owes: Some(state.ledger.withdrawn_by(stale)),
+        withdrawn: Some((stale.va, stale.old)),
     })
 }

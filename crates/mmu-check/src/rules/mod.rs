@@ -15,6 +15,7 @@ mod reliance;
 mod table_reuse;
 mod zeroes;
 
+use crate::desc::Desc;
 use crate::event::{Event, What};
 use crate::state::State;
 
@@ -25,6 +26,8 @@ pub(crate) struct Finding {
     pub why: Reason,
     pub address: u64,
     pub owes: Option<Event>,
+    /// What must be invalidated: the first address it translates, and what it was.
+    pub withdrawn: Option<(u64, Desc)>,
 }
 
 /// A rule as its module describes it.

@@ -25,5 +25,6 @@ pub(super) fn check(_: &State, event: &Event) -> Option<Finding> {
         why: Reason::Operand(decoded.flaw()?),
         address: decoded.pages().map_or(0, |(va, _)| va),
         owes: None,
+        withdrawn: None,
     })
 }

@@ -26,5 +26,6 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
         why: Reason::Foreign(held.bits),
         address: va,
         owes: None,
+        withdrawn: None,
     })
 }

@@ -7,6 +7,9 @@
 //! may take a fault it speculated from the old descriptor (D8, what a TLB may hold; Linux
 //! `emit_pte_barriers`). This is the pair `dsb ishst; isb` that the lazy mode defers.
 //!
+//! A DSB of the non-shareable domain is as good for the core's own uses: its walker is in that domain, other
+//! cores' are not.
+//!
 //! The synchronisation is the using core's own: a task that has paid on one core and moves to
 //! another needs one on arrival, an `isb` of the switch or an exception return. An exception entry is
 //! one too, for what was settled before that core's previous report: when after it the exception was
@@ -40,6 +43,7 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
             why: Reason::UnsynchronisedTtbr0,
             address: va,
             owes: None,
+            withdrawn: None,
         });
     }
     if expect == Expect::Faults {
@@ -48,7 +52,7 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
     let synced = state.ledger.core_synced(core);
     let mut on_the_way = state.ledger.publications(va);
     let (why, store) = on_the_way.find_map(|publish| {
-        let why = match publish.visible {
+        let why = match publish.visible_to(core) {
             None => Reason::Unpublished,
             Some(at) if expect == Expect::Works && synced <= at => Reason::Unsynchronised,
             Some(_) => return None,
@@ -61,5 +65,6 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
         why,
         address: va,
         owes: Some(store),
+        withdrawn: None,
     })
 }

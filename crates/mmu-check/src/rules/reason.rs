@@ -3,8 +3,9 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::Finding;
 use crate::desc::Desc;
-use crate::event::{Event, Expect, What};
+use crate::event::{AccessKind, Event, Expect, What};
 
 /// Why a rule is broken. As text it is a sentence without its full stop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,8 +72,11 @@ pub enum Stage {
     Local,
     /// The TLBI's operand frees the cores from dropping it.
     Flawed,
-    /// No DSB has completed its TLBI.
-    Issued,
+    /// No DSB of the core that has executed its TLBI has completed it.
+    Issued {
+        /// That core.
+        core: u8,
+    },
     /// No context synchronisation has followed its invalidation on this core.
     Completed,
     /// This core may have fetched instructions through it, and has not synchronised its context since.
@@ -104,24 +108,34 @@ pub enum Step {
     Order(u8),
     /// A DSB that waits for the stores of this core.
     Dsb(u8),
-    /// A TLBI that covers what was withdrawn, on every core.
+    /// A broadcast TLBI that covers what was withdrawn.
     Tlbi {
+        /// The core that executes it: any other does, if the rest is done there too.
+        core: u8,
+        /// An address that it is about, the first that what was withdrawn translates.
+        va: u64,
         /// Walk caches too: none for the last level alone.
         tables: bool,
+        /// Without the level hint that the last one had.
+        unhinted: bool,
     },
-    /// A TLBI of everything of the space, on every core.
-    TlbiSpace,
-    /// A DSB for loads and stores on the core of the TLBI.
-    Complete,
+    /// A broadcast TLBI of everything of the space, on this core or another one.
+    TlbiSpace(u8),
+    /// A DSB for loads and stores on this core, which has executed the TLBI.
+    Complete(u8),
     /// A context synchronisation of this core.
     Isb(u8),
 }
 
 impl Reason {
-    /// What is missing, in this order, where the event `at` breaks a rule because of the store `owes`.
-    pub(crate) fn missing(self, at: &Event, owes: Option<&Event>) -> Vec<Step> {
-        let storing = owes.unwrap_or(at).core;
-        let tables = is_of_table(owes.unwrap_or(at));
+    /// What is missing, in this order, where the event `at` breaks a rule because of what was found.
+    pub(crate) fn missing(self, at: &Event, found: &Finding) -> Vec<Step> {
+        let owes = found.owes.as_ref().unwrap_or(at);
+        let storing = owes.core;
+        let stages = |stage: Stage| {
+            let withdrawn = found.withdrawn;
+            withdrawn.map_or_else(Vec::new, |gone| stage.missing(at, owes, gone))
+        };
         match self {
             Reason::Unpublished if is_retried(at) => [Step::Dsb(storing)].into(),
             Reason::Unpublished | Reason::LeftUnpublished(_) => {
@@ -130,24 +144,22 @@ impl Reason {
             Reason::Unsynchronised
             | Reason::UnsynchronisedTtbr0
             | Reason::LeftUnsynchronised(_) => [Step::Isb(at.core)].into(),
-            Reason::OverLive => {
+            Reason::MadeEarly(stage) | Reason::Relied(stage) | Reason::LeftStale(stage) => {
+                stages(stage)
+            }
+            Reason::OverLive | Reason::StillMapped(_) | Reason::TableLinked => {
                 let mut steps = Vec::from([Step::Break]);
-                steps.extend(Stage::Stored.missing(tables, storing, None));
+                steps.extend(stages(Stage::Stored));
                 steps
             }
-            Reason::MadeEarly(stage) => stage.missing(tables, storing, None),
-            Reason::Relied(stage) | Reason::LeftStale(stage) => {
-                stage.missing(tables, storing, Some(at.core))
-            }
-            Reason::StillMapped(_) | Reason::TableLinked => {
-                let tables = matches!(self, Reason::TableLinked);
-                let mut steps = Vec::from([Step::Break]);
-                steps.extend(Stage::Stored.missing(tables, at.core, Some(at.core)));
-                steps
-            }
-            Reason::AsidInUse(_) => [Step::TlbiSpace, Step::Complete].into(),
-            Reason::RootInUse => [Step::LeaveRoot, Step::TlbiSpace, Step::Complete].into(),
-            Reason::SwitchedUncompleted => [Step::Complete].into(),
+            Reason::AsidInUse(_) => [Step::TlbiSpace(at.core), Step::Complete(at.core)].into(),
+            Reason::RootInUse => [
+                Step::LeaveRoot,
+                Step::TlbiSpace(at.core),
+                Step::Complete(at.core),
+            ]
+            .into(),
+            Reason::SwitchedUncompleted => [Step::Complete(at.core)].into(),
             Reason::SwitchedUnordered | Reason::RootUnordered(_) => [Step::Dsb(storing)].into(),
             Reason::NotZeroed => [Step::Zero, Step::Order(at.core)].into(),
             Reason::LinkUnordered(_) => [Step::Order(at.core)].into(),
@@ -156,8 +168,8 @@ impl Reason {
     }
 }
 
-/// Whether it is a store over a descriptor of a table.
-fn is_of_table(store: &Event) -> bool {
+/// Whether it is a store over a descriptor of a table, by which a walk still comes to what was below.
+fn unlinks(store: &Event) -> bool {
     match store.what {
         What::Store { level, old, .. } => Desc { bits: old, level }.is_table(),
         _ => false,
@@ -171,23 +183,49 @@ fn is_retried(at: &Event) -> bool {
 }
 
 impl Stage {
-    /// The steps from here on, for a table or a leaf: `storing` is the core of the store, and `relying` the one that
-    /// must synchronise its context at last.
-    fn missing(self, tables: bool, storing: u8, relying: Option<u8>) -> Vec<Step> {
+    /// The steps from here on, where `at` relies on what the store `owes` has withdrawn, at this address.
+    fn missing(self, at: &Event, owes: &Event, (va, old): (u64, Desc)) -> Vec<Step> {
+        // Whose TLBI is missing may invalidate anywhere: its owner where it is now.
+        let core = match self {
+            Stage::Issued { core } => core,
+            _ if at.task == owes.task => at.core,
+            _ => owes.core,
+        };
         let all = [
-            Some(Step::Dsb(storing)),
-            Some(Step::Tlbi { tables }),
-            Some(Step::Complete),
-            relying.map(Step::Isb),
+            Some(Step::Dsb(owes.core)),
+            Some(Step::Tlbi {
+                core,
+                va,
+                tables: old.is_table() || unlinks(owes),
+                unhinted: self == Stage::Flawed,
+            }),
+            Some(Step::Complete(core)),
+            self.synchronises(at, old, core)
+                .then_some(Step::Isb(at.core)),
         ];
         let done = match self {
             Stage::Stored | Stage::Early { visible: false } => 0,
             Stage::Visible { .. } | Stage::Early { visible: true } | Stage::Local => 1,
             Stage::Flawed => 1,
-            Stage::Issued => 2,
+            Stage::Issued { .. } => 2,
             Stage::Completed | Stage::Fetched => 3,
         };
         all.into_iter().skip(done).flatten().collect()
+    }
+
+    /// Whether the core of `at` must synchronise its context at last: behind an invalidation of its own, `by` this core,
+    /// and where it may have fetched instructions by what is withdrawn. Break-before-make needs none.
+    fn synchronises(self, at: &Event, old: Desc, by: u8) -> bool {
+        let own = by == at.core;
+        match at.what {
+            _ if matches!(self, Stage::Completed | Stage::Fetched) => true,
+            What::Store { .. } => false,
+            What::Access { kind, expect, .. } => {
+                let fetches = kind == AccessKind::Execute && old.is_text();
+                fetches || own && expect != Expect::Retries
+            }
+            _ => own,
+        }
     }
 }
 
@@ -263,7 +301,9 @@ impl fmt::Display for Stage {
             }
             Stage::Local => "the TLBI was for one core, and others run",
             Stage::Flawed => "the TLBI's operand frees the cores from dropping it",
-            Stage::Issued => "no DSB has completed its TLBI",
+            Stage::Issued { core } => {
+                return write!(f, "no DSB of core {core} has completed its TLBI");
+            }
             Stage::Completed => "no ISB on this core has followed the completion of its TLBI",
             Stage::Fetched => {
                 "this core may have fetched instructions through it, and has not synchronised its context since"
@@ -292,12 +332,25 @@ impl fmt::Display for Step {
             ),
             Step::Order(core) => write!(f, "dmb ishst on core {core}"),
             Step::Dsb(core) => write!(f, "dsb ishst on core {core}"),
-            Step::Tlbi { tables: false } => f.write_str("a broadcast TLBI that covers it"),
-            Step::Tlbi { tables: true } => {
-                f.write_str("a broadcast TLBI that covers it, and not for the last level alone")
+            Step::Tlbi {
+                core,
+                va,
+                tables,
+                unhinted,
+            } => {
+                write!(f, "a broadcast TLBI of {va:#x} on core {core}")?;
+                if *unhinted {
+                    f.write_str(", without a level hint")?;
+                }
+                if *tables {
+                    f.write_str(", not for the last level alone")?;
+                }
+                Ok(())
             }
-            Step::TlbiSpace => f.write_str("a broadcast TLBI of the whole ASID"),
-            Step::Complete => f.write_str("dsb ish on the core of the TLBI"),
+            Step::TlbiSpace(core) => {
+                write!(f, "a broadcast TLBI of the whole ASID on core {core}")
+            }
+            Step::Complete(core) => write!(f, "dsb ish on core {core}"),
             Step::Isb(core) => write!(f, "isb on core {core}"),
         }
     }

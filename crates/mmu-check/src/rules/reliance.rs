@@ -5,6 +5,9 @@
 //! of the core of the TLBI for loads and stores (Arm ARM D8, completion of TLB maintenance), and
 //! for what that core itself does next a context synchronisation. Instructions that another core has
 //! fetched through it stay fetched until that core synchronises its context (B2.3, instruction fetch).
+//! For a core that has stored by itself it is gone after `dsb nshst`, a TLBI of its own, `dsb nsh` and `isb`: a core
+//! and its walker are one non-shareable domain (Linux `local_flush_tlb_all`). Other cores may read and hold the old
+//! descriptor still.
 //! Which rule is broken depends on why it is not gone: the TLBI came early (R9), stayed at home (R7) or
 //! said something else (R6); or else on what is lost by it: a frame (R4), a table (R5), an answer (R3).
 
@@ -52,9 +55,10 @@ pub(super) fn first(
     }
     let (rule, stale) = first?;
     let finding = Finding {
-        why: Reason::Relied(stage(stale, core)),
+        why: Reason::Relied(stage_for(stale, event)),
         address: address(stale, event),
         owes: Some(state.ledger.withdrawn_by(stale)),
+        withdrawn: Some((stale.va, stale.old)),
     };
     Some((rule, finding))
 }
@@ -132,7 +136,8 @@ fn is_waiting(stale: &Stale) -> bool {
 }
 
 fn rule(stale: &Stale, event: &Event) -> Rule {
-    match (stale.missed, event.what) {
+    let missed = stale.missed.filter(|_| !is_off_its_core(stale, event));
+    match (missed, event.what) {
         (Some(Missed::Early), _) if is_waiting(stale) => Rule::Early,
         (Some(Missed::Local), _) if is_waiting(stale) => Rule::Broadcast,
         (Some(Missed::Operand), _) if is_waiting(stale) => Rule::Operand,
@@ -150,6 +155,21 @@ fn address(stale: &Stale, event: &Event) -> u64 {
     }
 }
 
+/// Whether an access is by a core whose own TLB is rid of it, whatever others hold.
+fn is_off_its_core(stale: &Stale, event: &Event) -> bool {
+    matches!(event.what, What::Access { .. }) && !stale.is_held(event.core.into())
+}
+
+/// How far the invalidation of `stale` has come, for what relies on it.
+fn stage_for(stale: &Stale, event: &Event) -> Stage {
+    let core = event.core.into();
+    match is_off_its_core(stale, event) {
+        true if stale.may_be_used(core) => Stage::Completed,
+        true => Stage::Fetched,
+        false => stage(stale, core),
+    }
+}
+
 /// How far the invalidation of `stale` has come, for what `core` relies on.
 pub(super) fn stage(stale: &Stale, core: usize) -> Stage {
     let (table, visible) = (stale.old.is_table(), stale.visible);
@@ -159,7 +179,9 @@ pub(super) fn stage(stale: &Stale, core: usize) -> Stage {
         Some(Missed::Operand) if is_waiting(stale) => Stage::Flawed,
         _ if !visible => Stage::Stored,
         _ if is_waiting(stale) => Stage::Visible { table },
-        _ if stale.held != 0 => Stage::Issued,
+        _ if stale.held != 0 => Stage::Issued {
+            core: stale.issuer(core),
+        },
         _ if !stale.is_gone(core) => Stage::Completed,
         _ => Stage::Fetched,
     }

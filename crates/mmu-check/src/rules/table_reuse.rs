@@ -6,6 +6,7 @@
 //! owner writes (Linux: `tlb->freed_tables`).
 
 use super::{Description, Finding, Reason};
+use crate::desc::Desc;
 use crate::event::{Event, What};
 use crate::state::State;
 
@@ -20,17 +21,22 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
         return None;
     };
     let table = state.tables.find(frame);
-    let linked = table.is_some_and(|id| state.tables.is_linked(id) && state.is_reachable(id));
-    let why = if state.spaces.is_in_use(frame) {
-        Reason::RootInUse
-    } else if linked {
-        Reason::TableLinked
+    let linked = table.filter(|id| state.tables.is_linked(*id) && state.is_reachable(*id));
+    let (why, withdrawn) = if state.spaces.is_in_use(frame) {
+        (Reason::RootInUse, None)
     } else {
-        return None;
+        let table = state.tables.get(linked?);
+        let level = table.level.saturating_sub(1);
+        let link = Desc {
+            bits: frame | 3,
+            level,
+        };
+        (Reason::TableLinked, Some((table.va, link)))
     };
     Some(Finding {
         why,
         address: frame,
         owes: None,
+        withdrawn,
     })
 }

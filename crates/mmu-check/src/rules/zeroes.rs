@@ -45,6 +45,7 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
         why,
         address: frame,
         owes: None,
+        withdrawn: None,
     })
 }
 

@@ -30,8 +30,12 @@ pub enum Wrong {
     NoEvent(ParseEventError),
     /// It begins like one of the lines that are no event, and cannot be read here.
     Header(HeaderError),
-    /// It is such a line where none can be, or there is something behind the last.
+    /// It is such a line where none can be.
     Place,
+    /// It stands behind the `end` line.
+    Behind,
+    /// The file begins with a byte order mark.
+    Mark,
     /// It is not the event that follows the one before.
     Sequence {
         /// The number it must have.
@@ -85,6 +89,10 @@ impl fmt::Display for Wrong {
             Wrong::Place => f.write_str(
                 "this line cannot be here: the first line or the `run` line is missing, or lines are out of order",
             ),
+            Wrong::Behind => f.write_str(
+                "it stands behind the `end` line: check each trace in a file of its own",
+            ),
+            Wrong::Mark => f.write_str("the file begins with a byte order mark: write it as UTF-8 without one"),
             Wrong::Sequence { expected, found } => sequence(*expected, *found, f),
             Wrong::Time {
                 core,

@@ -8,8 +8,8 @@ use super::reader::{Entry, Reader};
 use crate::checker::Checker;
 use crate::violation::Violation;
 
-/// How many bytes the rules may well take for what a trace says: that is a hundred thousand tables, or some millions
-/// of debts at once.
+/// How many bytes the rules may well take for what a trace says: a quarter of a million
+/// tables that are zeroed, or some millions of debts at once.
 pub const MEMORY_MAX: usize = 1 << 30;
 
 /// What a trace was, apart from what was wrong in it.

@@ -102,9 +102,11 @@ mod header;
 mod host;
 #[cfg(feature = "machine")]
 mod reader;
+mod recorder;
 mod writer;
 
 pub use header::{End, Header, HeaderError, Run, VERSION};
+pub use recorder::{Extent, Recorder, Unwritten};
 pub use writer::Writer;
 
 #[cfg(feature = "machine")]

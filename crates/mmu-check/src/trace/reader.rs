@@ -71,6 +71,9 @@ impl<R: BufRead> Reader<R> {
             let Some(line) = self.lines.next()? else {
                 return self.end();
             };
+            if self.part == Part::First && line.starts_with('\u{feff}') {
+                return Err(Wrong::Mark);
+            }
             if self.part == Part::First && line.split_ascii_whitespace().next() == Some(NAME) {
                 self.header = Some(line.parse().map_err(Wrong::Header)?);
                 (self.part, self.order.next) = (Part::Stated, Some(0));
@@ -85,7 +88,7 @@ impl<R: BufRead> Reader<R> {
             }
             let mut words = line.split_ascii_whitespace();
             match (words.next(), self.part) {
-                (_, Part::Ended) => return Err(Wrong::Place),
+                (_, Part::Ended) => return Err(Wrong::Behind),
                 (Some("run"), Part::Stated) => {
                     let run: Run = line.parse().map_err(Wrong::Header)?;
                     counted(run.stated, self.events)?;

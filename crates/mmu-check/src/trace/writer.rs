@@ -69,16 +69,17 @@ impl<W: fmt::Write> Writer<W> {
         if self.headed {
             return Err(fmt::Error);
         }
-        if let Some(owed) = checker.owed() {
-            return Ok(Some(owed));
-        }
-        self.head()?;
         let mut written = Ok(());
         let described = checker.describe(&mut |event| {
+            if !self.headed {
+                written = self.head();
+            }
             self.run.stated += 1;
             written = written.and_then(|()| self.line(event));
         });
-        self.run.before = checker.coverage().events;
+        if described.is_ok() {
+            self.run.before = checker.coverage().events;
+        }
         written.map(|()| described.err())
     }
 

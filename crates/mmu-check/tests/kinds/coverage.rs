@@ -179,15 +179,53 @@ fn what_came_before_a_violation() {
     // Not the other core's, and those of the start that are this one's.
     let shown = last(&[&map, "1:isb", READ]);
     assert_eq!(shown, [0, 1, 2, 3, 4, here]);
-    // No more than twelve, and the newest.
+    // The newest twelve, and the store that owes, however long ago it was.
+    let newest = |from: usize| {
+        [here]
+            .into_iter()
+            .chain(from..from + 12)
+            .collect::<Vec<_>>()
+    };
     let many = [&[&map[..]][..], &["dsb ishld"; 20], &[READ]].concat();
-    let newest: Vec<usize> = (here + 9..here + 21).collect();
-    assert_eq!(last(&many), newest);
-    // Of 64 that are kept. The other core has had all of them.
-    let drowned = [&[&map[..]][..], &["1:isb"; 63], &[READ]].concat();
-    assert_eq!(last(&drowned), [here]);
-    let drowned = [&[&map[..]][..], &["1:isb"; 64], &[READ]].concat();
-    assert_eq!(last(&drowned), []);
+    assert_eq!(last(&many), newest(here + 9));
+    let long_ago = [&[&map[..]][..], &["dsb ishld"; 100], &[READ]].concat();
+    assert_eq!(last(&long_ago), newest(here + 89));
+    // A busy core displaces nothing of another one.
+    let busy = [&[&map[..]][..], &["1:isb"; 500], &[READ]].concat();
+    assert_eq!(last(&busy), shown);
+    // What no rule looks at is not shown.
+    let owing = [&[&map[..]][..], &["owe"; 20], &[READ]].concat();
+    assert_eq!(last(&owing), shown);
+}
+
+/// Both events that are named are shown where they are long ago and of different cores.
+#[test]
+fn what_is_named_is_shown_from_any_core() {
+    let map = page("0x0", RW);
+    let here = UPPER.len();
+    let other = [
+        &[&map[..], "dsb ishst"][..],
+        &["isb"; 40],
+        &["1:dsb ishld"; 80],
+    ]
+    .concat();
+    let reads = format!("1:{READ}");
+    let found = violation(UPPER, &[&other[..], &[&reads]].concat()).unwrap();
+    let last: Vec<usize> = found.last().map(|e| e.sequence as usize).collect();
+    let newest = here + 2 + 40 + 80 - 12..here + 2 + 40 + 80;
+    assert_eq!(
+        last,
+        [here, here + 1]
+            .into_iter()
+            .chain(newest)
+            .collect::<Vec<_>>()
+    );
+    assert_eq!(found.after.map(|e| e.sequence as usize), Some(here + 1));
+    // The DSB is too long ago to be named: the step is missing before the use, and not behind the store.
+    let busy = [&[&map[..], "dsb ishst"][..], &["isb"; 80]].concat();
+    let found = violation(UPPER, &[&busy[..], &[&reads]].concat()).unwrap();
+    assert_eq!(found.owes.map(|e| e.sequence as usize), Some(here));
+    assert_eq!(found.after, None);
 }
 
 /// The same task on another core is shown, and so is another task on the same core.

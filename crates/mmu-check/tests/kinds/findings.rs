@@ -123,7 +123,7 @@ fn what_is_relied_on_to_be_gone() {
     is(
         &["dsb ishst", covering],
         "R3",
-        "no DSB has completed its TLBI",
+        "no DSB of core 0 has completed its TLBI",
     );
     is(
         &["dsb ishst", covering, "dsb ish"],
@@ -148,12 +148,12 @@ fn what_is_relied_on_to_be_gone() {
     // A TLBI that did not help, and one that does and is not complete yet: what is missing is its DSB.
     for useless in ["tlbi vaae1 0xff000000001", "tlbi vaae1is 0x6ff000000001"] {
         let between = ["dsb ishst", useless, covering];
-        is(&between, "R3", "no DSB has completed its TLBI");
+        is(&between, "R3", "no DSB of core 0 has completed its TLBI");
     }
     is(
         &[covering, "dsb ishst", covering],
         "R3",
-        "no DSB has completed its TLBI",
+        "no DSB of core 0 has completed its TLBI",
     );
 }
 
@@ -187,7 +187,7 @@ fn what_walk_caches_hold() {
         );
         is(
             &["dsb ishst", "tlbi vmalle1is 0x0"],
-            "no DSB has completed its TLBI",
+            "no DSB of core 0 has completed its TLBI",
         );
     }
     let why =
@@ -244,7 +244,7 @@ fn what_is_left_behind() {
     for (unpaid, stage) in [
         "no DSB has followed the store",
         "no TLBI has covered it since the store was visible",
-        "no DSB has completed its TLBI",
+        "no DSB of core 0 has completed its TLBI",
         "no ISB on this core has followed the completion of its TLBI",
     ]
     .into_iter()

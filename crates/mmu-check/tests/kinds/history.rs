@@ -2,6 +2,7 @@
 //! them, which looks at everything at each event; on random programs both must find the same.
 
 use crate::lines::event;
+use crate::numbers::Numbers;
 use mmu_check::Checker;
 
 const CORES: usize = 3;
@@ -31,6 +32,8 @@ struct Made {
     slot: usize,
     core: usize,
     visible: Option<u64>,
+    /// To its own core's walker.
+    own: Option<u64>,
 }
 
 /// What a descriptor was.
@@ -40,6 +43,7 @@ struct Was {
     bits: u64,
     core: usize,
     visible: bool,
+    own_visible: bool,
     held: [bool; CORES],
     /// By a TLBI for all, by one for itself, since its last DSB.
     broadcast: [bool; CORES],
@@ -93,6 +97,7 @@ impl Plain {
                 bits: old,
                 core,
                 visible: false,
+                own_visible: false,
                 held: [true; CORES],
                 broadcast: [false; CORES],
                 waits: [false; CORES],
@@ -105,23 +110,27 @@ impl Plain {
         }
         self.was.retain(|was| (was.slot, was.bits) != (slot, new));
         if old == 0 {
-            let visible = None;
             self.made.retain(|made| made.slot != slot);
             self.made.push(Made {
                 slot,
                 core,
-                visible,
+                visible: None,
+                own: None,
             });
         }
     }
 
     fn dsb(&mut self, core: usize, kind: &str) {
         let all = !kind.starts_with("nsh");
-        if all && kind != "ishld" {
-            let mine = self.made.iter_mut().filter(|made| made.core == core);
-            mine.for_each(|made| made.visible = made.visible.or(Some(self.now)));
-            let mine = self.was.iter_mut().filter(|was| was.core == core);
-            mine.for_each(|was| was.visible = true);
+        if kind != "ishld" {
+            for made in self.made.iter_mut().filter(|made| made.core == core) {
+                made.own = made.own.or(Some(self.now));
+                made.visible = made.visible.or(Some(self.now).filter(|_| all));
+            }
+            for was in self.was.iter_mut().filter(|was| was.core == core) {
+                was.own_visible = true;
+                was.visible |= all;
+            }
         }
         if !["ish", "nsh", "sy"].contains(&kind) {
             return;
@@ -142,10 +151,13 @@ impl Plain {
 
     /// A TLBI of these pages, on each core or on its own.
     fn tlbi(&mut self, core: usize, first: u64, pages: u64, broadcast: bool) {
-        let about = |was: &&mut Was| was.visible && was.is_held() && was.overlaps(first, pages);
+        let about = |was: &&mut Was| {
+            let visible = was.visible || (was.own_visible && was.core == core);
+            visible && was.is_held() && was.overlaps(first, pages)
+        };
         for was in self.was.iter_mut().filter(about) {
             was.waits[core] = true;
-            was.broadcast[core] |= broadcast;
+            was.broadcast[core] |= broadcast && was.visible;
         }
     }
 
@@ -166,10 +178,11 @@ impl Plain {
             .made
             .iter()
             .filter(|made| page_of(SLOTS[made.slot]) == page);
+        let visible = |made: &Made| made.own.filter(|_| made.core == core).or(made.visible);
         let unpublished = match expect {
             "faults" => false,
-            "works" => made.any(|made| made.visible.is_none_or(|at| at >= self.synced[core])),
-            _ => made.any(|made| made.visible.is_none()),
+            "works" => made.any(|made| visible(made).is_none_or(|at| at >= self.synced[core])),
+            _ => made.any(|made| visible(made).is_none()),
         };
         relies || unpublished
     }
@@ -201,22 +214,6 @@ impl Plain {
         let stored = |was: &Was| was.core == core && !was.visible;
         let made = |made: &Made| made.core == core && made.visible.is_none();
         self.was.iter().any(|was| issued(was) || stored(was)) || self.made.iter().any(made)
-    }
-}
-
-/// Numbers that look random and are the same each time.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) % end
-    }
-
-    fn of<T: Copy>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len() as u64) as usize]
     }
 }
 

@@ -100,6 +100,17 @@ fn a_number_of_a_task_that_is_used_again() {
     assert_eq!(hear("call disable"), Some("R8"));
 }
 
+/// Calls that do not match are taken as they come, as the page about hooking up says.
+#[test]
+fn calls_that_do_not_match() {
+    let alone = ["irq-exit", "call disable", "task-end", "task-end"];
+    assert_eq!(first(UPPER, &alone), None);
+    assert_eq!(first(UPPER, &["isb", "1/0:isb", "isb"]), None);
+    // What comes behind is counted as if they had not been.
+    let section = [&alone[..2], &["call enable", MAP, "call disable"]].concat();
+    assert_eq!(first(UPPER, &section), Some("R8"));
+}
+
 /// A table that is zeroed anew, or freed, has published nothing; what TLBs hold of it stays.
 #[test]
 fn a_table_that_goes() {

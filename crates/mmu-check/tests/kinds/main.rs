@@ -9,6 +9,8 @@ mod history;
 mod lifetimes;
 mod lines;
 mod memory;
+#[path = "../any/numbers.rs"]
+mod numbers;
 mod operands;
 mod publishing;
 mod reach;

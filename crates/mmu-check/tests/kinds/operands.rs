@@ -61,7 +61,7 @@ fn an_address() {
             Some(TTL),
         );
     }
-    // VA[55:48] tell the halves apart.
+    // VA[55:48] say which half it is.
     for (bits, va) in [(0x01, 0x0001_0000_0000_0000), (0x7f, 0x007f_0000_0000_0000)] {
         decodes(
             "vae1",

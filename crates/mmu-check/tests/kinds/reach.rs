@@ -257,8 +257,6 @@ fn barriers_of_one_core() {
     for barrier in ["dmb ishst", "dmb ish", "dmb sy", "dsb ishst", "dsb st"] {
         assert_eq!(linked(barrier), None, "{barrier}");
     }
-    let map = page("0x0", RW);
-    assert_eq!(first(UPPER, &[&map, "dsb nsh", "isb", READ]), Some("R1"));
     let clear = page(RW, "0x0");
     let gone = |access| {
         let lines = [&clear, "dsb ishst", TLBI, "dsb nsh", "isb", access];
@@ -270,8 +268,6 @@ fn barriers_of_one_core() {
     );
     assert_eq!(gone("free frame=0x40000000"), Some("R4"));
     assert_eq!(gone(READ_FAULTS), None, "its own TLB is rid of it");
-    let gone = [&clear, "dsb nshst", TLBI, "dsb ish", "isb", READ_FAULTS];
-    assert_eq!(after(&mapped(RW), &gone), Some("R9"));
     // Where no other core runs it does.
     let alone = [
         "zero frame=0x5000",
@@ -279,6 +275,69 @@ fn barriers_of_one_core() {
         "store slot=0x2008 va=0xffff000000200000 level=2 old=0x0 new=0x5003",
     ];
     assert_eq!(first(&[], &alone), None);
+}
+
+/// A core and its walker are one non-shareable domain: what a core does for itself needs no more than that.
+#[test]
+fn a_core_is_reached_by_its_own_barriers() {
+    let (map, clear) = (page("0x0", RW), page(RW, "0x0"));
+    let there =
+        |core: usize, access: &str| format!("{core}:access read {access} va=0xffff000000001000");
+    let maps =
+        |barrier: &str, last: &[&str]| first(UPPER, &[&[&map[..], barrier, "isb"], last].concat());
+    let other = there(1, "works");
+    for barrier in ["dsb nsh", "dsb nshst"] {
+        assert_eq!(maps(barrier, &[READ]), None, "{barrier}");
+        assert_eq!(maps(barrier, &["1:isb", &other]), Some("R1"), "{barrier}");
+        assert_eq!(maps(barrier, &["1:dsb ish", "1:isb", &other]), Some("R1"));
+        assert_eq!(maps(barrier, &["dsb ishst", "1:isb", &other]), None);
+        // The own ISB may stand between the two.
+        assert_eq!(maps(barrier, &["dsb ishst", READ]), None, "{barrier}");
+    }
+    for barrier in ["dmb nsh", "dmb nshst", "dmb ish", "dsb ishld", "1:dsb nsh"] {
+        assert_eq!(maps(barrier, &[READ]), Some("R1"), "{barrier}");
+    }
+    assert_eq!(first(UPPER, &[&map, "dsb nshst", READ]), Some("R1"));
+    assert_eq!(first(UPPER, &[&map, "isb", "dsb nshst", READ]), Some("R1"));
+    let again = [&map, "dsb nshst", "isb", &clear, &map, "isb", READ];
+    assert_eq!(first(UPPER, &again), Some("R1"), "it is of another store");
+
+    // Linux `local_flush_tlb_all`.
+    let all = "tlbi vmalle1 0x0";
+    let gone = |lines: [&str; 4], last: &[&str]| {
+        after(&mapped(RW), &[&[&clear[..]], &lines[..], last].concat())
+    };
+    let local = ["dsb nshst", all, "dsb nsh", "isb"];
+    let other = there(1, "faults");
+    let free = "free frame=0x40000000";
+    for tlbi in [all, "tlbi vaae1 0xff000000001", TLBI] {
+        let rule = if tlbi == TLBI { "R9" } else { "R7" };
+        for dsb in ["dsb nsh", "dsb ish"] {
+            let lines = ["dsb nshst", tlbi, dsb, "isb"];
+            assert_eq!(gone(lines, &[READ_FAULTS]), None, "{tlbi} {dsb}");
+            assert_eq!(gone(lines, &["1:isb", &other]), Some(rule), "{tlbi}");
+            assert_eq!(gone(lines, &[free]), Some(rule), "{tlbi} {dsb}");
+            let whole = ["dsb ishst", TLBI, "dsb ish", "isb", "1:isb", &other, free];
+            assert_eq!(gone(lines, &whole), None, "{tlbi} {dsb}");
+        }
+    }
+    for (lines, rule) in [
+        (["owe", all, "dsb nsh", "isb"], "R9"),
+        (["dmb nshst", all, "dsb nsh", "isb"], "R9"),
+        (["1:dsb nshst", all, "dsb nsh", "isb"], "R9"),
+        ([all, "dsb nshst", "dsb nsh", "isb"], "R9"),
+        (["dsb nshst", "1:tlbi vmalle1 0x0", "dsb nsh", "isb"], "R9"),
+        (["dsb nshst", all, "dsb nshst", "isb"], "R7"),
+        (["dsb nshst", all, "dsb nsh", "owe"], "R3"),
+        (["dsb nshst", TLBI, "dsb nsh", "owe"], "R3"),
+    ] {
+        assert_eq!(gone(lines, &[READ_FAULTS]), Some(rule), "{lines:?}");
+    }
+    // Each core for itself, behind a DSB that reaches both.
+    let each = ["1:tlbi vmalle1 0x0", "1:dsb nsh", "1:isb", &other];
+    let ish = ["dsb ishst", all, "dsb nsh", "isb"];
+    assert_eq!(gone(ish, &each), None);
+    assert_eq!(gone(local, &each), Some("R9"));
 }
 
 /// Kind 9: frames and owners.

@@ -239,7 +239,7 @@ fn a_table_that_was_never_zeroed() {
     assert_eq!(first(UPPER, &other), Some("R10"));
     let own = ["1:zero frame=0x5000", "1:dsb ishst", link];
     assert_eq!(first(UPPER, &own), None);
-    // A DMB is enough for a link, and the DSB behind it for a root.
+    // A DMB does for a link, and the DSB behind it for a root.
     let root = "ttbr0 root=0x5000 asid=1";
     let dmb = ["zero frame=0x5000", "dmb ishst", root];
     assert_eq!(first(UPPER, &dmb), Some("R10"));

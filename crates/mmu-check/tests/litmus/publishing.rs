@@ -2,7 +2,7 @@
 
 use mmu_check::What;
 use mmu_check::event::AccessKind::Read;
-use mmu_check::event::Barrier::{Ish, Ishld, Ishst};
+use mmu_check::event::Barrier::{Ish, Ishld, Ishst, Nsh, Nshst};
 use mmu_check::event::Expect::{Retries, Works};
 use mmu_check::machine::program::Do;
 
@@ -109,6 +109,7 @@ pub fn publishing(suite: &mut Suite) {
         Works,
         ALLOWED,
     );
+    own_walker(suite);
     let strict = (false, Some(Cause::TlbiAfterMap));
     suite.map_on_two("M-load-shoot", HERD, [&shoot, &[dsb(Ish)]], Works, strict);
     // Another core has seen the descriptor itself.
@@ -164,7 +165,60 @@ pub fn publishing(suite: &mut Suite) {
     );
 }
 
-/// Programs that rely on nothing: the outcome is of the machine alone.
+/// A core's walker is in its own non-shareable domain, other cores' are not.
+fn own_walker(suite: &mut Suite) {
+    let unaware = [Do::Access(X, Read, None)];
+    for (name, between, allowed) in [
+        ("CoWTf.inv+dsbnsh-isb", &[dsb(Nsh), ISB][..], false),
+        ("CoWTf.inv+dsbnshst-isb", &[dsb(Nshst), ISB], false),
+        ("CoWTf.inv+dsbnsh", &[dsb(Nsh)], true),
+        ("CoWTf.inv+dmbnsh-isb", &[dmb(Nsh), ISB], true),
+    ] {
+        let core = [&[x(PAGE | RW)], between, &[read(Works)]].concat();
+        let bad = [Bad::Faults(0, core.len() - 1)];
+        let cores: [&[Do]; 2] = [&core, &unaware];
+        suite.add(name, HERD, start(0), &cores, &bad, allowed, None);
+    }
+    let settle = [dsb(Ish), ISB];
+    let own = [dsb(Nsh), ISB];
+    suite.map_on_two(
+        "MP.RTf.inv+dsbnsh-isb+dsb-isb",
+        HERD,
+        [&own, &settle],
+        Works,
+        ALLOWED,
+    );
+    // The table's zeroes, before it is linked.
+    let z = Do::Store(SLOT_Z, Z, 3, PAGE | RW);
+    let link = Do::Store(LINK_Z, Z, 2, SPARE | 3);
+    let filled = [Do::Zero(SPARE), z, dmb(Nshst), link];
+    let mut stale = start(0);
+    stale.push(Do::Data(SLOT_Z, OTHER | RW));
+    let walk = [Do::Access(Z, Read, None)];
+    let one = [&filled[..], &walk].concat();
+    let bad = [Bad::Sees(0, 4, NEW)];
+    suite.add(
+        "ROT.own+dmbnshst",
+        HERD,
+        stale.clone(),
+        &[&one],
+        &bad,
+        false,
+        None,
+    );
+    let bad = [Bad::Sees(1, 0, NEW)];
+    suite.add(
+        "ROT.inv+dmbnshst",
+        HERD,
+        stale,
+        &[&filled, &walk],
+        &bad,
+        true,
+        None,
+    );
+}
+
+/// Programs that rely on no access: the rules judge their stores alone.
 pub fn two_translations(suite: &mut Suite) {
     let nothing = |va| Do::Access(va, Read, None);
     let map: &[Do] = &[x(PAGE | RW)];
@@ -191,11 +245,9 @@ pub fn two_translations(suite: &mut Suite) {
         None,
     );
     // A table that is linked: its old contents are whatever the frame held.
-    let filled = |barrier: &[Do]| {
-        let link = Do::Store(LINK_Z, Z, 2, SPARE | 3);
-        let z = Do::Store(SLOT_Z, Z, 3, PAGE | RW);
-        [&[Do::Zero(SPARE), z][..], barrier, &[link]].concat()
-    };
+    let link = Do::Store(LINK_Z, Z, 2, SPARE | 3);
+    let z = Do::Store(SLOT_Z, Z, 3, PAGE | RW);
+    let filled = |barrier: &[Do]| [&[Do::Zero(SPARE), z][..], barrier, &[link]].concat();
     let mut stale = start(0);
     stale.push(Do::Data(SLOT_Z, OTHER | RW));
     let bad = [Bad::Sees(1, 0, NEW)];
@@ -223,11 +275,23 @@ pub fn two_translations(suite: &mut Suite) {
     suite.add(
         "ROT.inv+dsb",
         ESOP,
-        stale,
+        stale.clone(),
         &[&ordered, &walk],
         &bad,
         false,
         None,
+    );
+    // The zeroes are in order, and what is stored into them is not.
+    let late = [Do::Zero(SPARE), dmb(Ishst), z, link];
+    let strict = Some(Cause::WholeTable);
+    suite.add(
+        "ROT.zeroes+po",
+        ESOP,
+        stale,
+        &[&late, &walk],
+        &bad,
+        false,
+        strict,
     );
     // Message passing by translations alone.
     let maps = |barrier: &[Do]| {

@@ -77,6 +77,8 @@ const DERIVED: &[&str] = &[
     "MP.RT.EL1+tlbiis-dsb+dsb-isb",
     "MP.RT.EL1+dsb-tlbiis-dsbnsh+dsb-isb",
     "WBM+dsb-tlbiis-po",
+    "WBM+dsb-tlbiis-dsb-isb",
+    "RBS+dsb-tlbiis-dsb-isb",
     "S.RT.ro+dsb+dsb-isb",
     "fetch+dsb-tlbiis-dsb+isb",
     "fetch+dsb-tlbiis-dsb+dmbld",
@@ -89,6 +91,20 @@ const DERIVED: &[&str] = &[
     "SB+dsbs",
     "DBchange-UP+retry",
     "ISA2.RRT.EL1+dsb+dsb-tlbi-dsb+dsb-isb",
+    "CoWTf.inv+dsbnsh-isb",
+    "CoWTf.inv+dsbnshst-isb",
+    "CoWTf.inv+dsbnsh",
+    "CoWTf.inv+dmbnsh-isb",
+    "MP.RTf.inv+dsbnsh-isb+dsb-isb",
+    "ROT.zeroes+po",
+    "ROT.own+dmbnshst",
+    "ROT.inv+dmbnshst",
+    "CoWinvT+dsbnshst-tlbi-dsbnsh-isb",
+    "CoWinvT+dsbnshst-tlbiis-dsb-isb",
+    "CoWinvT+dsbnshst-tlbi-dsbnsh",
+    "CoWinvT+tlbi-dsbnsh-isb",
+    "MP.RT.EL1+dsbnshst-tlbi-dsbnsh+dsb-isb",
+    "MP.RT.EL1+dsbnshst-tlbiis-dsb+dsb-isb",
 ];
 
 /// Why the rules may be stricter than the architecture.
@@ -96,8 +112,12 @@ const DERIVED: &[&str] = &[
 pub enum Cause {
     /// Only the storing core's DSB is credited.
     StoringCore,
+    /// A table that is linked must be in order, whatever a walker would find there.
+    WholeTable,
     /// A TLBI after a map ends other cores' faults too, and the rules credit it with none.
     TlbiAfterMap,
+    /// Who gives a frame back must have synchronised its own context, whether it uses the address again or not.
+    FreeingCore,
 }
 
 /// What an instruction of a core must have seen for the outcome to be the one in question.

@@ -1,7 +1,7 @@
 //! Mappings that are taken away or changed: whether an access still sees them.
 
 use mmu_check::event::AccessKind::{Execute, Read, Write};
-use mmu_check::event::Barrier::{Ish, Ishld, Ishst, Nsh};
+use mmu_check::event::Barrier::{Ish, Ishld, Ishst, Nsh, Nshst};
 use mmu_check::event::Expect::{Faults, Retries, Works};
 use mmu_check::machine::program::Do;
 use mmu_check::machine::{EVIL, EVIL_FRAME};
@@ -126,6 +126,39 @@ pub fn withdrawing(suite: &mut Suite) {
         true,
     );
 
+    // Linux `local_flush_tlb_all`: of the own walker and TLB, and of another core's.
+    let own = [dsb(Nshst), tlbi("vmalle1", 0), dsb(Nsh)];
+    let early = [dsb(Nshst), of_x("vaae1is"), dsb(Ish)];
+    for (name, between, allowed) in [
+        (
+            "CoWinvT+dsbnshst-tlbi-dsbnsh-isb",
+            &[&own[..], &[ISB]].concat()[..],
+            false,
+        ),
+        (
+            "CoWinvT+dsbnshst-tlbiis-dsb-isb",
+            &[&early[..], &[ISB]].concat(),
+            false,
+        ),
+        ("CoWinvT+dsbnshst-tlbi-dsbnsh", &own, true),
+        (
+            "CoWinvT+tlbi-dsbnsh-isb",
+            &[tlbi("vmalle1", 0), dsb(Nsh), ISB],
+            true,
+        ),
+    ] {
+        let core = [&[x(0)], between, &[read(Faults)]].concat();
+        let bad = [Bad::Works(0, core.len() - 1)];
+        let cores: [&[Do]; 2] = [&core, &[Do::Access(X, Read, None)]];
+        suite.add(name, HERD, start(PAGE | RW), &cores, &bad, allowed, None);
+    }
+    for (name, between) in [
+        ("MP.RT.EL1+dsbnshst-tlbi-dsbnsh+dsb-isb", &own),
+        ("MP.RT.EL1+dsbnshst-tlbiis-dsb+dsb-isb", &early),
+    ] {
+        suite.unmap_on_two(name, HERD, [between, &settle], true);
+    }
+
     // Core 1 invalidates for core 0, and sends core 2 a message.
     let third = |between: &[Do]| {
         let one = vec![x(0), dsb(Ish), SET];
@@ -146,38 +179,37 @@ pub fn withdrawing(suite: &mut Suite) {
     // The frame gets other data, and its old user must not see it.
     let reused = |second: &[Do]| {
         let head = [x(0), dsb(Ish), of_x("vaae1is")];
-        [&head, second, &[Do::Data(PAGE, NEW)]].concat()
+        [&head, second, &[Do::Free(PAGE), Do::Data(PAGE, NEW)]].concat()
     };
     let unaware = [Do::Access(X, Read, None)];
     let bad = [Bad::Sees(1, 0, NEW)];
-    let (right, wrong) = (reused(&[dsb(Ish)]), reused(&[]));
-    suite.add(
-        "RBS+dsb-tlbiis-dsb",
-        ESOP,
-        start(PAGE | RW),
-        &[&right, &unaware],
-        &bad,
-        false,
-        None,
-    );
-    suite.add(
-        "RBS+dsb-tlbiis-po",
-        ESOP,
-        start(PAGE | RW),
-        &[&wrong, &unaware],
-        &bad,
-        true,
-        None,
-    );
+    let strict = Some(Cause::FreeingCore);
+    for (name, second, allowed, stricter) in [
+        ("RBS+dsb-tlbiis-dsb", &[dsb(Ish)][..], false, strict),
+        ("RBS+dsb-tlbiis-dsb-isb", &settle, false, None),
+        ("RBS+dsb-tlbiis-po", &[], true, None),
+    ] {
+        let cores: [&[Do]; 2] = [&reused(second), &unaware];
+        suite.add(
+            name,
+            ESOP,
+            start(PAGE | RW),
+            &cores,
+            &bad,
+            allowed,
+            stricter,
+        );
+    }
     // A late write lands after the frame was read, and is read by nobody else.
     let taken = |second: &[Do]| {
         let head = [x(0), dsb(Ish), of_x("vaae1is")];
-        [&head, second, &[Do::Load(PAGE)]].concat()
+        [&head, second, &[Do::Free(PAGE), Do::Load(PAGE)]].concat()
     };
     let unaware = [Do::Access(X, Write, None)];
-    for (name, second, allowed) in [
-        ("WBM+dsb-tlbiis-dsb", &[dsb(Ish)][..], false),
-        ("WBM+dsb-tlbiis-po", &[], true),
+    for (name, second, allowed, stricter) in [
+        ("WBM+dsb-tlbiis-dsb", &[dsb(Ish)][..], false, strict),
+        ("WBM+dsb-tlbiis-dsb-isb", &settle, false, None),
+        ("WBM+dsb-tlbiis-po", &[], true, None),
     ] {
         let one = taken(second);
         let bad = [Bad::Sees(0, one.len() - 1, OLD), Bad::Works(1, 0)];
@@ -188,7 +220,7 @@ pub fn withdrawing(suite: &mut Suite) {
             &[&one, &unaware],
             &bad,
             allowed,
-            None,
+            stricter,
         );
     }
 }

@@ -7,6 +7,7 @@ mod any;
 mod bad;
 mod command;
 mod random;
+mod recorder;
 mod snapshot;
 
 use lazy_mmu::Policy;

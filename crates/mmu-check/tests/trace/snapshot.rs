@@ -1,4 +1,4 @@
-//! A trace that begins in the middle: what the rules are told of how things stood is all that they need. Whatever comes
+//! A trace that begins in the middle: the rules need no more than its description of how things stood. Whatever comes
 //! behind it is judged as if they had been given all that was before.
 
 use mmu_check::event::{AccessKind, Barrier, Call, Expect, What};
@@ -16,7 +16,7 @@ fn described(checker: &Checker) -> Vec<Event> {
 }
 
 /// A new checker that knows what this one knows.
-fn told(checker: &Checker) -> Checker {
+fn continued(checker: &Checker) -> Checker {
     let mut new = Checker::new();
     for event in described(checker) {
         new.assume(&event);
@@ -94,7 +94,7 @@ fn what_is_behind_the_cut_is_judged_alike() {
                     continue;
                 }
                 cuts += 1;
-                let mut cut = told(&checker);
+                let mut cut = continued(&checker);
                 let mut whole = Checker::new();
                 for event in &run.trace[..=at] {
                     let _ = whole.step(event);
@@ -177,7 +177,7 @@ fn whatever_was_before_is_told() {
             continue;
         }
         cuts += 1;
-        let mut cut = told(&whole);
+        let mut cut = continued(&whole);
         // Of many debts at once any may be the one that is named.
         let rule = |violation: &Violation| violation.rule;
         violations += compare(&mut whole, &mut cut, &relying(&mut n), rule);
@@ -375,6 +375,29 @@ fn debts_are_not_left_open_across_the_cut() {
             .map(|error| (error.line, error.wrong.to_string()));
         let words = |owed| format!("a run cannot begin here: by the lines before it, {owed}");
         assert_eq!(refused, owed.map(|owed| (number as u64 + 3, words(owed))));
+    }
+}
+
+/// An exception's entry counts for what was settled before the core's report before it. Where a DSB was the very next event,
+/// no other event says the same.
+#[test]
+fn the_cut_waits_for_a_core_that_has_just_entered_an_exception() {
+    let owed = Some("a core has not synchronised its context with a mapping");
+    let mut checker = Checker::new();
+    for (line, owed) in [
+        ("0 core=1 task=2 isb", None),
+        (
+            "1 core=0 task=1 store slot=0x3000 va=0xffff000000000000 level=3 old=0x0 new=0x703",
+            Some("no DSB has followed a store"),
+        ),
+        ("2 core=1 task=2 owe", Some("no DSB has followed a store")),
+        ("3 core=0 task=1 dsb ishst", None),
+        ("4 core=1 task=2 exception-entry", owed),
+        ("5 core=0 task=1 isb", owed),
+        ("6 core=1 task=2 exception-return", None),
+    ] {
+        checker.step(&line.parse().unwrap()).unwrap();
+        assert_eq!(checker.owed(), owed, "{line}");
     }
 }
 
