@@ -40,11 +40,15 @@ HOST := --profile host
 ON_HOST := --workspace $(BARE:%=--exclude %) --exclude $(FAULTS) --exclude $(BENCH) --features stage1-paging/model
 ON_BARE := --target $(BARE_TARGET) $(BARE:%=--package %)
 
-.PHONY: help run test test-host test-qemu test-trace build debug check bench fuzz mutants clean setup
+.PHONY: help run trace report test test-host test-qemu test-trace build debug check bench fuzz mutants pictures clean setup
 
 help:
 	@echo 'make run [ARGS="run=zap pages=64 ..."] [CPU=..] [SMP=..] [MEM=..] [GIC=..] [EL2=on] [ICOUNT=on] [TIMEOUT=secs]'
 	@echo '             boot the kernel, run, print the table and the verdict; writes target/report.json, or in KEEP=dir'
+	@echo 'make trace [the same]'
+	@echo '             the same boot, its events as target/trace.json for https://ui.perfetto.dev'
+	@echo 'make report [the same]'
+	@echo '             the same boot, and others for the plots; one page with tables, plots and pictures: target/report.html'
 	@echo 'make test    all tests: on the host, then in QEMU'
 	@echo 'make test TESTS="00_boot 11_panic"'
 	@echo '             only the QEMU tests whose names have one of these in them; --list and other options as of libtest'
@@ -58,6 +62,8 @@ help:
 	@echo '             (--iterate goes on where it was stopped)'
 	@echo 'make fuzz [SECONDS=60]'
 	@echo '             random programs of page-table work on the rules and on the machine of mmu-check, which must agree'
+	@echo 'make pictures'
+	@echo '             draw the pictures in docs/pictures anew, from the events of a run'
 	@echo 'make debug   the same boot as `make run`, waiting for gdb'
 	@echo 'make build   build the kernels only'
 	@echo 'make clean   remove all that was built'
@@ -70,6 +76,18 @@ run debug: setup
 	@$(CARGO) run --quiet --release --target $(BARE_TARGET) --package lazy-mmu-kernel
 
 debug: export GDB := on
+
+# They boot the kernel themselves, as `make run` does, with what they need besides.
+trace report: setup
+	@$(ENV) cargo build --quiet --release --target $(BARE_TARGET) --package lazy-mmu-kernel
+	@$(CARGO) run --quiet $(HOST) --package lazy-mmu-tools --bin $@ -- "$$CARGO_TARGET_DIR/$(BARE_TARGET)/release/lazy-mmu-kernel"
+
+# tools/tests/pictures.rs draws them again, and compares.
+pictures: override ARGS := run=vmap pages=12 k=4 check=on trace=on
+pictures: override KEEP := $(CARGO_TARGET_DIR)/pictures
+pictures: setup
+	@($(CARGO) run --quiet --release --target $(BARE_TARGET) --package lazy-mmu-kernel)
+	@$(CARGO) run --quiet $(HOST) --package lazy-mmu-tools --bin timeline -- vmap "$$KEEP/events.trace" docs/pictures/debt-time-line.svg
 
 build: setup
 	@$(CARGO) build --release $(ON_BARE)

@@ -16,11 +16,15 @@
 
 pub mod bench;
 pub mod boot;
+pub mod events;
+pub mod front;
 pub mod interrupt;
 pub mod limit;
 pub mod mark;
 pub mod options;
 pub mod outcome;
+pub mod page;
+pub mod perfetto;
 pub mod places;
 pub mod plugin;
 pub mod process;
@@ -28,6 +32,7 @@ pub mod qemu;
 pub mod report;
 pub mod results;
 pub mod say;
+pub mod timeline;
 pub mod verdict;
 pub mod witness;
 

@@ -90,6 +90,18 @@ pub fn parse(
     args: impl IntoIterator<Item = OsString>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Request, BadOption> {
+    parse_with(args, variable, &[])
+}
+
+/// As [`parse`], and gives the kernel those of `words`, each `key=value`, whose key is not on its line.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with(
+    args: impl IntoIterator<Item = OsString>,
+    variable: impl Fn(&str) -> Option<String>,
+    words: &[&str],
+) -> Result<Request, BadOption> {
     let mut boot = Boot::new("");
     let mut limited = false;
     for (key, name) in SETTINGS {
@@ -128,6 +140,12 @@ pub fn parse(
     if boot.args.is_empty() {
         let line = variable("ARGS").unwrap_or_default();
         boot.args = line.split_whitespace().map(str::to_owned).collect();
+    }
+    for word in words {
+        let key = word.split_inclusive('=').next().unwrap_or(word);
+        if !boot.args.iter().any(|given| given.starts_with(key)) {
+            boot.args.push((*word).to_owned());
+        }
     }
     if boot.debug {
         boot.timeout = None;
@@ -225,6 +243,33 @@ mod tests {
         assert_eq!((boot.smp, boot.kernel.to_str()), (2, Some("k.elf")));
         assert_eq!(boot.args, ["run=zap", "--cpu", "-h"]);
         assert_eq!(boot.cpu, "max");
+    }
+
+    #[test]
+    fn words_that_a_program_adds_give_way() {
+        let words = ["check=on", "trace=on"];
+        let with = |line: &str, args: &str| {
+            let args = args.to_owned();
+            let variable = move |name: &str| (name == "ARGS").then(|| args.clone());
+            match parse_with(
+                line.split_whitespace().map(OsString::from),
+                variable,
+                &words,
+            ) {
+                Ok(Request::Boot(boot)) => *boot,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(with("k", "").args, words);
+        let given = with("k", "trace=all run=zap");
+        assert_eq!(given.args, ["trace=all", "run=zap", "check=on"]);
+        // The limit is that of what runs.
+        let checked = with("k run=mixed seconds=100", "").timeout;
+        assert_eq!(
+            checked,
+            with("k run=mixed seconds=100 check=on trace=on", "").timeout
+        );
+        assert!(checked > boot("k run=mixed seconds=100", &[]).unwrap().timeout);
     }
 
     #[test]

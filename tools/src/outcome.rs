@@ -34,6 +34,8 @@ pub struct Outcome {
     pub measured: Option<String>,
     /// What a person should know beside the console, a line each.
     pub notes: Vec<String>,
+    /// Where the boot's files were left, if anywhere.
+    pub kept: Option<PathBuf>,
 }
 
 impl Outcome {
@@ -71,6 +73,7 @@ impl Outcome {
             rows: None,
             measured: None,
             notes: note.into_iter().collect(),
+            kept: None,
         }
     }
 
@@ -141,6 +144,7 @@ impl Outcome {
     /// Leaves the boot's files, and names them. That they cannot be left is one more thing that is wrong; what the boot was worth
     /// before stays.
     pub(crate) fn keep(&mut self, dir: &WorkDir, results: &Results) {
+        self.kept = Some(results.dir().to_owned());
         let mut written = Vec::new();
         if let Err(why) = self.leave(dir, results, &mut written) {
             self.fail(format!(

@@ -8,11 +8,10 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::events;
+use crate::perfetto;
 use crate::report;
 use crate::witness;
-
-/// What the kernel writes under `check=on trace=on`.
-const TRACE_FILE: &str = "events.trace";
 
 /// How many boots at once find a place.
 const PLACES: u32 = 64;
@@ -119,7 +118,13 @@ fn names(dir: &Path) -> io::Result<Vec<OsString>> {
 }
 
 fn forget(dir: &Path) -> io::Result<()> {
-    for file in [report::FILE, witness::JSON_FILE, TRACE_FILE] {
+    let of_a_boot = [
+        report::FILE,
+        witness::JSON_FILE,
+        events::FILE,
+        perfetto::FILE,
+    ];
+    for file in of_a_boot {
         match fs::remove_file(dir.join(file)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}

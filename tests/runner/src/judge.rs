@@ -89,6 +89,7 @@ mod tests {
             rows: None,
             measured: None,
             notes: vec!["witness: 1 window, equal".to_owned()],
+            kept: None,
         }
     }
 
