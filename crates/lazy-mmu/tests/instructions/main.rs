@@ -231,7 +231,11 @@ fn a_section_costs_what_it_did() {
         );
         // Without `warnings` the compiler orders the blocks otherwise, at the price of one branch.
         let branch = u32::from(!cfg!(feature = "warnings"));
-        if costs.iter().zip(limit).any(|(cost, limit)| *cost > limit + branch) {
+        if costs
+            .iter()
+            .zip(limit)
+            .any(|(cost, limit)| *cost > limit + branch)
+        {
             above.push(format!("{of}: {costs:?}, the limits are {limit:?}"));
         }
         assert_eq!(
