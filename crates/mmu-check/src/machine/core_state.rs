@@ -85,18 +85,24 @@ impl Core {
                 self.fetched.insert(place, entry);
             }
         }
-        self.walks.retain(|walk| !walk.is_ended_by(tlbi));
+        // As an access may have a walk that is half done.
+        for walk in &mut self.walks {
+            walk.is_outdated |= walk.is_covered_by(tlbi);
+        }
     }
 
     /// Another core's TLBI is complete: what was begun through a translation that is now gone has ended, and so
     /// has what had found none.
     pub fn finish(&mut self, tlbi: &Decoded) {
         self.ahead.retain(|ahead| !ahead.is_ended_by(tlbi));
+        self.walks
+            .retain(|walk| !(walk.is_outdated && walk.is_covered_by(tlbi)));
     }
 
     /// A context synchronisation event.
     pub fn synchronise(&mut self) {
         self.ahead.clear();
+        self.walks.retain(|walk| !walk.is_outdated);
         self.fetched.clear();
         self.ttbr0_before = None;
     }

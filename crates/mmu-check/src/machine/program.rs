@@ -105,6 +105,14 @@ impl Hasher for Mixer {
         self.0 ^= self.0 >> 29;
     }
 
+    fn write_u8(&mut self, byte: u8) {
+        self.write_u64(byte.into());
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(word.into());
+    }
+
     fn write_usize(&mut self, word: usize) {
         self.write_u64(word as u64);
     }

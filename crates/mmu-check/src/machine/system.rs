@@ -184,13 +184,16 @@ impl System {
         match walk.read(core, &self.memory) {
             Read::Further(step) => {
                 // What cannot change need not be kept: it is found again.
-                if watch.may_change(walk.frame()) && self.cores[core].tlb.cache(step) {
+                let kept = watch.may_change(walk.frame()) && !walk.is_outdated;
+                if kept && self.cores[core].tlb.cache(step) {
                     self.conflict.get_or_insert((core, step.va));
                 }
-                Ok(Walk::from_step(walk.va, step))
+                Ok(walk.behind(step))
             }
             Read::Leaf(entry) => {
-                self.fill(core, entry);
+                if !walk.is_outdated {
+                    self.fill(core, entry);
+                }
                 Err(Some(entry))
             }
             Read::Fault => Err(None),
