@@ -365,16 +365,21 @@ impl Tables {
         }
     }
 
-    /// The topmost table that is known to lead to this one, and whether nothing leads to that.
+    /// The table and those that are known to lead to it, one above the other.
+    fn upwards(&self, id: TableId) -> impl Iterator<Item = &Table> {
+        let above = |table: &&Table| table.parent.map(|slot| self.get(slot.table));
+        // Tables may be linked in a circle.
+        core::iter::successors(Some(self.get(id)), above).take(LEVELS + 1)
+    }
+
+    /// The frames of the table and of those that are known to lead to it.
+    pub fn frames_upwards(&self, id: TableId) -> impl Iterator<Item = u64> {
+        self.upwards(id).map(|table| table.frame)
+    }
+
+    /// The topmost table that is known to lead to this one.
     fn top(&self, id: TableId) -> &Table {
-        let mut table = self.get(id);
-        for _ in 0..LEVELS {
-            match table.parent {
-                Some(parent) => table = self.get(parent.table),
-                None => break,
-            }
-        }
-        table
+        self.upwards(id).last().unwrap_or_else(|| self.get(id))
     }
 
     /// The frame of the table's root, as far up as is known.
@@ -388,7 +393,7 @@ impl Tables {
         match top.level {
             0 if top.va >> 63 != 0 => Reach::Yes,
             0 => Reach::Root(top.frame, !top.unlinked),
-            _ if top.unlinked => Reach::Unlinked(top.frame),
+            _ if top.unlinked => Reach::Unlinked,
             _ => Reach::Yes,
         }
     }
@@ -617,6 +622,6 @@ pub(crate) enum Reach {
     Yes,
     /// By this root of the lower half, if TTBR0 has it; and whether it may be a root that was not seen there.
     Root(u64, bool),
-    /// The topmost table, in this frame, was not linked yet, or is unlinked.
-    Unlinked(u64),
+    /// The topmost table was not linked yet, or is unlinked.
+    Unlinked,
 }

@@ -135,6 +135,15 @@ pub(crate) struct Stale {
     next_of_frame: u32,
 }
 
+/// Cores whose walkers may come to a table, a bit each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Walkers {
+    /// They may begin a walk there, and their TLBs keep what it finds.
+    pub any: u8,
+    /// They may have begun one for an access that comes before their next context synchronisation.
+    pub begun: u8,
+}
+
 /// Why a TLBI about the right addresses did not help.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Missed {
@@ -295,6 +304,13 @@ impl Origin {
     }
 }
 
+impl Walkers {
+    pub const ALL: Self = Walkers {
+        any: u8::MAX,
+        begun: 0,
+    };
+}
+
 impl Stale {
     /// Whether the walker of `core` reads it no more.
     pub fn is_visible_to(&self, core: usize) -> bool {
@@ -335,6 +351,12 @@ impl Stale {
     /// Whether `core` may have fetched through it.
     pub fn may_be_fetched(&self, core: usize) -> bool {
         self.may_be_used(core) || self.fetched & 1 << core != 0
+    }
+
+    /// Whether whoever may have it may have what a newer one of the same translation, with these cores, stands
+    /// for.
+    fn is_within(&self, held: u8, behind: u8) -> bool {
+        (self.held | self.fetched) & !held == 0 && self.behind & !(held | behind) == 0
     }
 
     /// What a TLBI must drop.

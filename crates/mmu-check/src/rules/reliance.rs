@@ -177,12 +177,12 @@ pub(super) fn stage(stale: &Stale, core: usize) -> Stage {
         Some(Missed::Early) if is_waiting(stale) => Stage::Early { visible },
         Some(Missed::Local) if is_waiting(stale) => Stage::Local,
         Some(Missed::Operand) if is_waiting(stale) => Stage::Flawed,
+        _ if stale.held == 0 && !stale.is_gone(core) => Stage::Completed,
         _ if !visible => Stage::Stored,
         _ if is_waiting(stale) => Stage::Visible { table },
         _ if stale.held != 0 => Stage::Issued {
             core: stale.issuer(core),
         },
-        _ if !stale.is_gone(core) => Stage::Completed,
         _ => Stage::Fetched,
     }
 }

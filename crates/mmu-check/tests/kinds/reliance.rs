@@ -395,3 +395,58 @@ fn what_another_space_shows() {
     let program = [&zero[..], &away, &leaf, &[probe]].concat();
     assert_eq!(of(RW, &program), Some("R5"));
 }
+
+/// An unlinked table is still walked by the cores that hold a link on the way to it, and by those that have
+/// begun a walk and not synchronised their context since. What is stored there is stale for them, and for no other core.
+#[test]
+fn whose_walkers_come_to_an_unlinked_table() {
+    let own = [UNLINK, "dsb nsh", "tlbi vaae1 0xff000000001", "dsb nsh"];
+    let probe = [0, 1].map(|core| format!("{core}:{READ_FAULTS}"));
+    let cleared = [&own[..], &["isb", CLEAR]].concat();
+    for (core, found) in [(0, false), (1, true)] {
+        let seen = of(RW, &[&cleared[..], &[&probe[core]]].concat());
+        assert_eq!(seen.is_some(), found, "{core}: {seen:?}");
+    }
+    // A page that is mapped and unmapped there.
+    let (map, clear) = (page("0x0", OTHER), page(OTHER, "0x0"));
+    let both = [&map[..], &clear];
+    let whole = [UNLINK, "dsb ishst", TLBI, "dsb ish"];
+    let leaves = [
+        UNLINK,
+        "dsb ishst",
+        "tlbi vaale1is 0xff000000001",
+        "dsb ish",
+    ];
+    let isb = &["isb"][..];
+    for (name, program, found) in [
+        ("a walk begun", [&whole[..], &both, &[]], [true, false]),
+        ("synchronised before", [&whole, isb, &both], [false; 2]),
+        ("synchronised behind", [&whole, &both, isb], [false; 2]),
+        ("the other core's link", [&own, isb, &both], [false, true]),
+        ("its own walk too", [&own, &both, &[]], [true; 2]),
+        ("but its own link", [&own, &both, isb], [false, true]),
+        ("the link of all", [&leaves, isb, &both], [true; 2]),
+    ] {
+        for core in [0, 1] {
+            let seen = first(UPPER, &[&program.concat()[..], &[&probe[core]]].concat());
+            assert_eq!(seen.is_some(), found[core], "{name}, core {core}: {seen:?}");
+        }
+    }
+    // The link above it is gone, and its own is not.
+    for (tlbi, rule) in [
+        ("tlbi vae1is 0x1000000000201", Some("R3")),
+        ("tlbi vae1is 0x1000000000002", None),
+    ] {
+        let program = [
+            "store slot=0x2000 va=0x0 level=1 old=0x3003 new=0x0",
+            "dsb ishst",
+            tlbi,
+            "dsb ish",
+            "isb",
+            "store slot=0x4010 va=0x2000 level=3 old=0x0 new=0x60000080000f07",
+            "store slot=0x4010 va=0x2000 level=3 old=0x60000080000f07 new=0x0",
+            "access read faults va=0x2000",
+        ];
+        assert_eq!(first(LOWER, &program), rule, "{tlbi}");
+    }
+}
