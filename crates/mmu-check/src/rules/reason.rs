@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::Finding;
+use super::{Finding, Withdrawn};
 use crate::desc::Desc;
 use crate::event::{AccessKind, Event, Expect, What};
 
@@ -133,7 +133,7 @@ impl Reason {
         let owes = found.owes.as_ref().unwrap_or(at);
         let storing = owes.core;
         let stages = |stage: Stage| {
-            let withdrawn = found.withdrawn;
+            let withdrawn = found.withdrawn.as_ref();
             withdrawn.map_or_else(Vec::new, |gone| stage.missing(at, owes, gone))
         };
         match self {
@@ -183,8 +183,9 @@ fn is_retried(at: &Event) -> bool {
 }
 
 impl Stage {
-    /// The steps from here on, where `at` relies on what the store `owes` has withdrawn, at this address.
-    fn missing(self, at: &Event, owes: &Event, (va, old): (u64, Desc)) -> Vec<Step> {
+    /// The steps from here on, where `at` relies on what the store `owes` has withdrawn.
+    fn missing(self, at: &Event, owes: &Event, gone: &Withdrawn) -> Vec<Step> {
+        let (va, old) = (gone.va, gone.old);
         // Whose TLBI is missing may invalidate anywhere: its owner where it is now.
         let core = match self {
             Stage::Issued { core } => core,
@@ -200,7 +201,7 @@ impl Stage {
                 unhinted: self == Stage::Flawed,
             }),
             Some(Step::Complete(core)),
-            self.synchronises(at, old, core)
+            self.synchronises(at, old, gone.is_own && core == at.core)
                 .then_some(Step::Isb(at.core)),
         ];
         let done = match self {
@@ -213,10 +214,9 @@ impl Stage {
         all.into_iter().skip(done).flatten().collect()
     }
 
-    /// Whether the core of `at` must synchronise its context at last: behind an invalidation of its own, `by` this core,
+    /// Whether the core of `at` must synchronise its context at last: behind an invalidation of its `own`,
     /// and where it may have fetched instructions by what is withdrawn. Break-before-make needs none.
-    fn synchronises(self, at: &Event, old: Desc, by: u8) -> bool {
-        let own = by == at.core;
+    fn synchronises(self, at: &Event, old: Desc, own: bool) -> bool {
         match at.what {
             _ if matches!(self, Stage::Completed | Stage::Fetched) => true,
             What::Store { .. } => false,

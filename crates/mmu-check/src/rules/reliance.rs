@@ -11,7 +11,7 @@
 //! Which rule is broken depends on why it is not gone: the TLBI came early (R9), stayed at home (R7) or
 //! said something else (R6); or else on what is lost by it: a frame (R4), a table (R5), an answer (R3).
 
-use super::{Finding, Reason, Rule, Stage};
+use super::{Finding, Reason, Rule, Stage, Withdrawn};
 use crate::desc::Desc;
 use crate::event::{AccessKind, Event, Expect, What};
 use crate::ledger::{Missed, Stale};
@@ -58,7 +58,7 @@ pub(super) fn first(
         why: Reason::Relied(stage_for(stale, event)),
         address: address(stale, event),
         owes: Some(state.ledger.withdrawn_by(stale)),
-        withdrawn: Some((stale.va, stale.old)),
+        withdrawn: Some(Withdrawn::stale(stale, core)),
     };
     Some((rule, finding))
 }

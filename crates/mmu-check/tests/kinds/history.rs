@@ -140,12 +140,12 @@ impl Plain {
             .iter_mut()
             .filter(|was| was.waits[core] && was.is_held())
         {
+            was.behind[core] |= was.held[core];
+            was.held[core] = false;
             if was.broadcast[core] && all {
                 was.held = [false; CORES];
             }
-            was.held[core] = false;
             was.waits[core] = was.broadcast[core] && was.is_held();
-            was.behind[core] = true;
         }
     }
 

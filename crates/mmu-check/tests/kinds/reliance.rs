@@ -450,3 +450,31 @@ fn whose_walkers_come_to_an_unlinked_table() {
         assert_eq!(first(LOWER, &program), rule, "{tlbi}");
     }
 }
+
+/// A core that is rid of a translation before the others, and has synchronised its context behind that, need not do
+/// so again when the others are rid of it.
+#[test]
+fn a_core_that_is_rid_of_it_before_the_others() {
+    let local = "tlbi vaae1 0xff000000001";
+    let probe = [0, 1].map(|core| format!("{core}:{READ_FAULTS}"));
+    for (name, own, found) in [
+        ("by a DSB for itself", &[TLBI, "dsb nsh", "isb"][..], None),
+        (
+            "by a TLBI for itself",
+            &[local, "dsb nsh", "isb", TLBI],
+            None,
+        ),
+        ("and not synchronised", &[TLBI, "dsb nsh"], Some("R3")),
+        ("nor so", &[local, "dsb nsh", TLBI], Some("R3")),
+        ("nor before", &["isb", TLBI, "dsb nsh"], Some("R3")),
+    ] {
+        let program = [&[CLEAR, "dsb ishst"], own, &["dsb ish"]].concat();
+        let with = |last: &str| of(RW, &[&program[..], &[last]].concat());
+        assert_eq!(with(&probe[0]), found, "{name}");
+        assert_eq!(with(DONE), found, "{name}");
+        assert_eq!(with(FREE), found.map(|_| "R4"), "{name}");
+        assert_eq!(with(&probe[1]), None, "{name}");
+        let unfinished = of(RW, &[&program[..program.len() - 1], &[FREE]].concat());
+        assert!(unfinished.is_some(), "{name}: the others");
+    }
+}
