@@ -508,14 +508,27 @@ impl Tables {
         self.walk(id, va).last().map(|(_, desc)| desc)
     }
 
+    /// The root of the half of `va`, where the lower one has this root.
+    fn root_of(&self, va: u64, lower: Option<u64>) -> Option<TableId> {
+        match va >> 63 {
+            0 => self.find(lower?),
+            _ => self.upper,
+        }
+    }
+
+    /// The leaf that the tables have for `va` now.
+    pub fn leaf(&self, va: u64, lower: Option<u64>) -> Option<Desc> {
+        self.leaf_below(self.get(self.root_of(va, lower)?).frame, va)
+    }
+
+    /// The leaf that there is for `va` now, from the table in this frame on.
+    pub fn leaf_below(&self, frame: u64, va: u64) -> Option<Desc> {
+        self.translate(frame, va).filter(|desc| desc.is_leaf())
+    }
+
     /// Notes that the mapping of `va` was used; returns whether there is one and this is its first use.
     pub fn touch(&mut self, va: u64, lower: Option<u64>) -> Option<bool> {
-        let root = if va >> 63 != 0 {
-            self.upper?
-        } else {
-            self.find(lower?)?
-        };
-        let (slot, desc) = self.walk(root, va).last()?;
+        let (slot, desc) = self.walk(self.root_of(va, lower)?, va).last()?;
         let table = self.get_mut(slot.table);
         let (word, bit) = (usize::from(slot.index) / 64, 1_u64 << (slot.index % 64));
         let first = table.used[word] & bit == 0;

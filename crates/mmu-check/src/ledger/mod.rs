@@ -322,6 +322,11 @@ impl Stale {
         self.held == 0 && self.behind & 1 << core == 0
     }
 
+    /// Whether no core may use it any more: each that has completed its invalidation has synchronised its context.
+    pub fn is_gone_everywhere(&self) -> bool {
+        self.held == 0 && self.behind == 0
+    }
+
     /// Whether a TLB entry of it translates any of these pages.
     pub fn overlaps(&self, first: u64, end: u64) -> bool {
         let pages = self.old.held_pages();
@@ -345,6 +350,15 @@ impl Stale {
             core as u8
         } else {
             self.issued.trailing_zeros() as u8
+        }
+    }
+
+    /// A core that has completed its invalidation and has not synchronised its context since: `core` where that is so.
+    pub fn behind(&self, core: usize) -> Option<u8> {
+        match self.behind {
+            0 => None,
+            behind if behind & 1 << core != 0 => Some(core as u8),
+            behind => Some(behind.trailing_zeros() as u8),
         }
     }
 
@@ -482,6 +496,11 @@ impl Ledger {
     /// The store by which it became stale.
     pub fn withdrawn_by(&self, stale: &Stale) -> Event {
         stale.origin.event()
+    }
+
+    /// The frame of the table where it was.
+    pub fn table_of(&self, stale: &Stale) -> Option<u64> {
+        self.places.get(stale.spot.place).map(|place| place.frame)
     }
 
     /// The store that made the descriptor.

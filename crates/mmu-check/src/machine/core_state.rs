@@ -38,8 +38,8 @@ pub(super) struct Core {
     pub fetched: Vec<Entry>,
     /// TTBR0: root and ASID.
     pub ttbr0: (u64, u16),
-    /// What was there before, if no context synchronisation has come since.
-    pub ttbr0_before: Option<(u64, u16)>,
+    /// All that was there since the last context synchronisation, in an order that does not say when.
+    pub ttbr0_before: Vec<(u64, u16)>,
     pub issued: Vec<Issued>,
 }
 
@@ -104,6 +104,6 @@ impl Core {
         self.ahead.clear();
         self.walks.retain(|walk| !walk.is_outdated);
         self.fetched.clear();
-        self.ttbr0_before = None;
+        self.ttbr0_before.clear();
     }
 }

@@ -142,6 +142,11 @@ impl Memory {
         newest(stores, pa).unwrap_or_else(|| self.word(pa))
     }
 
+    /// Whether all that this core has stored has arrived.
+    pub fn is_settled(&self, core: usize) -> bool {
+        self.buffers[core].stores.is_empty()
+    }
+
     /// A store by this core, of data `through` a translation.
     pub fn store(&mut self, core: usize, pa: u64, value: u64, through: Option<Target>) {
         self.push(core, Place::Word(pa & !7, value), through);

@@ -79,6 +79,11 @@ pub enum Stage {
     },
     /// No context synchronisation has followed its invalidation on this core.
     Completed,
+    /// The same on another core, which has completed it.
+    Behind {
+        /// That core.
+        core: u8,
+    },
     /// This core may have fetched instructions through it, and has not synchronised its context since.
     Fetched,
 }
@@ -192,6 +197,16 @@ impl Stage {
             _ if at.task == owes.task => at.core,
             _ => owes.core,
         };
+        // A frame is reused when nobody uses the old translation: not the core of the TLBI either.
+        let reused = matches!(at.what, What::Free { .. } | What::Alloc { .. });
+        let (isb, synchronising) = match self {
+            Stage::Behind { core } => (true, core),
+            _ if reused && core != at.core => (true, core),
+            _ => {
+                let own = gone.is_own && core == at.core;
+                (self.synchronises(at, old, own), at.core)
+            }
+        };
         let all = [
             Some(Step::Dsb(owes.core)),
             Some(Step::Tlbi {
@@ -201,15 +216,14 @@ impl Stage {
                 unhinted: self == Stage::Flawed,
             }),
             Some(Step::Complete(core)),
-            self.synchronises(at, old, gone.is_own && core == at.core)
-                .then_some(Step::Isb(at.core)),
+            isb.then_some(Step::Isb(synchronising)),
         ];
         let done = match self {
             Stage::Stored | Stage::Early { visible: false } => 0,
             Stage::Visible { .. } | Stage::Early { visible: true } | Stage::Local => 1,
             Stage::Flawed => 1,
             Stage::Issued { .. } => 2,
-            Stage::Completed | Stage::Fetched => 3,
+            Stage::Completed | Stage::Behind { .. } | Stage::Fetched => 3,
         };
         all.into_iter().skip(done).flatten().collect()
     }
@@ -305,6 +319,12 @@ impl fmt::Display for Stage {
                 return write!(f, "no DSB of core {core} has completed its TLBI");
             }
             Stage::Completed => "no ISB on this core has followed the completion of its TLBI",
+            Stage::Behind { core } => {
+                return write!(
+                    f,
+                    "no ISB on core {core}, which has completed its TLBI, has followed that"
+                );
+            }
             Stage::Fetched => {
                 "this core may have fetched instructions through it, and has not synchronised its context since"
             }

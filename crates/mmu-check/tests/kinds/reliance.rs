@@ -478,3 +478,50 @@ fn a_core_that_is_rid_of_it_before_the_others() {
         assert!(unfinished.is_some(), "{name}: the others");
     }
 }
+
+/// The core of the TLBI may use the old translation until it has synchronised its context, so until then nobody has
+/// the frame, whoever frees or allocates it.
+#[test]
+fn a_frame_behind_another_cores_tlbi() {
+    let page = ("free frame=0x40000000", CLEAR, "R4");
+    let table = ("free frame=0x3000", UNLINK, "R5");
+    for (free, store, rule) in [page, table] {
+        for by in [0, 1] {
+            let on = |what: &str| format!("{by}:{what}");
+            let (tlbi, dsb, isb) = (on(TLBI), on("dsb ish"), on("isb"));
+            for who in [0, 1] {
+                for event in [free.to_owned(), free.replace("free", "alloc")] {
+                    let reuse = format!("{who}:{event}");
+                    let done = [store, "dsb ishst", &tlbi, &dsb];
+                    assert_eq!(of(RW, &[&done[..], &[&reuse]].concat()), Some(rule));
+                    assert_eq!(of(RW, &[&done[..], &[&isb, &reuse]].concat()), None);
+                }
+            }
+        }
+    }
+}
+
+/// A retry cures a fault that was begun ahead. Where the old translation permits the access there is none, and it
+/// leads to the old frame.
+#[test]
+fn a_retry_where_nothing_faults() {
+    let access = [0, 1].map(|core| format!("{core}:access read retries va=0xffff000000001000"));
+    for (new, isbs, core, found) in [
+        (OTHER, [false, false], 0, Some("R3")),
+        (OTHER, [true, false], 0, None),
+        (OTHER, [false, true], 0, None),
+        (OTHER, [false, false], 1, None),
+        (RO, [false, false], 0, None),
+    ] {
+        let isb = |at: usize| &["isb"][..usize::from(isbs[at])];
+        let make = page("0x0", new);
+        let program = [
+            &[CLEAR, "dsb ishst", TLBI, "dsb ish"],
+            isb(0),
+            &[&make, "dsb ishst"],
+            isb(1),
+            &[&access[core]],
+        ];
+        assert_eq!(of(RW, &program.concat()), found, "{new} {isbs:?} {core}");
+    }
+}

@@ -537,4 +537,39 @@ pub fn tables(suite: &mut Suite) {
             None,
         );
     }
+    elsewhere(suite);
+}
+
+/// A core unmaps a page of a space that it has left: its walker comes to the tables again when the core comes back.
+fn elsewhere(suite: &mut Suite) {
+    const ELSEWHERE: u64 = 0x12_0000;
+    let mut start = lower();
+    start.extend([Do::Zero(ELSEWHERE), dsb(Ish), ISB]);
+    let drop = tlbi("vae1is", 1 << 48 | 1);
+    let back = Do::Ttbr0(LOWER[0], 1);
+    for (name, between, allowed, stricter) in [
+        (
+            "CoWinvTa1.1+elsewhere-vae1is-dsb-isb",
+            &[drop, dsb(Ish), back, ISB][..],
+            false,
+            Some(Cause::Elsewhere),
+        ),
+        (
+            "CoWinvTa1.1+elsewhere-dsb-vae1is-dsb-isb",
+            &[dsb(Ishst), drop, dsb(Ish), back, ISB],
+            false,
+            None,
+        ),
+        (
+            "CoWinvTa1.1+elsewhere-vae1is-isb",
+            &[drop, back, ISB, dsb(Ish), ISB],
+            true,
+            None,
+        ),
+    ] {
+        let unmap = [Do::Ttbr0(ELSEWHERE, 2), ISB, Do::Store(SLOT_LOW, LOW, 3, 0)];
+        let core = [&unmap, between, &[access(LOW, Read, Faults)]].concat();
+        let bad = [Bad::Works(0, core.len() - 1)];
+        suite.add(name, ESOP, start.clone(), &[&core], &bad, allowed, stricter);
+    }
 }
