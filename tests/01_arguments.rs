@@ -4,12 +4,16 @@
 #![no_std]
 #![no_main]
 
+extern crate alloc;
+
 mod common;
+
+use alloc::format;
 
 use common::ensure;
 use lazy_mmu::Policy;
 use lazy_mmu_kernel::Boot;
-use lazy_mmu_kernel::arguments::Arguments;
+use lazy_mmu_kernel::arguments::{ArgumentError, Arguments};
 use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::report::Run;
 use mmu_check::trace::Extent;
@@ -48,6 +52,28 @@ fn main(boot: &Boot) -> Verdict {
         ensure!(given == Ok(trace), "{given:?}");
     }
     ensure!(given.own("own") == Some("6"), "{given:?}");
+
+    // Hazards by name and by group, under the contracts among the policies.
+    let hazards = Arguments::parse("run=H7,hazards,vmap policy=flat,linux7", 1000, &[]);
+    ensure!(
+        hazards.as_ref().is_ok_and(|given| {
+            given.runs[..2] == [Run::Hazard(7), Run::Hazard(1)]
+                && given.runs.len() == Run::HAZARDS.len() + 1
+                && given.contracts().eq([Policy::Linux7])
+        }),
+        "{hazards:?}"
+    );
+    for (line, hint) in [
+        ("run=H21", "hazards H1 H2 "),
+        ("run=H0", "H20"),
+        ("run=h3", "H20"),
+        ("run=vmap,H3 policy=flat", "policy=v3"),
+        ("debug=off run=hazards", "debug=on"),
+    ] {
+        let refused = Arguments::parse(line, 1000, &[]).err();
+        let hints = |error: &ArgumentError| format!("{error}").contains(hint);
+        ensure!(refused.as_ref().is_some_and(hints), "{line}: {refused:?}");
+    }
 
     // A small machine has smaller defaults.
     let small = Arguments::parse("", 10, &[]).map(|given| (given.pages, given.k));

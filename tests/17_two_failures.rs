@@ -1,13 +1,15 @@
 //! Two failures at once: the first is reported whole and gives the verdict, whatever the second is and wherever.
 //!
 //! `first=` and `then=`: a panic or a store to nowhere, each on its own core, the second while the first reports. `then=itself`: the
-//! report of the panic fails.
+//! report of the panic fails. `first=violation`: a rule is broken, and a panic or such a store follows from it on the same core.
 //!
 //! @boot smp=2 gic=2,3 args="then=panic" verdict=3 expect="the first report, whole"
 //! @boot smp=2,4 args="then=store" verdict=3 expect="the first report, whole"
 //! @boot smp=2,4 args="first=store then=panic" verdict=4 expect="AT S1E1R: "
 //! @boot smp=2 gic=3 args="first=store then=store" verdict=4 expect="AT S1E1R: "
 //! @boot args="then=itself" verdict=3 expect="failed again while reporting: synchronous exception"
+//! @boot args="check=on first=violation then=panic" verdict=1 expect="VIOLATION" expect="panicked"
+//! @boot args="check=on first=violation then=store" verdict=1 expect="VIOLATION" expect="AT S1E1R: "
 #![no_std]
 #![no_main]
 
@@ -20,7 +22,10 @@ use common::ensure;
 use lazy_mmu::Policy;
 use lazy_mmu_kernel::arch::time;
 use lazy_mmu_kernel::base::Verdict;
-use lazy_mmu_kernel::{Boot, sched, traps};
+use lazy_mmu_kernel::mem::{areas::Area, frames};
+use lazy_mmu_kernel::observe::access::{self, Expect};
+use lazy_mmu_kernel::{Boot, mode, sched, traps};
+use stage1_paging::{Fit, Prot};
 
 lazy_mmu_kernel::entry!(main, keys = ["first", "then"]);
 
@@ -33,6 +38,17 @@ fn store_to_nowhere() {
     let nowhere = core::ptr::without_provenance_mut::<u64>(0x1000);
     // SAFETY: nothing is mapped there: it faults, and the boot ends.
     unsafe { nowhere.write_volatile(1) };
+}
+
+/// Maps a page, and reads it in the section that owes the pair.
+fn use_in_debt() -> Option<u64> {
+    let (area, frame) = (Area::take(1)?, frames::alloc()?);
+    mode::lazy_mmu_mode_enable();
+    let mapped = area
+        .range()
+        .map(area.pages(), frame.frame(), Prot::RO, Fit::Pages);
+    mapped.ok()?;
+    access::read(area.pages().start(), Expect::Works).ok()
 }
 
 /// What the first panic says: it takes its time in the middle.
@@ -56,6 +72,13 @@ impl fmt::Display for Report {
 fn main(boot: &Boot) -> Verdict {
     let then = boot.arguments.own("then").unwrap_or_default();
     let (panics, fails_itself) = (then == "panic", then == "itself");
+    if boot.arguments.own("first") == Some("violation") {
+        ensure!(use_in_debt().is_some(), "there is nothing to use");
+        if panics {
+            panic!("what follows from it");
+        }
+        store_to_nowhere();
+    }
     if !fails_itself {
         let second = sched::spawn(Policy::V3, move || {
             HERE.store(true, SeqCst);

@@ -137,6 +137,7 @@ impl Arguments {
                 arguments.set(key, value, pages_max).map_err(error)?;
             }
         }
+        arguments.check_hazards()?;
         // The bound of `k` is `pages`, which may come later on the line.
         if !keys.contains(&"k") {
             arguments.k = DEFAULT_K.min(arguments.pages);
@@ -150,15 +151,43 @@ impl Arguments {
         Ok(arguments)
     }
 
+    /// The contracts among the policies: a hazard is run under those.
+    pub fn contracts(&self) -> impl Iterator<Item = Policy> {
+        const CONTRACTS: [Policy; 2] = [Policy::V3, Policy::Linux7];
+        let policies = self.policies.iter().copied();
+        policies.filter(|policy| CONTRACTS.contains(policy))
+    }
+
+    /// That the hazards can be run as the line has it.
+    fn check_hazards(&self) -> Result<(), ArgumentError> {
+        let Some(first) = self.runs.iter().find(|run| run.is_hazard()) else {
+            return Ok(());
+        };
+        let error = |wrong, allowed: &str| ArgumentError {
+            word: alloc::format!("run={first}"),
+            wrong,
+            allowed: allowed.to_string(),
+        };
+        if self.contracts().next().is_none() {
+            return Err(error(
+                "a hazard is about a contract",
+                "policy=v3 policy=linux7",
+            ));
+        }
+        if !self.debug {
+            return Err(error("a hazard needs the debug page allocator", "debug=on"));
+        }
+        Ok(())
+    }
+
     fn set(&mut self, key: &str, value: &str, pages_max: usize) -> Result<(), Wrong> {
         match key {
             "run" => {
-                self.runs = list(value, &Run::ALL, &Run::STRESS)
-                    .ok_or_else(|| Wrong("no such run", names(&Run::ALL, &Run::STRESS)))?;
+                self.runs = list(value, &RUNS).ok_or_else(|| Wrong("no such run", names(&RUNS)))?;
             }
             "policy" => {
-                self.policies = list(value, &Policy::ALL, &[])
-                    .ok_or_else(|| Wrong("no such policy", names(&Policy::ALL, &[])))?;
+                self.policies = list(value, &POLICIES)
+                    .ok_or_else(|| Wrong("no such policy", names(&POLICIES)))?;
             }
             // `pages_max` is a quarter of RAM's frames: a workload takes up to two for each page, and tables.
             "pages" => self.pages = number(value, 1, pages_max)?,
@@ -216,19 +245,25 @@ fn switch(value: &str) -> Result<bool, Wrong> {
     }
 }
 
-/// The items that `a,b,c` names. The name `all` stands for all items of `all`, and for none of `others`. A name given twice counts
-/// once.
-fn list<T: Copy + PartialEq + fmt::Display>(
-    value: &str,
-    all: &[T],
-    others: &[T],
-) -> Option<Vec<T>> {
+/// Items, by groups, and the name that stands for all of a group, if one does.
+type Groups<'a, T> = [(Option<&'static str>, &'a [T])];
+
+const RUNS: [(Option<&str>, &[Run]); 3] = [
+    (Some("all"), &Run::ALL),
+    (None, &Run::STRESS),
+    (Some("hazards"), &Run::HAZARDS),
+];
+const POLICIES: [(Option<&str>, &[Policy]); 1] = [(Some("all"), &Policy::ALL)];
+
+/// The items that `a,b,c` names, each by its own name or by its group's. A name given twice counts once.
+fn list<T: Copy + PartialEq + fmt::Display>(value: &str, groups: &Groups<'_, T>) -> Option<Vec<T>> {
     let mut chosen: Vec<T> = Vec::new();
     for name in value.split(',') {
-        let found: &[T] = match name {
-            "all" => all,
-            _ => {
-                let mut known = all.iter().chain(others);
+        let group = groups.iter().find(|(group, _)| *group == Some(name));
+        let found: &[T] = match group {
+            Some((_, items)) => items,
+            None => {
+                let mut known = groups.iter().flat_map(|(_, items)| *items);
                 core::slice::from_ref(known.find(|item| item.to_string() == name)?)
             }
         };
@@ -242,11 +277,10 @@ fn list<T: Copy + PartialEq + fmt::Display>(
 }
 
 /// The names that [`list`] knows.
-fn names<T: fmt::Display>(all: &[T], others: &[T]) -> String {
-    let mut text = String::from("all");
-    for item in all.iter().chain(others) {
-        text.push(' ');
-        text.push_str(&item.to_string());
-    }
-    text
+fn names<T: fmt::Display>(groups: &Groups<'_, T>) -> String {
+    let names = groups.iter().flat_map(|(group, items)| {
+        let group = group.iter().map(ToString::to_string);
+        group.chain(items.iter().map(ToString::to_string))
+    });
+    names.collect::<Vec<_>>().join(" ")
 }

@@ -27,6 +27,17 @@ pub fn expect_warnings(on: bool) {
     EXPECTED.store(on, Relaxed);
 }
 
+/// To be called by what may sleep, before it does. Warns in an interrupt, where nobody may, and inside a section whose contract
+/// forbids it to generic code: `linux7` ("mm: clarify lazy_mmu sleeping constraints"). Here nothing is lost by it, as the state
+/// goes along with the task.
+pub fn may_sleep() {
+    let mmu = &task::current().mmu;
+    if mmu.in_interrupt() || mmu.policy() == Policy::Linux7 && mmu.in_lazy_mmu_mode() {
+        WARNINGS.fetch_add(1, Relaxed);
+        println!("lazy MMU: warning: may sleep in a section or an interrupt");
+    }
+}
+
 /// What the mode calls: [`Processor`], and around it what the seam puts there.
 pub const CPU: seam::Cpu<Processor> = seam::cpu(Processor);
 

@@ -9,14 +9,18 @@ use crate::base::Verdict;
 use crate::mem::frames;
 use crate::observe::{ring, rules};
 use crate::report::{Row, Run, Size};
+use crate::workloads::hazards::{self, Outcome};
 use crate::workloads::{self, Failure, Stress, progress};
 use crate::{Boot, println, report};
 
 /// The product's `main`.
 pub fn main(boot: &Boot) -> Verdict {
     describe(boot);
-    let mut rows = Vec::new();
-    let made = make_rows(boot, &mut rows);
+    if let Some(verdict) = refuse_cores(boot) {
+        return verdict;
+    }
+    let (mut rows, mut outcomes) = (Vec::new(), Vec::new());
+    let made = make_rows(boot, &mut rows, &mut outcomes);
     let complete = made.is_ok();
     let result = made.and_then(|()| workloads::check_same_work(&rows));
     if !rows.is_empty() {
@@ -25,6 +29,10 @@ pub fn main(boot: &Boot) -> Verdict {
     if result.is_ok() && !rows.is_empty() {
         report::print_saving(&rows);
     }
+    if !outcomes.is_empty() {
+        hazards::print_table(&outcomes);
+    }
+    let result = result.and_then(|()| hazards::check(&outcomes));
     let written = report::write_json(&rows, complete);
     if let Err(error) = written {
         println!("{error}");
@@ -42,10 +50,23 @@ pub fn main(boot: &Boot) -> Verdict {
     }
 }
 
+/// Refuses a line of nothing but hazards that take more cores than there are.
+fn refuse_cores(boot: &Boot) -> Option<Verdict> {
+    let runs = &boot.arguments.runs;
+    let fits = |&run: &Run| hazards::cores_of(run) <= boot.cores;
+    let refused = runs.first().filter(|_| !runs.iter().any(fits))?;
+    let cores = hazards::cores_of(*refused);
+    println!(
+        "bad argument `run={refused}`: it takes {cores} cores; allowed: with SMP={cores} or more"
+    );
+    Some(Verdict::BadArguments)
+}
+
 /// What the rules must have been given to check, at least, by the runs of the command line.
 fn expected(boot: &Boot) -> Expected {
     let arguments = &boot.arguments;
-    let pages = arguments.runs.iter().any(|run| *run != Run::Nesting);
+    let is_workload = |run: &Run| *run != Run::Nesting && !run.is_hazard();
+    let pages = arguments.runs.iter().any(is_workload);
     let stress = stress(boot);
     let tasks = arguments.runs.iter().any(|&run| {
         let mut policies = arguments.policies.iter();
@@ -83,7 +104,9 @@ fn stress(boot: &Boot) -> Stress {
 
 /// Runs everything, each run under each of its policies, and writes the report after every row. So rows that are done are kept,
 /// whatever happens to a later one or to the boot.
-fn make_rows(boot: &Boot, rows: &mut Vec<Row>) -> Result<(), Failure> {
+///
+/// A hazard has no row. What it shows stands in `outcomes`, and one that fails does not stop the others.
+fn make_rows(boot: &Boot, rows: &mut Vec<Row>, outcomes: &mut Vec<Outcome>) -> Result<(), Failure> {
     let arguments = &boot.arguments;
     let size = Size {
         pages: arguments.pages,
@@ -97,6 +120,11 @@ fn make_rows(boot: &Boot, rows: &mut Vec<Row>) -> Result<(), Failure> {
         .collect();
     for (number, &(run, policy)) in (1..).zip(&parts) {
         progress::begin(run, policy, number, parts.len());
+        if run.is_hazard() {
+            outcomes.push(hazards::run(run, policy, boot.cores));
+            progress::finished();
+            continue;
+        }
         let row = if run.is_stress() {
             workloads::run_stress(run, policy, size, stress(boot)).map(Some)
         } else {
@@ -109,13 +137,14 @@ fn make_rows(boot: &Boot, rows: &mut Vec<Row>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A run with each of the policies of the command line. `nesting` is run once: its policy is always `v3`.
+/// A run with each of the policies of the command line. `nesting` is run once: its policy is always `v3`. A hazard is run under the
+/// contracts among them.
 fn parts(boot: &Boot, run: Run) -> impl Iterator<Item = (Run, Policy)> {
-    let policies = &boot.arguments.policies;
-    let count = if run == Run::Nesting {
-        1
-    } else {
-        policies.len()
+    let arguments = &boot.arguments;
+    let policies: Vec<Policy> = match run {
+        Run::Nesting => arguments.policies[..1].to_vec(),
+        Run::Hazard(_) => arguments.contracts().collect(),
+        _ => arguments.policies.clone(),
     };
-    policies[..count].iter().map(move |&policy| (run, policy))
+    policies.into_iter().map(move |policy| (run, policy))
 }

@@ -30,6 +30,8 @@ const TASKS_CHECKED: u64 = 40;
 const FORCED: u64 = 40;
 /// The same under the rules: 143 to 180 were measured.
 const FORCED_CHECKED: u64 = 180;
+/// How many hazards `hazards` stands for; each takes a fraction of a second.
+const HAZARDS: u64 = 20;
 /// A GiB of memory whose linear map is in pages.
 const GIB: u64 = 8;
 /// The same under the rules: 105 were measured for 4 GiB and all runs.
@@ -100,7 +102,11 @@ impl<'a> Words<'a> {
     fn names(&self, key: &str, all: u64) -> u64 {
         let list = self.value(key).unwrap_or("all");
         list.split(',')
-            .map(|name| if name == "all" { all } else { 1 })
+            .map(|name| match name {
+                "all" => all,
+                "hazards" => HAZARDS,
+                _ => 1,
+            })
             .fold(0, u64::saturating_add)
     }
 

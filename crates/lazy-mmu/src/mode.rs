@@ -137,16 +137,32 @@ impl<K: Contract, C: Cpu, S: Slot> Mode<K, C, S> {
         self.cpu.hook(Hook::Flush);
     }
 
+    /// For a contract whose calls return at once in an interrupt, and that has checked: as `arch_leave` for `Leave`, as
+    /// `arch_flush` for `Flush`.
+    #[inline]
+    pub(crate) fn hook_and_pay_outside_interrupts(&self, hook: Hook) {
+        let _pay = OnDrop(|| {
+            if self.is_pending() {
+                self.pay_pending();
+            }
+        });
+        self.cpu.hook(hook);
+    }
+
     /// Pays what is pending, but not from an interrupt handler on top of the task that owes it.
-    ///
-    /// Cleared first, paid second: a store that owes between the two is noted again and paid once more
-    /// than needed. The other way round it would be forgotten. If the payment unwinds, the debt is noted again.
     #[inline]
     pub(crate) fn pay(&self) {
         if self.is_pending() && !self.in_interrupt() {
-            self.pending.set(0);
-            or_undo(|| self.cpu.publish(), || self.pending.set(1));
+            self.pay_pending();
         }
+    }
+
+    /// Cleared first, paid second: a store that owes between the two is noted again and paid once more
+    /// than needed. The other way round it would be forgotten. If the payment unwinds, the debt is noted again.
+    #[inline]
+    fn pay_pending(&self) {
+        self.pending.set(0);
+        or_undo(|| self.cpu.publish(), || self.pending.set(1));
     }
 
     /// For who is about to give out what depends on it: whatever is still pending is made visible, and a

@@ -21,6 +21,8 @@ use crate::event::{Call, Policy, What};
 enum Step {
     Enable = 1,
     Disable = 2,
+    Pause = 3,
+    Resume = 4,
     Owe = 5,
     ReenterBegin = 6,
     ReenterEnd = 7,
@@ -29,11 +31,11 @@ enum Step {
 /// Why an event cannot be recorded: what follows would be predicted wrongly.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ReplayError {
-    /// It ends a section that was not begun, or not since the re-entry that is open.
+    /// It ends a section that was not begun, or not since the re-entry or the pause that is open.
     Section,
-    /// It ends a re-entry that was not begun, or that has left a section open.
+    /// It ends a re-entry that was not begun, or that has left a section or a pause open.
     Reentry,
-    /// It pauses or resumes the mode. No automaton knows these calls.
+    /// It pauses the mode outside of a section or a second time, or resumes what was not paused, or too early.
     Pause,
 }
 
@@ -44,7 +46,7 @@ impl fmt::Display for ReplayError {
             ReplayError::Reentry => {
                 "a recording ends a re-entry that it did not begin, or too early"
             }
-            ReplayError::Pause => "a recording pauses or resumes the mode",
+            ReplayError::Pause => "a recording pauses or resumes the mode where it cannot",
         })
     }
 }
@@ -71,29 +73,28 @@ impl Automaton {
         self.pending = false;
     }
 
-    /// `sections` are open after the step: under `reenter` those that were begun since the last re-entry,
-    /// which has hidden the others.
-    fn step(&mut self, policy: Policy, step: Step, sections: u32) {
+    /// `sections` are open after the step, and may defer unless `paused`: under `reenter` those that were begun since the last re-entry,
+    /// which has hidden the others and their pause.
+    fn step(&mut self, policy: Policy, step: Step, sections: u32, paused: bool) {
         match (step, policy) {
             (Step::Owe, _) if self.deferring => self.pending = true,
             (Step::Owe, _) => self.pairs += 1,
             (_, Policy::Eager) => {}
-            (Step::Enable, _) => self.deferring = true,
-            (Step::Disable, Policy::Flat) => {
+            (Step::Enable | Step::Resume, Policy::Flat) => self.deferring = true,
+            (Step::Disable | Step::Pause, Policy::Flat) => {
                 self.pay();
                 self.deferring = false;
+            }
+            (Step::ReenterBegin | Step::ReenterEnd, Policy::Flat | Policy::V3 | Policy::Linux7) => {
             }
             (Step::Disable, Policy::Reenter) if sections > 0 => {}
-            (Step::Disable, Policy::Reenter | Policy::V3 | Policy::Linux7) => {
+            (Step::Disable | Step::Pause | Step::ReenterBegin, _) => {
                 self.pay();
-                self.deferring = sections > 0;
+                self.deferring = sections > 0 && !paused;
             }
-            (Step::ReenterBegin, Policy::Reenter) => {
-                self.pay();
-                self.deferring = false;
+            (Step::Enable | Step::Resume | Step::ReenterEnd, _) => {
+                self.deferring = sections > 0 && !paused;
             }
-            (Step::ReenterEnd, Policy::Reenter) => self.deferring = sections > 0,
-            (Step::ReenterBegin | Step::ReenterEnd, _) => {}
         }
     }
 }
@@ -118,7 +119,7 @@ pub struct Shape {
     pub tails: u64,
     /// Those of them that had no inner section at all: `flat` deferred to their end.
     pub unbroken: u64,
-    /// Calls that owe outside of any section: paid at once by every policy.
+    /// Calls that owe outside of any section, or inside a pause: paid at once by every policy.
     pub outside: u64,
     /// The deepest nesting.
     pub depth: u32,
@@ -138,8 +139,10 @@ impl Shape {
         depth: 0,
     };
 
-    /// The pairs that the closed form gives for a policy. It holds where each inner section owes at most
+    /// The pairs that the closed form gives for a policy. It holds where each inner section, and each in a pause, owes at most
     /// once and is an allocator's, in a re-entry.
+    ///
+    /// A pause ends what an outer section has deferred so far, and its resume begins another: as two outer sections would.
     pub fn pairs(&self, policy: impl Into<Policy>) -> u64 {
         self.outside
             + match policy.into() {
@@ -166,6 +169,7 @@ struct Gathering {
     broken: bool,
     /// A call of the inner section has owed.
     inner_owed: bool,
+    paused: bool,
 }
 
 impl Gathering {
@@ -174,6 +178,7 @@ impl Gathering {
         in_group: false,
         broken: false,
         inner_owed: false,
+        paused: false,
     };
 
     /// With `depth` sections open after the step.
@@ -181,6 +186,13 @@ impl Gathering {
         let shape = &mut self.shape;
         match (step, depth) {
             (Step::Enable, _) => shape.depth = shape.depth.max(depth),
+            (Step::Pause, _) => {
+                self.outer_ends();
+                self.paused = true;
+            }
+            (Step::Resume, _) => self.paused = false,
+            (Step::Owe, _) if self.paused => shape.outside += 1,
+            (_, _) if self.paused => {}
             (Step::Disable, 0) => self.outer_ends(),
             (Step::Disable, 1) => self.inner_ends(),
             (Step::Owe, 0) => shape.outside += 1,
@@ -220,7 +232,7 @@ impl Gathering {
 
 /// A recording, consumed as it is made, and what has come out of it so far.
 ///
-/// For the sections of one task that does not pause the mode, out of interrupt context.
+/// For the sections of one task, out of interrupt context. The mode may be paused in one of them, and resumed there.
 ///
 /// ```
 /// use mmu_check::event::{Call, Policy, What};
@@ -245,6 +257,8 @@ pub struct Replay {
     depth: u32,
     /// How many were open when each of the re-entries began that have not ended.
     reentries: Vec<u32>,
+    /// How many sections were open, and how many re-entries had not ended, when the mode was paused.
+    paused: Option<(u32, usize)>,
     calls: u64,
     hash: u64,
 }
@@ -257,6 +271,7 @@ impl Replay {
             gathering: Gathering::NEW,
             depth: 0,
             reentries: Vec::new(),
+            paused: None,
             calls: 0,
             hash: 0xCBF2_9CE4_8422_2325,
         }
@@ -278,36 +293,62 @@ impl Replay {
                 self.depth += 1;
                 Step::Enable
             }
-            What::Call(Call::Disable) if self.depth == self.hidden() => {
+            What::Call(Call::Disable) if self.depth <= self.kept() => {
                 return Err(ReplayError::Section);
             }
             What::Call(Call::Disable) => {
                 self.depth -= 1;
                 Step::Disable
             }
-            What::Call(Call::Pause | Call::Resume) => return Err(ReplayError::Pause),
+            What::Call(Call::Pause) => {
+                if self.paused.is_some() || self.depth == self.hidden() {
+                    return Err(ReplayError::Pause);
+                }
+                self.paused = Some((self.depth, self.reentries.len()));
+                Step::Pause
+            }
+            What::Call(Call::Resume) => {
+                let here = (self.depth, self.reentries.len());
+                self.paused
+                    .take_if(|paused| *paused == here)
+                    .ok_or(ReplayError::Pause)?;
+                Step::Resume
+            }
             What::Owe => Step::Owe,
             What::Reenter { begin: true } => {
                 self.reentries.push(self.depth);
                 Step::ReenterBegin
             }
             What::Reenter { begin: false } => {
+                let paused_inside = self
+                    .paused
+                    .is_some_and(|(_, reentries)| reentries == self.reentries.len());
                 self.reentries
-                    .pop_if(|began| *began == self.depth)
+                    .pop_if(|began| *began == self.depth && !paused_inside)
                     .ok_or(ReplayError::Reentry)?;
                 Step::ReenterEnd
             }
             _ => return Ok(()),
         };
         let hidden = self.hidden();
+        let since_reentry = |(_, reentries)| reentries == self.reentries.len();
         for (&policy, automaton) in Policy::ALL.iter().zip(&mut self.automata) {
-            let hidden = if policy == Policy::Reenter { hidden } else { 0 };
-            automaton.step(policy, step, self.depth - hidden);
+            let (hidden, paused) = match policy {
+                Policy::Reenter => (hidden, self.paused.is_some_and(since_reentry)),
+                _ => (0, self.paused.is_some()),
+            };
+            automaton.step(policy, step, self.depth - hidden, paused);
         }
         self.gathering.step(step, self.depth);
         self.calls += 1;
         self.hash = (self.hash ^ u64::from(step as u8)).wrapping_mul(0x0100_0000_01B3);
         Ok(())
+    }
+
+    /// How many of the open sections were begun before the last re-entry or the pause: nothing may end those first.
+    fn kept(&self) -> u32 {
+        let before_pause = self.paused.map_or(0, |(depth, _)| depth);
+        before_pause.max(self.hidden())
     }
 
     /// How many of the open sections were begun before the last re-entry.

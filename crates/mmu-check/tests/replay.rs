@@ -18,12 +18,16 @@ const OWE: What = What::Owe;
 const REENTER: What = What::Reenter { begin: true };
 const REENTERED: What = What::Reenter { begin: false };
 
+const PAUSE: What = What::Call(Call::Pause);
+const RESUME: What = What::Call(Call::Resume);
+
 /// What a task does, as a tree: sections and re-entries nest.
 #[derive(Clone, Debug)]
 enum Item {
     Owe,
     Section(Vec<Item>),
     Reenter(Vec<Item>),
+    Pause(Vec<Item>),
 }
 
 /// A processor whose pairs are counted where they are executed; and what it would report.
@@ -38,8 +42,10 @@ impl Cpu for Counted {
         self.pairs.set(self.pairs.get() + 1);
     }
 
+    /// The exclusive contract reports a section inside a pause, which is no mistake of these.
     fn misuse(&self, misuse: Misuse) {
-        panic!("{misuse}");
+        let inside = [Misuse::EnableWhilePaused, Misuse::DisableWhilePaused];
+        assert!(inside.contains(&misuse), "{misuse}");
     }
 
     fn called(&self, call: lazy_mmu::Call) {
@@ -84,6 +90,11 @@ impl Real<'_> {
                     self.mmu.reenter(|| self.make(items));
                     self.cpu.report(REENTERED);
                 }
+                Item::Pause(items) => {
+                    self.mmu.lazy_mmu_mode_pause();
+                    self.make(items);
+                    self.mmu.lazy_mmu_mode_resume();
+                }
             }
         }
     }
@@ -116,17 +127,69 @@ fn agree(items: &[Item]) -> Replay {
     first.unwrap()
 }
 
-fn items(numbers: &mut Numbers, depth: u32) -> Vec<Item> {
-    let count = numbers.below(5);
-    (0..count).map(|_| item(numbers, depth)).collect()
+/// Where an item stands: what decides whether the mode may be paused there.
+#[derive(Clone, Copy)]
+struct Place {
+    depth: u32,
+    /// In a section that was begun since the last re-entry.
+    in_section: bool,
+    paused: bool,
 }
 
-fn item(numbers: &mut Numbers, depth: u32) -> Item {
-    match numbers.below(4) {
+impl Place {
+    const OUTSIDE: Self = Self {
+        depth: 5,
+        in_section: false,
+        paused: false,
+    };
+
+    fn inside(self) -> Self {
+        Self {
+            depth: self.depth - 1,
+            ..self
+        }
+    }
+}
+
+fn items(numbers: &mut Numbers, at: Place) -> Vec<Item> {
+    let count = numbers.below(5);
+    (0..count).map(|_| item(numbers, at)).collect()
+}
+
+fn item(numbers: &mut Numbers, at: Place) -> Item {
+    match numbers.below(5) {
         0 | 1 => Item::Owe,
-        _ if depth == 0 => Item::Owe,
-        2 => Item::Section(items(numbers, depth - 1)),
-        _ => Item::Reenter(items(numbers, depth - 1)),
+        _ if at.depth == 0 => Item::Owe,
+        2 => {
+            let in_section = true;
+            Item::Section(items(
+                numbers,
+                Place {
+                    in_section,
+                    ..at.inside()
+                },
+            ))
+        }
+        3 if at.in_section && !at.paused => {
+            let paused = true;
+            Item::Pause(items(
+                numbers,
+                Place {
+                    paused,
+                    ..at.inside()
+                },
+            ))
+        }
+        _ => {
+            let in_section = false;
+            Item::Reenter(items(
+                numbers,
+                Place {
+                    in_section,
+                    ..at.inside()
+                },
+            ))
+        }
     }
 }
 
@@ -135,7 +198,7 @@ fn every_table_says_what_the_mode_does() {
     let mut numbers = Numbers(1);
     let (mut deepest, mut pairs) = (0, [0; 5]);
     for _ in 0..20_000 {
-        let replay = agree(&items(&mut numbers, 5));
+        let replay = agree(&items(&mut numbers, Place::OUTSIDE));
         deepest = deepest.max(replay.shape().depth);
         for (sum, &policy) in pairs.iter_mut().zip(Policy::ALL) {
             *sum += replay.pairs(policy);
@@ -148,18 +211,22 @@ fn every_table_says_what_the_mode_does() {
     assert_eq!(v3, linux7);
 }
 
-/// What the workloads make: an outer section of stores and of the allocator's sections, and stores outside.
+/// What the workloads make: an outer section of stores, of the allocator's sections and of pauses with such a section, and stores
+/// outside.
 #[test]
 fn the_closed_form_says_what_the_tables_say() {
-    const LENGTH: u32 = 6;
+    const LENGTH: u32 = 5;
     let inner = |items| Item::Reenter(vec![Item::Section(items)]);
-    for choices in 0..1_u32 << (2 * LENGTH) {
+    for choices in 0..1_u32 << (3 * LENGTH) {
         let (mut items, mut outer) = (Vec::new(), Vec::new());
         for n in 0..LENGTH {
-            match choices >> (2 * n) & 3 {
-                0 => outer.push(Item::Owe),
-                1 => outer.push(inner(vec![Item::Owe])),
-                2 => outer.push(inner(Vec::new())),
+            match choices >> (3 * n) & 7 {
+                0 | 1 => outer.push(Item::Owe),
+                2 => outer.push(inner(vec![Item::Owe])),
+                3 => outer.push(inner(Vec::new())),
+                4 => outer.push(Item::Pause(vec![inner(vec![Item::Owe])])),
+                5 => outer.push(Item::Pause(vec![Item::Owe])),
+                6 => outer.push(Item::Pause(Vec::new())),
                 _ => items.extend([Item::Section(std::mem::take(&mut outer)), Item::Owe]),
             }
         }
@@ -219,15 +286,25 @@ fn another_order_has_another_hash() {
 #[test]
 fn what_cannot_be_predicted_is_refused() {
     use ReplayError::{Pause, Reentry, Section};
-    let refused: [(&[What], What, ReplayError); 7] = [
+    let refused: [(&[What], What, ReplayError); 12] = [
         (&[], END, Section),
         (&[BEGIN, END], END, Section),
         // Of a section that its caller has begun.
         (&[BEGIN, OWE, REENTER], END, Section),
         (&[], REENTERED, Reentry),
         (&[REENTER, BEGIN], REENTERED, Reentry),
-        (&[BEGIN, OWE], What::Call(Call::Pause), Pause),
-        (&[BEGIN, OWE], What::Call(Call::Resume), Pause),
+        (&[BEGIN, OWE], RESUME, Pause),
+        (&[OWE], PAUSE, Pause),
+        (&[BEGIN, PAUSE], PAUSE, Pause),
+        (&[BEGIN, REENTER], PAUSE, Pause),
+        (&[BEGIN, PAUSE, BEGIN], RESUME, Pause),
+        // What was begun before the pause ends behind it.
+        (&[BEGIN, PAUSE], END, Section),
+        (
+            &[BEGIN, REENTER, BEGIN, PAUSE, BEGIN, END],
+            REENTERED,
+            Reentry,
+        ),
     ];
     for (before, what, error) in refused {
         let mut replay = replay(before);

@@ -9,8 +9,8 @@ use crate::base::MAX_CORES;
 use crate::println;
 use crate::task;
 
-/// How many events a ring holds: so many that they show what led to a fault.
-const RING_LEN: usize = 256;
+/// How many events a ring holds: so many that they show what led to a fault, and that a hazard's fit, whose record is judged.
+pub(crate) const RING_LEN: usize = 1024;
 /// How many are printed when a check has failed.
 const PRINTED: usize = 32;
 

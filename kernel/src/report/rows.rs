@@ -12,26 +12,27 @@ use crate::task::{Figures, Tally};
 
 /// Something to run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
 pub enum Run {
     /// The patch's own trace of the four calls: no pages.
-    Nesting = 0,
+    Nesting,
     /// Scattered frames are mapped in a kernel range, entry by entry.
-    Vmap = 1,
+    Vmap,
     /// A mapped kernel range is moved to another place.
-    RemapKernel = 2,
+    RemapKernel,
     /// The same in a task's half of the address space.
-    RemapTask = 3,
+    RemapTask,
     /// A range is unmapped and its frames are freed.
-    Zap = 4,
+    Zap,
     /// A range is made read-only, and writable again.
-    Protect = 5,
+    Protect,
     /// All workloads above but the first, at the same time on many tasks.
-    Mixed = 6,
+    Mixed,
     /// The scenario of nested sections on many tasks, preempted at short intervals.
-    Preempt = 7,
+    Preempt,
     /// The same scenario, preempted at every instruction of the mode.
-    Forced = 8,
+    Forced,
+    /// One of the hazards of `docs/hazards.md`, by its number.
+    Hazard(u8),
 }
 
 impl Run {
@@ -48,13 +49,49 @@ impl Run {
     /// Those that stress the kernel with many tasks. `all` has none of them; each is named.
     pub const STRESS: [Run; 3] = [Run::Mixed, Run::Preempt, Run::Forced];
 
+    /// What went wrong in Linux, or was feared. `all` has none of them; each is named, and `hazards` stands for all.
+    pub const HAZARDS: [Run; 20] = {
+        let mut hazards = [Run::Hazard(1); 20];
+        let mut index = 1;
+        while index < hazards.len() {
+            hazards[index] = Run::Hazard(index as u8 + 1);
+            index += 1;
+        }
+        hazards
+    };
+
+    /// Whether it is one of [`Run::HAZARDS`].
+    pub fn is_hazard(self) -> bool {
+        matches!(self, Run::Hazard(_))
+    }
+
     /// Whether it is one of [`Run::STRESS`].
     pub fn is_stress(self) -> bool {
         Self::STRESS.contains(&self)
     }
 
+    /// A number for the tag of its windows: below 16.
+    pub const fn number(self) -> u8 {
+        match self {
+            Run::Nesting => 0,
+            Run::Vmap => 1,
+            Run::RemapKernel => 2,
+            Run::RemapTask => 3,
+            Run::Zap => 4,
+            Run::Protect => 5,
+            Run::Mixed => 6,
+            Run::Preempt => 7,
+            Run::Forced => 8,
+            Run::Hazard(_) => 9,
+        }
+    }
+
     /// The name on the command line.
     pub const fn name(self) -> &'static str {
+        const HAZARDS: [&str; 20] = [
+            "H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "H10", "H11", "H12", "H13",
+            "H14", "H15", "H16", "H17", "H18", "H19", "H20",
+        ];
         match self {
             Run::Nesting => "nesting",
             Run::Vmap => "vmap",
@@ -65,6 +102,8 @@ impl Run {
             Run::Mixed => "mixed",
             Run::Preempt => "preempt",
             Run::Forced => "forced",
+            Run::Hazard(number @ 1..=20) => HAZARDS[number as usize - 1],
+            Run::Hazard(_) => "no hazard",
         }
     }
 }

@@ -52,8 +52,9 @@ pub fn yield_now() {
     registers::without_interrupts(|| leave(Until::Ready));
 }
 
-/// Lets others run for at least so long.
+/// Lets others run for at least so long. Not inside a section whose contract forbids it: `mode::may_sleep`.
 pub fn sleep(micros: u64) {
+    crate::mode::may_sleep();
     let until = time::now() + time::from_micros(micros);
     registers::without_interrupts(|| leave(Until::Time(until)));
 }

@@ -168,6 +168,7 @@ impl<T: 'static> Join<T> {
 
     /// Waits for the task's end, and returns what is left of it. Stack and number are free then.
     pub fn join(self) -> Ended<T> {
+        mode::may_sleep();
         // Once: nothing but the task's end makes this one ready.
         registers::without_interrupts(|| leave(Until::End(self.id)));
         let end = ENDS[usize::from(self.id)].lock().take();

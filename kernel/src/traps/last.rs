@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use crate::arch::registers;
 use crate::base::Verdict;
 use crate::machine::console;
+use crate::observe::rules;
 
 /// Which core stopped the kernel, and for what: 0 while it runs, else the verdict in the top byte and the core's affinity.
 static FIRST: AtomicU64 = AtomicU64::new(0);
@@ -25,7 +26,8 @@ pub(super) struct LastWords(Verdict);
 
 impl LastWords {
     /// Stops the kernel for the reason of `verdict`: a panic or an exception. Returns only to the
-    /// first caller.
+    /// first caller. If a rule was broken before, that is the first failure, and this may be its consequence: the verdict is
+    /// [`Verdict::Failed`].
     ///
     /// Another core waits for ever. The same core has failed while it was reporting: that ends the
     /// boot at once, after the one line `what`, with the verdict of the *first* failure, since
@@ -33,16 +35,18 @@ impl LastWords {
     pub fn claim(verdict: Verdict, what: fmt::Arguments<'_>) -> Self {
         registers::mask_interrupts();
         let me = registers::affinity();
+        let verdict = if rules::is_violated() {
+            Verdict::Failed
+        } else {
+            verdict
+        };
         let word = (verdict as u64) << 56 | me;
         match FIRST.compare_exchange(0, word, Relaxed, Relaxed) {
             Ok(_) => Self(verdict),
             Err(first) if first & AFFINITY == me => {
-                let first = if first >> 56 == Verdict::Panic as u64 {
-                    Verdict::Panic
-                } else {
-                    Verdict::Exception
-                };
-                Self(first).give_up(what)
+                let is_first = |verdict: &Verdict| first >> 56 == *verdict as u64;
+                let first = [Verdict::Failed, Verdict::Panic].into_iter().find(is_first);
+                Self(first.unwrap_or(Verdict::Exception)).give_up(what)
             }
             Err(_) => wait(),
         }

@@ -72,7 +72,7 @@ impl Measured {
         }
         // The window is the machine's, and the counts are this task's: no other may execute anything.
         quiesce()?;
-        let tag = [self.run as u8, self.policy as u8, self.windows];
+        let tag = [self.run.number(), self.policy as u8, self.windows];
         self.windows += 1;
         let task = task::current();
         let (result, counted) = report::in_window(

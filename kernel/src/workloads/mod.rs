@@ -34,6 +34,7 @@
 //! | `stress/` with `mixed`, `preempt` | the stress runs, their stop, their sums and their printed table |
 //! | `forced/` | a preemption at every instruction of the mode and of the switch |
 //! | `scenario`, `trace` | what `preempt` and `forced` repeat, and how they compare it |
+//! | `hazards/` | what went wrong in Linux, each as a scenario |
 //! | `pages`, `check`, `reentry`, `handler` | what workloads have in common: pages, checks of a page, allocations inside a section, page-table work in an interrupt |
 //! | `measure`, `counts` | a row in the making, and the checks of its counts |
 //! | `failure`, `progress` | what they report on the way |
@@ -43,6 +44,7 @@ mod counts;
 mod failure;
 mod forced;
 mod handler;
+pub mod hazards;
 mod measure;
 mod nesting;
 mod pages;

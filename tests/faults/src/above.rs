@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use stage1_hw::{Barrier, Instructions, Op, Page, Slot, Slots, Why};
-use stage1_paging::{Desc, Edited, Frame, Level, PAGE_SIZE, Pa, Step, Va};
+use stage1_paging::{Batch, Desc, Edited, Frame, Level, PAGE_SIZE, Pa, Step, Tlbi, Va};
 
 use crate::image::{self, Moment};
 use crate::{Fault, held, is, short};
@@ -115,6 +115,9 @@ impl<I: Instructions, P: Instructions> Above<I, P> {
         match (op, why) {
             (Op::Tlbi(_), _) if is(Fault::TlbiNone) => {}
             (Op::Tlbi(_), _) if is(Fault::TlbiLocal) => self.seen.execute(Op::TlbiAllLocal, why),
+            (Op::Tlbi(batch), _) if is(Fault::TlbiLeafOnly) => {
+                self.seen.execute(Op::Tlbi(of_last_level(batch)), why);
+            }
             (Op::Tlbi(batch), _) if is(Fault::TlbiShort) => {
                 self.seen.execute(Op::Tlbi(short::shortened(batch)), why);
             }
@@ -176,6 +179,18 @@ impl<I: Instructions, P: Instructions> Above<I, P> {
             self.seen.execute(op, why);
         }
     }
+}
+
+/// The same of the last level alone, where there is such an operation.
+fn of_last_level(batch: Batch) -> Batch {
+    let first = match batch.first {
+        Tlbi::Vae1is(operand) => Tlbi::Vale1is(operand),
+        Tlbi::Vaae1is(operand) => Tlbi::Vaale1is(operand),
+        Tlbi::Rvae1is(operand) => Tlbi::Rvale1is(operand),
+        Tlbi::Rvaae1is(operand) => Tlbi::Rvaale1is(operand),
+        other => other,
+    };
+    Batch { first, ..batch }
 }
 
 /// [`Fault::WrongFrame`]: the page mapped last in the vmap area, and the frame that it should have.

@@ -58,6 +58,7 @@ faults! {
 
     // Invalidations.
     "tlbi-none" TlbiNone: "no TLBI is executed", "R3, QEMU";
+    "tlbi-leaf-only" TlbiLeafOnly: "a TLBI of all levels is of the last level alone", "R5";
     "tlbi-short" TlbiShort: "a TLBI of several pages leaves out the last", "R3, QEMU without FEAT_TLBIRANGE";
     "tlbi-local" TlbiLocal: "the TLBI is vmalle1, for this core alone", "R7, QEMU on two cores";
     "tlbi-first" TlbiFirst: "the TLBI comes before the DSB behind the stores", "R9";
@@ -77,6 +78,8 @@ faults! {
     "switch-no-dsb" SwitchNoDsb: "a task leaves its core without a DSB", "R8 on two cores";
     "switch-no-isb" SwitchNoIsb: "a task arrives on a core without an ISB", "R1 on two cores";
     "state-per-core" StatePerCore: "the mode and its pending flag belong to the core: a task leaves them to the next", "R1, workload on two cores";
+    "switch-hook-on-current" SwitchHookOnCurrent: "the switch pauses the mode of a task that neither leaves nor comes", "workload";
+    "second-enter-ignored" SecondEnterIgnored: "the mode belongs to who enters first on a core: until that one leaves, nobody else's exit pays", "R1, R8";
     "ack-no-barrier" AckNoBarrier: "an interrupt is acknowledged without the DMB or DSB behind it", "workload";
     "ack-no-isb" AckNoIsb: "an interrupt is acknowledged without the ISB behind it", "workload";
     "send-no-isb" SendNoIsb: "a GICv3 is made to interrupt other cores without the ISB behind it", "workload";

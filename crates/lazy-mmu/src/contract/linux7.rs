@@ -11,7 +11,7 @@
 use super::rules::Rules;
 use crate::mode::Mode;
 use crate::section::or_undo;
-use crate::{Contract, Cpu, Misuse, Policy, Slot};
+use crate::{Contract, Cpu, Hook, Misuse, Policy, Slot};
 
 /// Contract, *nesting pause*: what Linux 7.0 merged (commit 5ab246749569). While paused, `enable` and
 /// `disable` are ignored, and pauses nest.
@@ -53,9 +53,9 @@ impl Rules for Linux7 {
         mode.set_count(count - 1);
         if count == 1 {
             mode.set_enabled_outside_interrupts(false);
-            mode.arch_leave();
+            mode.hook_and_pay_outside_interrupts(Hook::Leave);
         } else {
-            mode.arch_flush();
+            mode.hook_and_pay_outside_interrupts(Hook::Flush);
         }
     }
 
@@ -74,7 +74,7 @@ impl Rules for Linux7 {
         mode.set_enabled_outside_interrupts(open > 0 && after == 0);
         if pauses == 0 && open > 0 {
             or_undo(
-                || mode.arch_leave(),
+                || mode.hook_and_pay_outside_interrupts(Hook::Leave),
                 || {
                     mode.set_pause_count(0);
                     mode.set_enabled_outside_interrupts(true);

@@ -448,7 +448,10 @@ fn short(contract: impl Contract + Copy) {
     }
     let policy = contract.policy();
     println!("seed {policy:8}{runs:>9} short runs, {outs_seen:>9} times called out");
-    assert!(outs_seen > runs, "it does call out");
+    // Without warnings the bugs alone call out.
+    if cfg!(feature = "warnings") {
+        assert!(outs_seen > runs, "it does call out");
+    }
 }
 
 #[test]

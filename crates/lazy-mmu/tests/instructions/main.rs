@@ -195,12 +195,12 @@ const LIMITS: [(Of, [u32; 4]); 10] = [
     (Of(Policy::Flat, false), [29, 35, 35, 22]),
     (Of(Policy::Reenter, false), [27, 33, 19, 24]),
     (Of(Policy::V3, false), [24, 30, 28, 26]),
-    (Of(Policy::Linux7, false), [28, 34, 31, 38]),
+    (Of(Policy::Linux7, false), [28, 31, 28, 35]),
     (Of(Policy::Eager, true), [44, 44, 44, 28]),
     (Of(Policy::Flat, true), [60, 67, 67, 58]),
     (Of(Policy::Reenter, true), [53, 59, 45, 54]),
     (Of(Policy::V3, true), [33, 39, 33, 36]),
-    (Of(Policy::Linux7, true), [37, 43, 40, 49]),
+    (Of(Policy::Linux7, true), [37, 40, 37, 46]),
 ];
 
 #[test]
@@ -229,8 +229,13 @@ fn a_section_costs_what_it_did() {
             "{of:16} {:>9}  {:>14}  {:>11}  {:>16}",
             costs[0], costs[1], costs[2], costs[3]
         );
-        // Without `warnings` each can only be less.
-        if costs.iter().zip(limit).any(|(cost, limit)| *cost > limit) {
+        // Without `warnings` the compiler orders the blocks otherwise, at the price of one branch.
+        let branch = u32::from(!cfg!(feature = "warnings"));
+        if costs
+            .iter()
+            .zip(limit)
+            .any(|(cost, limit)| *cost > limit + branch)
+        {
             above.push(format!("{of}: {costs:?}, the limits are {limit:?}"));
         }
         assert_eq!(
@@ -331,10 +336,10 @@ const ORDER: [(Policy, [&str; 6]); 5] = [
         [
             "r0 r2 r1 w1 w0",
             "r0 r2 r1 w1",
-            "r0 r2 r1 w1 r3 r0 w3 p",
-            "r0 r2 w2 r1 w0 r3 r0 w3 p",
+            "r0 r2 r1 w1 r3 w3 p",
+            "r0 r2 w2 r1 w0 r3 w3 p",
             "r0 r2 w2 r1 w0",
-            "r0 r2 r1 w1 w0 r3 r0 w3 p",
+            "r0 r2 r1 w1 w0 r3 w3 p",
         ],
     ),
 ];

@@ -316,7 +316,7 @@ pub const NOT_HERE: [(&str, &str); 4] = [
     ),
     (
         "H8",
-        "sleeping inside a section: neither contract forbids it, and the debt goes along with the task",
+        "sleeping inside a section: the debt goes along with the task; that Linux 7.0 forbids it to generic code is for the kernel to report",
     ),
     (
         "H9",

@@ -9,7 +9,10 @@
 
 mod breakpoint;
 mod points;
+mod visits;
 
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -18,15 +21,13 @@ use lazy_mmu::Policy;
 
 use super::counts::check_pairs;
 use super::scenario::Scenario;
-use super::{Failure, failure, handler, progress, trace};
+use super::{Failure, failure, handler, trace};
 use crate::report::{Row, Run, Size};
 use crate::sched::{self, Ended, Join};
-use crate::task;
+use crate::task::{self, Figures, Tally};
 use crate::{mode, println};
-use breakpoint::Visitor;
-
-/// The fewest instructions of a part that a run must come by. Under `eager`, which executes the fewest, there are twice as many.
-const FEWEST: u64 = 60;
+pub(super) use visits::Visits;
+use visits::visit_all;
 
 /// Helpers: more than there are cores, so that a stopped task is preempted for sure, and goes on elsewhere.
 fn helper_count() -> usize {
@@ -40,6 +41,30 @@ pub(super) fn tasks() -> usize {
 
 /// Visits every instruction, under one policy.
 pub(super) fn run(policy: Policy, size: Size) -> Result<Row, Failure> {
+    let (tally, figures) = disturb(policy, Visits::All)?;
+    Ok(Row {
+        tally,
+        deepest: figures.deepest as u32,
+        ..Row::new(Run::Forced, policy, size)
+    })
+}
+
+/// Visits the instructions of the four calls and the flush, and says how many preemptions came of it.
+pub(super) fn visit_calls(policy: Policy, visits: Visits) -> Result<String, Failure> {
+    let (_, figures) = disturb(policy, visits)?;
+    let (inside, carried) = (figures.preemptions_inside, figures.carried);
+    let work = if visits.has_work() {
+        ", a handler's work before each,"
+    } else {
+        ""
+    };
+    Ok(format!(
+        "{inside} preemptions inside sections{work} and {carried} with a debt changed nothing"
+    ))
+}
+
+/// Has a task run the scenario with these visits, beside its helpers.
+fn disturb(policy: Policy, visits: Visits) -> Result<(Tally, Figures), Failure> {
     breakpoint::prepare();
     handler::prepare()?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -50,7 +75,7 @@ pub(super) fn run(policy: Policy, size: Size) -> Result<Row, Failure> {
         helpers.push(helper.map_err(|error| failure!("helper {number}: {error}"))?);
     }
     mode::expect_warnings(policy == Policy::V3);
-    let visitor = sched::spawn(policy, move || visit_all(policy));
+    let visitor = sched::spawn(policy, move || visit_all(policy, visits));
     let visited = visitor
         .map(Join::join)
         .map_err(|error| failure!("the visitor: {error}"));
@@ -74,22 +99,20 @@ pub(super) fn run(policy: Policy, size: Size) -> Result<Row, Failure> {
          {} times with a debt; {pages} pages mapped, used and unmapped on top of it, {in_enable} of them inside the first `enable`",
         figures.carried
     );
-    if policy == Policy::V3 && in_enable == 0 {
+    if policy == Policy::V3 && visits.has_work() && in_enable == 0 {
         return Err(failure!(
             "no handler worked inside the first `enable`: its window was not met"
         ));
     }
-    if preemptions == 0 || migrations == 0 && task::online_count() > 1 {
+    // Whether a task goes on elsewhere is chance: over all visits it does for sure, over a part of them it need not.
+    let migrates = visits == Visits::All && task::online_count() > 1;
+    if preemptions == 0 || migrates && migrations == 0 {
         return Err(failure!(
             "no preemption or no migration inside a section: nothing is shown"
         ));
     }
     check_pairs("the task that visits", tally)?;
-    Ok(Row {
-        tally,
-        deepest: figures.deepest as u32,
-        ..Row::new(Run::Forced, policy, size)
-    })
+    Ok((tally, figures))
 }
 
 /// A helper: runs the scenario until the stop flag is set. The other tasks' calls must not touch its state either.
@@ -101,43 +124,5 @@ fn help(policy: Policy, number: u64, stop: &AtomicBool) -> Result<(), Failure> {
         sched::yield_now();
     }
     scenario.finish();
-    Ok(())
-}
-
-/// The visitor: visits every instruction of every part, twice if it is reached. The handler works on page tables the second time.
-fn visit_all(policy: Policy) -> Result<(), Failure> {
-    let visitor = Visitor::new(policy)?;
-    for part in points::parts() {
-        let (mut reached, count) = (0, part.points.len());
-        let preempted = breakpoint::preempted();
-        for (number, &point) in part.points.iter().enumerate() {
-            progress::report(format_args!(
-                "{}, instruction {number} of {count}",
-                part.name
-            ));
-            if !visitor.visit(point, false, part.yields)? {
-                continue;
-            }
-            reached += 1;
-            points::note(point);
-            if !visitor.visit(point, true, part.yields)? && !part.yields {
-                return Err(failure!("{point:#x} was reached once and not again"));
-            }
-        }
-        let preempted = breakpoint::preempted() - preempted;
-        println!(
-            "forced under {policy}: {}: {reached} of {count} instructions are on the way, {} under some policy so far; {preempted} preemptions there",
-            part.name,
-            points::noted(&part),
-        );
-        // Each visit preempts the visitor, unless for a while there was no task to switch to: of two visits one must have.
-        if reached < FEWEST || !part.yields && preempted < reached {
-            return Err(failure!(
-                "too few instructions of {} were visited",
-                part.name
-            ));
-        }
-    }
-    visitor.finish();
     Ok(())
 }

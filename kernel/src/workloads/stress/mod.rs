@@ -84,7 +84,7 @@ fn run(
     }
     // `v3` warns when a handler opens a section while the task's is paused, or just being opened.
     mode::expect_warnings(policy == Policy::V3);
-    let outcome = in_window(&[run as u8, policy as u8, 0], joins, |joins| {
+    let outcome = in_window(&[run.number(), policy as u8, 0], joins, |joins| {
         control::until_shown(demands, stress.seconds, joins, &stop)
     });
     mode::expect_warnings(false);

@@ -39,6 +39,10 @@ fn act(moment: Moment, core: usize) -> bool {
         Moment::Execute(Op::Dsb(_), Why::Switch) if is(Fault::PreemptionsLost) => {
             task::current().stats.preemptions_inside.set(0);
         }
+        Moment::Execute(Op::Dsb(_), Why::Switch) if is(Fault::SwitchHookOnCurrent) => {
+            pause_another();
+        }
+        _ if is(Fault::SecondEnterIgnored) => return second_enter_ignored(moment, core),
         _ if is(Fault::OweLost) => return owe_lost(moment),
         _ if is(Fault::StatePerCore) => return state_per_core(moment, core),
         _ => {}
@@ -68,6 +72,36 @@ fn silently(change: impl FnOnce()) {
     silent.store(true, Relaxed);
     change();
     silent.store(false, Relaxed);
+}
+
+/// A hook of the switch that works on whoever is `current` by then: some task in a section is paused that does not run. On one
+/// core.
+fn pause_another() {
+    let me = task::current().id;
+    let mut others = task::all().filter(|task| task.id != me);
+    if let Some(other) = others.find(|task| task.mmu.in_lazy_mmu_mode()) {
+        silently(|| other.mmu.call(Call::Pause));
+    }
+}
+
+/// Who has the mode on a core: the task's number and 1, or 0 for nobody.
+static FIRST: [AtomicU64; MAX_CORES] = [const { AtomicU64::new(0) }; MAX_CORES];
+
+/// Who enters while another has the core's mode on is ignored, and so is its exit. That this task's stores are deferred all
+/// the same is the first one's doing.
+fn second_enter_ignored(moment: Moment, core: usize) -> bool {
+    let me = u64::from(task::current().id) + 1;
+    let first = FIRST[core].load(Relaxed);
+    match moment {
+        Moment::Hook(Hook::Enter) if first == 0 => FIRST[core].store(me, Relaxed),
+        // It pays behind the hook.
+        Moment::Called(Call::Disable) if first == me && !task::current().mmu.in_lazy_mmu_mode() => {
+            FIRST[core].store(0, Relaxed);
+        }
+        Moment::Pay => return first == 0 || first == me,
+        _ => {}
+    }
+    true
 }
 
 /// Clears the pending flag of the current task. Says whether it was set.

@@ -1,9 +1,9 @@
 //! Each fault of the instructions changes what it says, and nothing else: the same page-table work with
 //! it and without it, as the observer saw it and as the machine executed it.
 
-use crate::machine::{LINEAR, Line, VMAP, What, data, with};
+use crate::machine::{Faulty, LINEAR, Line, VMAP, What, data, injected, lines, with};
 use lazy_mmu_faults::{Fault, NAMES};
-use stage1_hw::{Barrier, Op, Why};
+use stage1_hw::{Barrier, Instructions, Op, Why};
 use stage1_paging::{Batch, Desc, Level, Prot, Tlbi};
 
 const ISHST: Op = Op::Dsb(Barrier::Ishst);
@@ -165,6 +165,36 @@ fn tlbi_short() {
     });
 }
 
+/// Each invalidation of all levels is one of the last, with the same operand; one that has no such form stays.
+#[test]
+fn tlbi_leaf_only() {
+    let _injected = injected(Fault::TlbiLeafOnly);
+    for (all, leaf) in [
+        (Tlbi::Vae1is(7), Tlbi::Vale1is(7)),
+        (Tlbi::Vaae1is(7), Tlbi::Vaale1is(7)),
+        (Tlbi::Rvae1is(7), Tlbi::Rvale1is(7)),
+        (Tlbi::Rvaae1is(7), Tlbi::Rvaale1is(7)),
+        (Tlbi::Vale1is(7), Tlbi::Vale1is(7)),
+        (Tlbi::Aside1is(7), Tlbi::Aside1is(7)),
+        (Tlbi::Vmalle1is, Tlbi::Vmalle1is),
+    ] {
+        let op = |first| {
+            Op::Tlbi(Batch {
+                first,
+                count: 2,
+                step: 1,
+            })
+        };
+        Faulty::NEW.execute(op(all), Why::Invalidate);
+        let line = Line {
+            what: What::Op(op(leaf), Why::Invalidate),
+            seen: true,
+            executed: true,
+        };
+        assert_eq!(lines(), [line], "{all:?}");
+    }
+}
+
 /// The invalidations come when the next one does, or the switch: after what relied on them.
 #[test]
 fn free_before_invalidation() {
@@ -299,12 +329,14 @@ fn free_still_mapped() {
 }
 
 /// Those of the mode and of the services, and those that the image makes: no instruction changes.
-const OTHERS: [Fault; 10] = [
+const OTHERS: [Fault; 12] = [
     Fault::FrameLost,
     Fault::FrameOverwritten,
     Fault::NoFrame,
     Fault::PreemptionsLost,
     Fault::StatePerCore,
+    Fault::SwitchHookOnCurrent,
+    Fault::SecondEnterIgnored,
     Fault::OweLost,
     Fault::InnerExitPaysNothing,
     Fault::FlagStays,
@@ -317,8 +349,8 @@ fn every_fault_changes_the_instructions_or_is_no_instruction() {
     for range in [false, true] {
         let right = with(Fault::None, range);
         for entry in NAMES {
-            // The work ends early.
-            if entry.fault == Fault::NoFrame {
+            // The work ends early; or it has nothing to change: it unlinks no table.
+            if [Fault::NoFrame, Fault::TlbiLeafOnly].contains(&entry.fault) {
                 continue;
             }
             let same = with(entry.fault, range) == right;
