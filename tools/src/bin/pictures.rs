@@ -11,9 +11,10 @@ use lazy_mmu_tools::{Boot, Verdict, events, faults, interrupt, limit, places, sa
 use mmu_check::Event;
 
 const HELP: &str = "\
-pictures DIR
+pictures DIR [NAME...]
 
-Boots the product's kernel, and the test kernel 52_replace_live, and draws the pictures of docs/pictures in DIR.";
+Boots the product's kernel, and the test kernel 52_replace_live, and draws the pictures of docs/pictures in DIR: all of them, or
+those that are named (faults, debt-time-line, migration, break-before-make).";
 
 /// Stories of two cores: the picture, the kernel and its words, and who finds them.
 const STORIES: [(&str, &str, &str, Find); 2] = [
@@ -36,13 +37,17 @@ const BOOTS: u32 = 4;
 
 fn main() -> ExitCode {
     let words: Vec<_> = env::args_os().skip(1).collect();
-    let [dir] = words.as_slice() else {
+    let [dir, names @ ..] = words.as_slice() else {
         say::error(HELP);
         return ExitCode::from(2);
     };
     let drawn = interrupt::heed()
         .map_err(|why| why.to_string())
-        .and_then(|()| draw(dir.as_ref()));
+        .and_then(|()| {
+            draw(dir.as_ref(), &|name| {
+                names.is_empty() || names.iter().any(|given| given == name)
+            })
+        });
     match drawn {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -52,16 +57,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn draw(dir: &Path) -> Result<(), String> {
-    write(dir, "faults.svg", &matrix::draw(&faults::all()?))?;
-    let trace = boot(
-        "lazy-mmu-kernel",
-        1,
-        "run=vmap pages=12 k=4 check=on trace=on",
-    )?;
-    let line = TimeLine::read(&trace, "vmap").map_err(|why| why.to_string())?;
-    write(dir, "debt-time-line.svg", &svg::draw(&line))?;
-    for (name, kernel, words, find) in STORIES {
+fn draw(dir: &Path, is_wanted: &dyn Fn(&str) -> bool) -> Result<(), String> {
+    if is_wanted("faults") {
+        write(dir, "faults.svg", &matrix::draw(&faults::all()?))?;
+    }
+    if is_wanted("debt-time-line") {
+        let trace = boot(
+            "lazy-mmu-kernel",
+            1,
+            "run=vmap pages=12 k=4 check=on trace=on",
+        )?;
+        let line = TimeLine::read(&trace, "vmap").map_err(|why| why.to_string())?;
+        write(dir, "debt-time-line.svg", &svg::draw(&line))?;
+    }
+    for (name, kernel, words, find) in STORIES.into_iter().filter(|story| is_wanted(story.0)) {
         let cut = found(kernel, words, find)?
             .ok_or_else(|| format!("{name}: it did not happen in {BOOTS} boots: try again"))?;
         // Of the cut, as the test draws it.

@@ -1,8 +1,10 @@
 //! Which observer sees which injected fault.
 
+use std::collections::BTreeSet;
+
 use svg::node::element::{Group, Title};
 
-use crate::faults::{Observer, Of};
+use crate::faults::{Observer, Of, rules};
 use crate::pen::{WIDTH, centred, line, rectangle, sheet, text};
 
 const STYLE: &str = "
@@ -19,20 +21,22 @@ const LINE: f64 = 15.0;
 /// How many characters of what is done wrong stand in a line.
 const CHARACTERS: usize = 54;
 
-/// What a cell shows: a rule's number or nothing, and whether all its boots need several cores.
+/// What a cell shows: of the rules which, else nothing; and whether all its boots need several cores.
 fn cell(of: &Of, observer: Observer) -> Option<(String, bool)> {
-    let boots = of
-        .boots
-        .iter()
-        .filter(|shown| shown.seen.iter().any(|(by, _)| *by == observer));
-    let several = boots.clone().all(|shown| shown.case.boot.smp > 1);
-    let seen = boots.flat_map(|shown| &shown.seen);
-    let words = seen
-        .filter(|(by, _)| *by == observer)
-        .map(|(_, words)| words.as_str());
-    let words: Vec<&str> = words.collect();
-    let rule = words.first()?.split("VIOLATION ").nth(1);
-    Some((rule.unwrap_or_default().to_owned(), several))
+    let (mut seen, mut several) = (BTreeSet::new(), true);
+    let mut is_there = false;
+    for shown in &of.boots {
+        let its = shown.seen.iter().filter(|(by, _)| *by == observer);
+        for (_, words) in its {
+            is_there = true;
+            several &= shown.case.boot.smp > 1;
+            if observer == Observer::Rules {
+                seen.extend(rules(words));
+            }
+        }
+    }
+    let rules: Vec<String> = seen.iter().map(|rule| format!("R{rule}")).collect();
+    is_there.then(|| (rules.join(" "), several))
 }
 
 /// Words in lines.
@@ -189,7 +193,7 @@ mod tests {
         // Each mark has round corners; those of the legend have none.
         assert_eq!(drawn.matches("rx=\"3\"").count(), marks);
         assert!(
-            seen_by(&all[0]).starts_with("rules (R8), sums on two cores"),
+            seen_by(&all[0]).starts_with("rules (R1 R8), sums on two cores"),
             "{}",
             seen_by(&all[0])
         );
