@@ -63,7 +63,7 @@ help:
 	@echo 'make fuzz [SECONDS=60]'
 	@echo '             random programs of page-table work on the rules and on the machine of mmu-check, which must agree'
 	@echo 'make pictures'
-	@echo '             draw the pictures in docs/pictures anew, from the events of a run'
+	@echo '             draw the pictures in docs/pictures anew, from the events of boots (three minutes)'
 	@echo 'make debug   the same boot as `make run`, waiting for gdb'
 	@echo 'make build   build the kernels only'
 	@echo 'make clean   remove all that was built'
@@ -83,11 +83,10 @@ trace report: setup
 	@$(CARGO) run --quiet $(HOST) --package lazy-mmu-tools --bin $@ -- "$$CARGO_TARGET_DIR/$(BARE_TARGET)/release/lazy-mmu-kernel"
 
 # tools/tests/pictures.rs draws them again, and compares.
-pictures: override ARGS := run=vmap pages=12 k=4 check=on trace=on
-pictures: override KEEP := $(CARGO_TARGET_DIR)/pictures
 pictures: setup
-	@($(CARGO) run --quiet --release --target $(BARE_TARGET) --package lazy-mmu-kernel)
-	@$(CARGO) run --quiet $(HOST) --package lazy-mmu-tools --bin timeline -- vmap "$$KEEP/events.trace" docs/pictures/debt-time-line.svg
+	@$(CARGO) build --quiet --release --target $(BARE_TARGET) --package lazy-mmu-kernel
+	@$(CARGO) build --quiet --release --target $(BARE_TARGET) --package lazy-mmu-test-kernels --bin 52_replace_live
+	@$(CARGO) run --quiet $(HOST) --package lazy-mmu-tools --bin pictures -- docs/pictures
 
 build: setup
 	@$(CARGO) build --release $(ON_BARE)

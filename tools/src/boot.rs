@@ -115,7 +115,7 @@ impl Boot {
             outcome.read_witness(&dir);
         }
         if let Some(results) = &results {
-            outcome.keep(&dir, results);
+            outcome.keep(self, &qemu, &dir, results);
         }
         Ok(outcome)
     }

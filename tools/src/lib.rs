@@ -10,13 +10,16 @@
 //! 4. [`witness`] compares the kernel's own counts with those of the plugin, which sees what really executed.
 //! 5. [`report`] checks the table the kernel wrote; [`results`] is where it is left.
 //! 6. [`mod@bench`] boots the image that measures, and compares its figures.
-//! 7. [`interrupt`] ends a boot when the runner is to end.
+//! 7. [`directive`] reads lines that say how something is booted and what must come of it; [`faults`] those of `tests/faults.boots`.
+//! 8. [`interrupt`] ends a boot when the runner is to end.
 //!
 //! The binary `boot` is the command line around this, and nothing more.
 
 pub mod bench;
 pub mod boot;
+pub mod directive;
 pub mod events;
+pub mod faults;
 pub mod front;
 pub mod interrupt;
 pub mod limit;
@@ -24,7 +27,9 @@ pub mod mark;
 pub mod options;
 pub mod outcome;
 pub mod page;
+pub mod pen;
 pub mod perfetto;
+pub mod pictures;
 pub mod places;
 pub mod plugin;
 pub mod process;

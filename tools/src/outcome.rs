@@ -7,10 +7,12 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use crate::bench;
+use crate::boot::Boot;
 use crate::mark::{self, Said};
-use crate::places::WorkDir;
+use crate::places::{self, WorkDir};
 use crate::process::{End, Finished};
-use crate::report;
+use crate::qemu::Qemu;
+use crate::report::{self, Facts};
 use crate::results::Results;
 use crate::verdict::Verdict;
 use crate::witness::{self, Window};
@@ -143,10 +145,10 @@ impl Outcome {
 
     /// Leaves the boot's files, and names them. That they cannot be left is one more thing that is wrong; what the boot was worth
     /// before stays.
-    pub(crate) fn keep(&mut self, dir: &WorkDir, results: &Results) {
+    pub(crate) fn keep(&mut self, boot: &Boot, qemu: &Qemu, dir: &WorkDir, results: &Results) {
         self.kept = Some(results.dir().to_owned());
         let mut written = Vec::new();
-        if let Err(why) = self.leave(dir, results, &mut written) {
+        if let Err(why) = self.leave(boot, qemu, dir, results, &mut written) {
             self.fail(format!(
                 "cannot write the boot's files in {}: {why}",
                 results.dir().display()
@@ -160,6 +162,8 @@ impl Outcome {
 
     fn leave(
         &mut self,
+        boot: &Boot,
+        qemu: &Qemu,
         dir: &WorkDir,
         results: &Results,
         written: &mut Vec<PathBuf>,
@@ -170,22 +174,37 @@ impl Outcome {
         }
         // A trace is kept of a boot that failed, too: it shows why.
         results.copy(dir.path(), "trace", &[], written)?;
-        if self.verdict == Verdict::Good {
-            results.copy(dir.path(), "json", &[], written)?;
-        } else if let Some(rows) = &self.rows
-            && let Some(text) = dir.read(report::FILE)
-            && let Ok(text) = report::incomplete(&text, self.verdict)
-        {
-            written.push(results.write(report::FILE, &text)?);
+        let good = self.verdict == Verdict::Good;
+        if good {
+            results.copy(dir.path(), "json", &[report::FILE], written)?;
+        }
+        let Some(rows) = self.rows.as_ref().map(Vec::len) else {
+            return Ok(());
+        };
+        let commit = places::commit();
+        let facts = Facts {
+            boot,
+            qemu: qemu.version,
+            commit: commit.as_deref(),
+            verdict: self.verdict,
+            windows: self.windows.as_deref(),
+        };
+        let Some(Ok(text)) = dir
+            .read(report::FILE)
+            .map(|text| report::with_facts(&text, &facts))
+        else {
+            return Ok(());
+        };
+        written.push(results.write(report::FILE, &text)?);
+        if !good {
             self.notes.push(format!(
-                "{}: {} that {} done, marked as not complete",
+                "{}: {}, marked as not complete",
                 report::FILE,
-                if rows.len() == 1 {
-                    "the row".to_owned()
+                if rows == 1 {
+                    "the row that was done".to_owned()
                 } else {
-                    format!("the {} rows", rows.len())
+                    format!("the {rows} rows that were done")
                 },
-                if rows.len() == 1 { "was" } else { "were" },
             ));
         }
         Ok(())

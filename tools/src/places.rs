@@ -6,7 +6,7 @@ use std::fs::{self, File, TryLockError};
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process;
+use std::process::{self, Command};
 use std::sync::Once;
 
 /// The target that kernels are built for.
@@ -17,6 +17,20 @@ pub const BARE_TARGET: &str = "aarch64-unknown-none-softfloat";
 pub fn repository() -> PathBuf {
     let tools = Path::new(env!("CARGO_MANIFEST_DIR"));
     tools.parent().unwrap_or(tools).to_path_buf()
+}
+
+/// The commit of the working tree, with `+` where files were changed since; `None` without git.
+#[must_use]
+pub fn commit() -> Option<String> {
+    let git = |arguments: &[&str]| {
+        let mut git = Command::new("git");
+        git.arg("-C").arg(repository()).args(arguments);
+        let output = git.output().ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let head = git(&["rev-parse", "HEAD"])?;
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"])?;
+    Some(if changed.is_empty() { head } else { head + "+" })
 }
 
 /// Cargo's target directory: the one this program was built in, else what `CARGO_TARGET_DIR` says, else `target/`.

@@ -41,7 +41,7 @@ fn row(policy: &str, pages: u64, k: u64, pairs: u64) -> Value {
 fn counted(rows: Vec<Value>) -> Counted {
     Counted {
         command: "make run ARGS='a <b> & c'".to_owned(),
-        report: json!({"schema": 1, "complete": true, "rows": rows}),
+        report: json!({"schema": 2, "complete": true, "rows": rows}),
         witnessed: true,
     }
 }

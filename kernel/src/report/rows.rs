@@ -2,12 +2,13 @@
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt;
 
 use lazy_mmu::Policy;
 use mmu_check::replay::Replay;
 
-use crate::task::Tally;
+use crate::task::{Figures, Tally};
 
 /// Something to run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -139,6 +140,25 @@ pub struct Row {
     pub replay: Option<Replay>,
     /// The deepest nesting, where there is no replay.
     pub deepest: u32,
+    /// The tasks of a stress run.
+    pub tasks: Vec<OfTask>,
+    /// Who else has executed what such a run counts, by name.
+    pub others: Vec<(&'static str, Tally)>,
+}
+
+/// What one task of a stress run has done.
+#[derive(Clone, Debug)]
+pub struct OfTask {
+    /// Its number.
+    pub id: u16,
+    /// The name of its work.
+    pub does: &'static str,
+    /// How often it has done that.
+    pub rounds: u64,
+    /// What happened to it.
+    pub figures: Figures,
+    /// What it made the machine do.
+    pub tally: Tally,
 }
 
 impl Row {
@@ -151,6 +171,8 @@ impl Row {
             tally: Tally::default(),
             replay: None,
             deepest: 0,
+            tasks: Vec::new(),
+            others: Vec::new(),
         }
     }
 

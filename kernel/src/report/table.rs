@@ -50,9 +50,17 @@ pub fn print_table(rows: &[Row]) {
 const NESTING: [Policy; 2] = [Policy::V3, Policy::Linux7];
 const OTHERS: [Policy; 3] = [Policy::Eager, Policy::Flat, Policy::Reenter];
 
-/// Prints the pairs of each workload where sections nest, beside those under the other policies; and the
-/// sums.
+/// Prints what the rows say together: what nesting saves, what the policies that were not run would have paid, and what can be
+/// compared where the rows did not do the same work.
 pub fn print_saving(rows: &[Row]) {
+    print_pairs(rows);
+    print_owed(rows);
+    print_rates(rows);
+    print_sums(rows);
+}
+
+/// Prints the pairs of each workload where sections nest, beside those under the other policies.
+fn print_pairs(rows: &[Row]) {
     for run in Run::ALL {
         let of_run = || rows.iter().filter(move |row| row.run == run);
         let Some(nesting) = of_run().find(|row| NESTING.contains(&row.policy)) else {
@@ -71,6 +79,55 @@ pub fn print_saving(rows: &[Row]) {
             );
         }
     }
+}
+
+/// Prints for each workload the pairs that the policies which were not run owe for the same calls: the replay has them.
+fn print_owed(rows: &[Row]) {
+    for run in Run::ALL {
+        let of_run = || rows.iter().filter(move |row| row.run == run);
+        let Some(replay) = of_run().find_map(|row| row.replay.as_ref()) else {
+            continue;
+        };
+        let was_run = |policy: &Policy| of_run().any(|row| row.policy == *policy);
+        let owed: Vec<_> = Policy::ALL
+            .into_iter()
+            .filter(|policy| !was_run(policy))
+            .map(|policy| format!("{policy} {}", replay.pairs(policy)))
+            .collect();
+        if !owed.is_empty() {
+            println!(
+                "{run:<13} not run, pairs for the same calls: {}",
+                owed.join(", ")
+            );
+        }
+    }
+}
+
+/// Prints the pairs per 1 000 stores of stress runs. They go on for a time and not for a number of calls.
+fn print_rates(rows: &[Row]) {
+    for run in Run::STRESS {
+        let of_run = || rows.iter().filter(move |row| row.run == run);
+        let work = |row: &Row| row.tally.stores;
+        let differ = of_run().any(|row| Some(work(row)) != of_run().next().map(work));
+        let rates: Vec<_> = of_run()
+            .filter(|row| work(row) > 0)
+            .map(|row| format!("{} {}", row.policy, 1000 * row.tally.pairs / work(row)))
+            .collect();
+        if !rates.is_empty() {
+            println!(
+                "{run:<13} {}pairs per 1000 stores: {}",
+                if differ {
+                    "the rows did different amounts of work; "
+                } else {
+                    ""
+                },
+                rates.join(", ")
+            );
+        }
+    }
+}
+
+fn print_sums(rows: &[Row]) {
     let flat = pairs_under(rows, Policy::Flat);
     let nesting = NESTING.map(|policy| pairs_under(rows, policy));
     let Some(nesting) = nesting.into_iter().find(|pairs| *pairs > 0) else {

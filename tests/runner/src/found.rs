@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lazy_mmu_tools::{Boot, Witnessing, places};
 
-use crate::directive::{self, BadDirective, Case};
+use lazy_mmu_tools::directive::{self, BadDirective, Case};
 
 /// The kernel with faults: the only one that has any of `lazy-mmu-faults` in it.
 pub const FAULT_IMAGE: &str = "lazy-mmu-fault-image";

@@ -6,7 +6,7 @@ use std::thread;
 
 use lazy_mmu_tools::{Outcome, interrupt, say};
 
-use crate::directive::Case;
+use lazy_mmu_tools::directive::Case;
 
 /// As much of a console as a failure shows; the end says most.
 const LINES_SHOWN: usize = 200;
@@ -76,7 +76,7 @@ fn shown(wrong: &[String], outcome: &Outcome) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directive;
+    use lazy_mmu_tools::directive;
     use lazy_mmu_tools::{Boot, Verdict};
 
     fn outcome(verdict: Verdict, console: &str) -> Outcome {

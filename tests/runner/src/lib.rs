@@ -11,12 +11,11 @@
 //! ```
 //!
 //! Each line is a boot, and with alternatives one boot for each combination: the second line above is four. The product's
-//! own kernel is booted by the `@boot` lines of `tests/product.boots`. [`directive`] reads the lines, [`found`] finds
+//! own kernel is booted by the `@boot` lines of `tests/product.boots`. [`lazy_mmu_tools::directive`] reads the lines, [`found`] finds
 //! the files, [`choice`] picks those that `TESTS` names, [`judge`] says whether a boot did what its line says.
 //! [`sources`] is for the tests of the kernel's shape.
 
 pub mod choice;
-pub mod directive;
 pub mod found;
 pub mod judge;
 pub mod sources;

@@ -237,14 +237,14 @@ fn two_cores(turns: u64) -> Option<()> {
 fn report(kind: &str) -> Option<()> {
     let text = match kind {
         "good" => {
-            r#"{"schema":1,"rows":[{"run":"zap","policy":"flat","pages":1,"k":1,"stores":1,"pairs":1,"dsb":1,"isb":1,
-            "dmb":0,"tlbi":1,"reach":null,"depth":1}]}"#
+            r#"{"schema":2,"complete":true,"rows":[{"run":"zap","policy":"flat","pages":1,"k":1,"seed":1,"stores":1,"pairs":1,
+            "dsb":1,"isb":1,"dmb":0,"tlbi":1,"reach":null,"depth":1,"replay":null,"tasks":[],"others":{}}]}"#
         }
         "begun" => {
-            r#"{"schema":1,"complete":false,"rows":[{"run":"zap","policy":"flat","pages":1,"k":1,"stores":1,"pairs":1,
-            "dsb":1,"isb":1,"dmb":0,"tlbi":1,"reach":null,"depth":1}]}"#
+            r#"{"schema":2,"complete":false,"rows":[{"run":"zap","policy":"flat","pages":1,"k":1,"seed":1,"stores":1,"pairs":1,
+            "dsb":1,"isb":1,"dmb":0,"tlbi":1,"reach":null,"depth":1,"replay":null,"tasks":[],"others":{}}]}"#
         }
-        "bad" => r#"{"schema":1,"rows":[{"run":"zap"}]}"#,
+        "bad" => r#"{"schema":2,"complete":true,"rows":[{"run":"zap"}]}"#,
         _ => return None,
     };
     fs::write(c!("report.json"), text).ok()

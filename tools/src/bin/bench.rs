@@ -6,7 +6,7 @@
 use std::env;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use lazy_mmu_tools::bench::baseline::{self, Baseline};
@@ -54,7 +54,7 @@ fn run(options: Options) -> Result<(), String> {
     let rustc = all.first().map_or("", |(_, rows)| rows.rustc.as_str());
     let version = format!("{}.{}", qemu.version.0, qemu.version.1);
     let file = json!({
-        "schema": 1, "commit": commit(), "rustc": rustc, "qemu": version, "short": options.short,
+        "schema": 1, "commit": places::commit(), "rustc": rustc, "qemu": version, "short": options.short,
         "boots": boots::to_json(&plan), "rows": all_rows(&all), "table": table.json(), "growth": growth.lines,
         "break_even": even,
     });
@@ -116,17 +116,4 @@ fn compare(path: &Path, now: &Baseline, short: bool, grown: Vec<String>) -> Resu
         found.rows, found.better
     ));
     Ok(())
-}
-
-/// The commit that is measured, with `+` where files were changed since.
-fn commit() -> Option<String> {
-    let git = |arguments: &[&str]| {
-        let mut git = Command::new("git");
-        git.arg("-C").arg(places::repository()).args(arguments);
-        let output = git.output().ok().filter(|output| output.status.success())?;
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    let head = git(&["rev-parse", "HEAD"])?;
-    let changed = git(&["status", "--porcelain", "--untracked-files=no"])?;
-    Some(if changed.is_empty() { head } else { head + "+" })
 }

@@ -4,8 +4,7 @@
 //! *steps*, which are the calls of the mode, the stores, and the allocator's re-entries. What the policy adds, the barriers, stands
 //! between two steps. So what is above each other in two lanes is the same point of the same work.
 //!
-//! [`svg`] draws it. It is no plot of a library's: `plotters` has no classes for its elements, hence no dark and light, and no title
-//! and description for who does not see it.
+//! [`svg`] draws it.
 
 pub mod svg;
 

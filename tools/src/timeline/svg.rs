@@ -1,15 +1,11 @@
 //! The time line as an SVG file: light and dark by what the reader prefers, and a description for who does not see it.
 
 use mmu_check::event::Policy;
-use svg::Document;
-use svg::node::element::{
-    Description, Group, Line, Path, Rectangle, Style, Text, Title, path::Data,
-};
+use svg::node::element::{Group, Line, Path, path::Data};
 
 use super::{Bar, Lane, Step, TimeLine};
+use crate::pen::{WIDTH, centred, diamond, rectangle, round, sheet, text, vertical};
 
-/// How wide it is: a README's column.
-const WIDTH: f64 = 900.0;
 const LEFT: f64 = 178.0;
 const RIGHT: f64 = 92.0;
 const TOP: f64 = 96.0;
@@ -21,16 +17,10 @@ const LEVEL: f64 = 18.0;
 /// More steps than these cannot be told apart.
 pub const STEPS_MAX: usize = 80;
 
-/// Colours of Okabe and Ito, which people with any kind of colour vision can distinguish; the dark ones are lighter.
 const STYLE: &str = "
-.tl { --paper: #ffffff; --ink: #1b1f24; --faint: #59636e; --rule: #d1d9e0; --band: #f0f3f6; --depth: #009e73; --pair: #d55e00; --owed: #e69f00; --tlbi: #0072b2; }
-@media (prefers-color-scheme: dark) { .tl { --paper: #0d1117; --ink: #f0f3f6; --faint: #9da7b3; --rule: #3d444d; --band: #1b222b; --depth: #2fd0a3; --pair: #ff8a3d; --owed: #f0b429; --tlbi: #56b4e9; } }
-.tl text { font-family: system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif; font-size: 13px; fill: var(--ink); }
-.tl .head { font-size: 16px; font-weight: 600; } .tl .name { font-size: 15px; font-weight: 600; } .tl .small { font-size: 12px; fill: var(--faint); }
-.tl .paper { fill: var(--paper); } .tl .band { fill: var(--band); } .tl .rule { stroke: var(--rule); }
-.tl .owed { fill: var(--owed); fill-opacity: .45; } .tl .depth { fill: none; stroke: var(--depth); stroke-width: 2.5; }
-.tl .store { stroke: var(--ink); stroke-width: 2; } .tl .pair { stroke: var(--pair); stroke-width: 5; }
-.tl .paid { stroke: var(--pair); stroke-width: 2; stroke-dasharray: 3 2; } .tl .tlbi { fill: var(--tlbi); }
+.pic .owed { fill: var(--owed); fill-opacity: .45; } .pic .depth { fill: none; stroke: var(--depth); stroke-width: 2.5; }
+.pic .store { stroke: var(--ink); stroke-width: 2; } .pic .pair { stroke: var(--pair); stroke-width: 5; }
+.pic .paid { stroke: var(--pair); stroke-width: 2; stroke-dasharray: 3 2; } .pic .tlbi { fill: var(--tlbi); }
 ";
 
 /// What a policy is, in a few words.
@@ -83,27 +73,8 @@ pub fn draw(line: &TimeLine) -> String {
     };
     let height = TOP + LANE * line.lanes.len() as f64 + 40.0;
     let (title, description) = words(line, all);
-    let (title_id, about_id) = (
-        format!("tl-{}-title", line.run),
-        format!("tl-{}-about", line.run),
-    );
-    let mut document = Document::new()
-        .set("viewBox", format!("0 0 {WIDTH} {height}"))
-        .set("width", WIDTH)
-        .set("height", height)
-        .set("class", "tl")
-        .set("role", "img")
-        .set("aria-labelledby", format!("{title_id} {about_id}"))
-        .add(Title::new(title.clone()).set("id", title_id))
-        .add(
-            Description::new()
-                .set("id", about_id)
-                .add(svg::node::Text::new(description)),
-        )
-        .add(Style::new(STYLE))
-        .add(rectangle("paper", 0.0, 0.0, WIDTH, height))
-        .add(text("head", 16.0, 28.0, title))
-        .add(legend(line));
+    let id = format!("tl-{}", line.run);
+    let mut document = sheet(&id, height, &title, &description, STYLE).add(legend(line));
     if let Some(first) = line.lanes.first() {
         document = document.add(bands(first, &axis, height - 36.0));
     }
@@ -171,7 +142,7 @@ fn legend(line: &TimeLine) -> Group {
                 let steps = steps.line_by((0, -10)).line_by((7, 0));
                 group.add(Path::new().set("class", class).set("d", steps))
             }
-            "tlbi" => group.add(diamond(x + 3.0, middle)),
+            "tlbi" => group.add(diamond(class, x + 3.0, middle)),
             _ => group.add(vertical(class, x + 4.0, middle - 8.0, middle + 6.0)),
         };
         group = group.add(text("small", x + 16.0, y, words));
@@ -193,8 +164,7 @@ fn bands(lane: &Lane, axis: &Axis, bottom: f64) -> Group {
                 group = group.add(rectangle("band", x, TOP - 8.0, width, bottom - TOP + 8.0));
                 if width > 58.0 || !labelled {
                     labelled = true;
-                    let label = text("small", x + width / 2.0, TOP - 13.0, "allocator");
-                    group = group.add(label.set("text-anchor", "middle"));
+                    group = group.add(centred("small", x + width / 2.0, TOP - 13.0, "allocator"));
                 }
             }
             _ => {}
@@ -239,7 +209,7 @@ fn draw_lane(lane: &Lane, axis: &Axis, y: f64) -> Group {
         group = match bar {
             Bar::Pair => group.add(vertical("pair", x, y + 8.0, bottom)),
             Bar::Invalidated => group.add(vertical("paid", x, y + 8.0, bottom)),
-            Bar::Tlbi => group.add(diamond(x, y + 14.0)),
+            Bar::Tlbi => group.add(diamond("tlbi", x, y + 14.0)),
         };
     }
     let pairs = lane.pairs();
@@ -257,44 +227,4 @@ fn depths(lane: &Lane, axis: &Axis, base: f64) -> Path {
     }
     let data = data.horizontal_line_to(axis.end());
     Path::new().set("class", "depth").set("d", data)
-}
-
-/// To a tenth of a pixel.
-fn round(x: f64) -> f64 {
-    (x * 10.0).round() / 10.0
-}
-
-fn text(class: &str, x: f64, y: f64, words: impl Into<String>) -> Text {
-    Text::new(words.into())
-        .set("class", class)
-        .set("x", round(x))
-        .set("y", round(y))
-}
-
-fn rectangle(class: &str, x: f64, y: f64, width: f64, height: f64) -> Rectangle {
-    Rectangle::new()
-        .set("class", class)
-        .set("x", round(x))
-        .set("y", round(y))
-        .set("width", round(width))
-        .set("height", round(height))
-}
-
-fn vertical(class: &str, x: f64, from: f64, to: f64) -> Line {
-    Line::new()
-        .set("class", class)
-        .set("x1", round(x))
-        .set("x2", round(x))
-        .set("y1", round(from))
-        .set("y2", round(to))
-}
-
-fn diamond(x: f64, y: f64) -> Path {
-    let data = Data::new().move_to((round(x), round(y - 6.0)));
-    let data = data
-        .line_by((5, 6))
-        .line_by((-5, 6))
-        .line_by((-5, -6))
-        .close();
-    Path::new().set("class", "tlbi").set("d", data)
 }

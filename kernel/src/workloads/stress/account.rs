@@ -50,6 +50,15 @@ impl Account {
             happened: Happened::so_far(),
         }
     }
+
+    /// What others than the run's tasks executed: with theirs it makes the machine's.
+    pub(super) fn others(&self) -> [(&'static str, Tally); 3] {
+        [
+            ("boot", self.boot),
+            ("cores", self.cores),
+            ("idle", self.idle),
+        ]
+    }
 }
 
 impl Happened {

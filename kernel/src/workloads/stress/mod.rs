@@ -98,6 +98,8 @@ fn run(
     Ok(Row {
         tally: outcome.account.machine,
         deepest: outcome.figures().deepest as u32,
+        tasks: table::of_tasks(&outcome),
+        others: outcome.account.others().to_vec(),
         ..Row::new(run, policy, size)
     })
 }

@@ -2,12 +2,14 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use lazy_mmu::Policy;
 
-use super::{Outcome, handler};
+use super::{Done, Outcome, handler};
 use crate::println;
-use crate::report::Run;
+use crate::report::{OfTask, Run};
+use crate::sched::Ended;
 use crate::task::{Figures, Tally};
 
 /// Prints it.
@@ -32,9 +34,9 @@ pub(super) fn print(run: Run, policy: Policy, outcome: &Outcome) {
         "dmb",
         "tlbi"
     );
-    for end in &outcome.ends {
-        let (name, rounds) = end.value.as_ref().map_or(("failed", 0), |value| *value);
-        print_task(&format!("{}", end.id), name, rounds, end.figures, end.tally);
+    for task in of_tasks(outcome) {
+        let id = format!("{}", task.id);
+        print_task(&id, task.does, task.rounds, task.figures, task.tally);
     }
     let tallies = outcome.ends.iter().map(|end| end.tally);
     let tasks = tallies.fold(Tally::default(), |sum, tally| sum + tally);
@@ -49,6 +51,21 @@ pub(super) fn print(run: Run, policy: Policy, outcome: &Outcome) {
         "{pages} pages mapped, used and unmapped by handlers; {in_enable} of them inside the first `enable`; {} warnings",
         outcome.warnings
     );
+}
+
+/// The tasks' rows as data.
+pub(super) fn of_tasks(outcome: &Outcome) -> Vec<OfTask> {
+    let of_task = |end: &Ended<Done>| {
+        let (does, rounds) = end.value.as_ref().map_or(("failed", 0), |value| *value);
+        OfTask {
+            id: end.id,
+            does,
+            rounds,
+            figures: end.figures,
+            tally: end.tally,
+        }
+    };
+    outcome.ends.iter().map(of_task).collect()
 }
 
 fn print_task(id: &str, does: &str, rounds: u64, figures: Figures, tally: Tally) {

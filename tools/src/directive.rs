@@ -16,7 +16,9 @@
 
 use std::fmt;
 
-use lazy_mmu_tools::{Boot, Verdict, options};
+use crate::boot::Boot;
+use crate::options;
+use crate::verdict::Verdict;
 
 /// A boot, and what must come of it.
 #[derive(Clone, Debug)]
