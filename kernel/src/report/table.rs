@@ -53,7 +53,7 @@ const OTHERS: [Policy; 3] = [Policy::Eager, Policy::Flat, Policy::Reenter];
 /// Prints the pairs of each workload where sections nest, beside those under the other policies; and the
 /// sums.
 pub fn print_saving(rows: &[Row]) {
-    for run in Run::ALL {
+    for run in Run::ALL.into_iter().chain(Run::LINUX) {
         let of_run = || rows.iter().filter(move |row| row.run == run);
         let Some(nesting) = of_run().find(|row| NESTING.contains(&row.policy)) else {
             continue;
