@@ -385,9 +385,7 @@ impl Plan {
             }
         }
         // Somebody who relies on nothing is at work all the time.
-        for core in cores.iter_mut().filter(|core| !core.is_empty()) {
-            core.push(idle);
-        }
+        cores.iter_mut().for_each(|core| core.push(idle));
         if self.subject.is_watched() {
             cores.push(vec![idle]);
         }

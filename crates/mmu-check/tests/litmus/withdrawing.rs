@@ -538,6 +538,65 @@ pub fn tables(suite: &mut Suite) {
         );
     }
     elsewhere(suite);
+    for_the_storing_core(suite);
+    roots(suite);
+}
+
+/// A core makes a root and takes it.
+fn roots(suite: &mut Suite) {
+    // Core 1 runs too.
+    const NEW_ROOT: u64 = 0x12_0000;
+    let mut start = lower();
+    start.extend([
+        Do::Data(NEW_ROOT, EVIL_FRAME | 3),
+        Do::Data(NEW_ROOT + 8, EVIL_FRAME | 3),
+        dsb(Ish),
+    ]);
+    for (name, between, allowed, stricter) in [
+        ("ROOT.own+po", &[][..], true, None),
+        ("ROOT.own+dmbst", &[dmb(Ishst)], true, None),
+        ("ROOT.own+dsbst", &[dsb(Ishst)], false, None),
+        (
+            "ROOT.own+dsbnshst",
+            &[dsb(Nshst)],
+            false,
+            Some(Cause::WholeTable),
+        ),
+    ] {
+        let put = [Do::Ttbr0(NEW_ROOT, 2), ISB, access(LOW, Read, Faults)];
+        let core = [&[Do::Zero(NEW_ROOT)], between, &put].concat();
+        let bad = [Bad::Works(0, core.len() - 1)];
+        let cores: [&[Do]; 2] = [&core, &[ISB]];
+        suite.add(name, ESOP, start.clone(), &cores, &bad, allowed, stricter);
+    }
+}
+
+/// Core 1 invalidates for core 0, whose own walker alone is sure to read the store.
+fn for_the_storing_core(suite: &mut Suite) {
+    let other = [SEE, dmb(Ishld), of_x("vaae1is"), dsb(Ish), SET2];
+    let own = [SEE2, dmb(Ishld), ISB, read(Faults)];
+    let seen = Some(Cause::StoringCore);
+    for (name, between, allowed, stricter) in [
+        (
+            "ISA2.own+dsbnshst+tlbiis-dsb+isb",
+            &[dsb(Nshst)][..],
+            false,
+            None,
+        ),
+        (
+            "ISA2.own+dmbnshst+tlbiis-dsb+isb",
+            &[dmb(Nshst)],
+            false,
+            seen,
+        ),
+        ("ISA2.own+po+tlbiis-dsb+isb", &[], true, None),
+    ] {
+        let core = [&[x(0)], between, &[SET], &own].concat();
+        let bad = [Bad::Works(0, core.len() - 1)];
+        let cores: [&[Do]; 2] = [&core, &other];
+        let start = start(PAGE | RW);
+        suite.add(name, ESOP, start, &cores, &bad, allowed, stricter);
+    }
 }
 
 /// A core unmaps a page of a space that it has left: its walker comes to the tables again when the core comes back.
@@ -570,6 +629,7 @@ fn elsewhere(suite: &mut Suite) {
         let unmap = [Do::Ttbr0(ELSEWHERE, 2), ISB, Do::Store(SLOT_LOW, LOW, 3, 0)];
         let core = [&unmap, between, &[access(LOW, Read, Faults)]].concat();
         let bad = [Bad::Works(0, core.len() - 1)];
-        suite.add(name, ESOP, start.clone(), &[&core], &bad, allowed, stricter);
+        let cores: [&[Do]; 2] = [&core, &[ISB]];
+        suite.add(name, ESOP, start.clone(), &cores, &bad, allowed, stricter);
     }
 }
