@@ -447,6 +447,35 @@ fn half_walked(suite: &mut Suite, linked: &[Do]) {
         let bad = [Bad::Works(0, core.len() - 1)];
         suite.add(name, ESOP, linked.into(), &[&core], &bad, allowed, None);
     }
+    // It is emptied before the TLBI.
+    let unmap = Do::Store(SLOT_Z, Z, 3, 0);
+    let mut full = linked.to_vec();
+    full.extend([map, dsb(Ish), ISB]);
+    for (name, between, allowed, stricter) in [
+        (
+            "unlink+dsb-unmap-tlbiis-dsb-isb",
+            &[unmap, whole][..],
+            false,
+            Some(Cause::Elsewhere),
+        ),
+        (
+            "unlink+dsb-unmap-tlbiis.l-dsb-isb",
+            &[unmap, leaves],
+            true,
+            None,
+        ),
+        (
+            "unlink+dsb-unmap-dsb-tlbiis-dsb-isb",
+            &[unmap, dsb(Ishst), whole],
+            false,
+            None,
+        ),
+    ] {
+        let rest = [dsb(Ish), ISB, probe];
+        let core = [&[unlink, dsb(Ishst)], between, &rest].concat();
+        let bad = [Bad::Works(0, core.len() - 1)];
+        suite.add(name, ESOP, full.clone(), &[&core], &bad, allowed, stricter);
+    }
     let one = [unlink, dsb(Ishst), whole, dsb(Ish), map, SET];
     let two = [SEE, probe];
     let bad = [Bad::Works(1, 1)];
