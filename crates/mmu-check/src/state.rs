@@ -143,14 +143,17 @@ impl State {
         upper_root || table.is_none_or(|table| self.is_reachable(table))
     }
 
-    /// Whether what is stored in this frame translates for this core. Where the root is not known, it does.
+    /// Whether what is stored in this frame translates for this core: by a table that is linked. Where the root is not known,
+    /// it does.
     pub fn translates_for(&self, va: u64, frame: u64, core: usize) -> bool {
-        if va >> 63 != 0 {
+        let Some(table) = self.tables.find(frame) else {
             return true;
+        };
+        if self.tables.reach(table) == Reach::Unlinked {
+            return false;
         }
-        let (Some((current, _)), Some(table)) =
-            (self.spaces.current(core), self.tables.find(frame))
-        else {
+        let current = self.spaces.current(core).filter(|_| va >> 63 == 0);
+        let Some((current, _)) = current else {
             return true;
         };
         !self.tables.has_known_root(table) || self.tables.root(table) == current

@@ -76,7 +76,15 @@ impl Ledger {
             match cover {
                 Cover::No => {}
                 Cover::Flawed => stale.missed = Some(Missed::Operand),
-                Cover::Yes if !stale.is_visible_to(core) => stale.missed = Some(Missed::Early),
+                Cover::Yes if !stale.is_visible_to(core) => {
+                    stale.missed = Some(Missed::Early);
+                    if decoded.is_broadcast() && stale.own_visible {
+                        stale.issued_for_own |= bit;
+                        let stales = &self.stales;
+                        let queue = &mut self.cores[core].issued;
+                        queue::push(queue, ticket, |known| stales.has(*known));
+                    }
+                }
                 Cover::Yes => {
                     if decoded.is_broadcast() && stale.visible {
                         stale.issued |= bit;
@@ -111,25 +119,36 @@ impl Ledger {
             let Some(stale) = self.stales.at(ticket).filter(|stale| stale.held != 0) else {
                 continue;
             };
+            let (issued, for_storing) = (stale.issued & bit != 0, stale.issued_for_own & bit != 0);
             // Where an earlier DSB has done this core's part, it has synchronised since or is behind already.
-            let own = stale.held & bit;
-            if stale.issued & bit != 0 && everywhere {
-                stale.held = 0;
-            } else {
-                // This core has carried it out; of a broadcast one the others' part is still to be waited for.
-                stale.held &= !bit;
+            let own = stale.held & stale.queued & bit;
+            let rid = match everywhere {
+                true if issued => stale.held,
+                true if for_storing => own | stale.storing(),
+                // Of a broadcast one the others' part is still to be waited for.
+                _ => own,
+            };
+            stale.held &= !rid;
+            let waits = !everywhere && (issued || for_storing) && stale.held != 0;
+            if !waits {
+                stale.issued_for_own &= !bit;
             }
-            let waits = stale.issued & bit != 0 && stale.held != 0;
-            stale.queued &= !bit | if waits { bit } else { 0 };
+            if !(waits && issued) {
+                stale.queued &= !bit;
+            }
             let behind = own & !stale.behind != 0;
             stale.behind |= own;
-            let mut others = 0;
+            let mut others = rid & !bit;
             if stale.held == 0 {
+                others = online & !bit;
+            }
+            if others != 0 || stale.held == 0 {
                 stale.completed = now;
-                if stale.old.is_text() {
-                    others = online & !bit;
-                    stale.fetched = others;
-                }
+            }
+            if stale.old.is_text() {
+                stale.fetched |= others;
+            } else {
+                others = 0;
             }
             let queues = &mut self.cores;
             let stales = &self.stales;

@@ -120,7 +120,9 @@ pub(crate) struct Stale {
     pub held: u8,
     /// Cores that have executed a broadcast TLBI for it, and no DSB since.
     pub issued: u8,
-    /// Cores in whose queue of issued TLBIs it stands.
+    /// Cores that have executed one that counts for the storing core alone, whose walker reads it no more, and no DSB since.
+    issued_for_own: u8,
+    /// Cores in whose queue of issued TLBIs it stands for their own part.
     queued: u8,
     /// When the last TLB was rid of it.
     completed: u64,
@@ -312,6 +314,11 @@ impl Walkers {
 }
 
 impl Stale {
+    /// The core that has stored, as a bit.
+    fn storing(&self) -> u8 {
+        1 << self.origin.core
+    }
+
     /// Whether the walker of `core` reads it no more.
     pub fn is_visible_to(&self, core: usize) -> bool {
         self.visible || (self.own_visible && usize::from(self.origin.core) == core)

@@ -47,6 +47,7 @@ impl Ledger {
             own_visible: false,
             held,
             issued: 0,
+            issued_for_own: 0,
             queued: 0,
             completed: 0,
             behind,
@@ -242,7 +243,9 @@ impl Ledger {
 
     /// Covered by a TLBI of this core that no DSB of it has completed yet.
     pub fn issued(&self, core: usize) -> Option<&Stale> {
-        self.first_of(&self.cores[core].issued, |stale| stale.held != 0)
+        self.first_of(&self.cores[core].issued, |stale| {
+            stale.held != 0 && stale.queued & 1 << core != 0
+        })
     }
 
     fn first_of(&self, queue: &[Ticket], which: impl Fn(&Stale) -> bool) -> Option<&Stale> {

@@ -181,7 +181,7 @@ impl Machine {
         let mut inner = self.inner.borrow_mut();
         let way = inner.way(core, va, AccessKind::Write);
         let Inner { system, watch, .. } = &mut *inner;
-        system.write(core, va, value, way, watch)
+        system.write(core, va, value, way, watch).map(drop)
     }
 
     /// An instruction fetch.

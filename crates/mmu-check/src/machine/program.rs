@@ -55,7 +55,7 @@ pub enum Do {
 pub enum Seen {
     /// Nothing: it was no load and no access, or has not been executed.
     Nothing,
-    /// A value: what was loaded, where a fetched instruction stands in memory, 0 for a store.
+    /// A value: what was loaded, or where a fetched instruction stands in memory, or where an access has stored.
     Value(u64),
     /// A fault.
     Fault(Fault),
@@ -411,7 +411,7 @@ fn access(
 ) -> Seen {
     let result = match kind {
         AccessKind::Read => system.read(core, va, way, watch),
-        AccessKind::Write => system.write(core, va, 1, way, watch).map(|()| 0),
+        AccessKind::Write => system.write(core, va, 1, way, watch),
         AccessKind::Execute => system
             .translate(core, va, kind, way, watch)
             .map(|(pa, _)| pa),

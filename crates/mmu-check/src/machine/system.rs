@@ -347,7 +347,8 @@ impl System {
         Ok(self.memory.load(core, pa))
     }
 
-    /// A store of data, translated in this way. It is on its way then, whatever becomes of the translation.
+    /// A store of data, translated in this way, and where it goes. It is on its way then, whatever becomes of the
+    /// translation.
     pub fn write(
         &mut self,
         core: usize,
@@ -355,9 +356,9 @@ impl System {
         value: u64,
         way: Way,
         watch: &Watch,
-    ) -> Result<(), Fault> {
+    ) -> Result<u64, Fault> {
         let (pa, entry) = self.translate(core, va, AccessKind::Write, way, watch)?;
         self.memory.store(core, pa, value, Some(entry.target()));
-        Ok(())
+        Ok(pa)
     }
 }

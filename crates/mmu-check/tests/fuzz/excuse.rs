@@ -7,8 +7,8 @@ use mmu_check::{Checker, Event, MAX_CORES, What};
 use crate::first_broken;
 use crate::plan::ROOT;
 
-/// The causes that such programs have. Who gives a frame back accesses it once more here (4).
-const CAUSES: [u32; 4] = [1, 2, 3, 5];
+/// The causes, by their numbers.
+const CAUSES: [u32; 5] = [1, 2, 3, 4, 5];
 
 /// Whether one of the causes why the rules may be stricter explains what they say of these events, or some together.
 pub fn is_explained(events: &[Event]) -> bool {
@@ -26,7 +26,7 @@ fn excused(events: &[Event], used: impl Fn(u32) -> bool) -> Vec<Event> {
     let mut excused = Vec::new();
     // Whether something was mapped, and which cores have a TLBI for all behind that which no DSB has completed.
     let (mut mapped, mut issued) = (false, [false; MAX_CORES]);
-    let mut away = [false; MAX_CORES];
+    let (mut away, mut unlinked) = ([false; MAX_CORES], false);
     let cores = events.iter().map(|event| event.core).max().unwrap_or(0);
     for (at, event) in events.iter().enumerate() {
         let also = |core, what| Event {
@@ -40,11 +40,20 @@ fn excused(events: &[Event], used: impl Fn(u32) -> bool) -> Vec<Event> {
         if used(2) && matches!(event.what, What::Ttbr0 { .. }) {
             excused.push(also(event.core, What::Dsb(Ishst)));
         }
-        // 5. A core that has left the first space has dropped what it finds there.
-        if let What::Ttbr0 { root, .. } = event.what {
-            away[core] = root != ROOT;
+        // 4. Every core has synchronised its context before a frame is given back.
+        if used(4) && matches!(event.what, What::Free { .. }) {
+            excused.extend((0..=cores).map(|core| also(core, What::Isb)));
         }
-        if used(5) && away[core] && matches!(event.what, What::Tlbi { .. }) {
+        // 5. A core that has left the first space, or that finds no link to the table, reads nothing there.
+        match event.what {
+            What::Ttbr0 { root, .. } => away[core] = root != ROOT,
+            What::Store { level: 2, new, .. } => unlinked = new & 1 == 0,
+            _ => {}
+        }
+        if used(5) && unlinked && matches!(event.what, What::Store { level: 3, .. }) {
+            excused.push(also(event.core, What::Dsb(Ish)));
+        }
+        if used(5) && (away[core] || unlinked) && matches!(event.what, What::Tlbi { .. }) {
             excused.push(also(event.core, What::Dsb(Ishst)));
         }
         excused.push(*event);

@@ -96,11 +96,10 @@ pub struct Plan {
     pub steps: Vec<(usize, Action)>,
 }
 
-/// What an access must see: what a load returns, where an instruction stands, or that it works at all.
+/// What an access must see: what a load returns, or where an instruction stands or a store goes.
 #[derive(Clone, Copy, Debug)]
 pub enum Wanted {
     Value(u64),
-    Works,
     Fault,
 }
 
@@ -386,9 +385,7 @@ impl Plan {
             }
         }
         // Somebody who relies on nothing is at work all the time.
-        for core in cores.iter_mut().filter(|core| !core.is_empty()) {
-            core.push(idle);
-        }
+        cores.iter_mut().for_each(|core| core.push(idle));
         if self.subject.is_watched() {
             cores.push(vec![idle]);
         }
@@ -406,7 +403,7 @@ impl Plan {
                 || wanted.iter().any(
                     |&(core, at, wanted)| match (outcome.seen[core][at], wanted) {
                         (Seen::Value(seen), Wanted::Value(value)) => seen != value,
-                        (Seen::Value(_), Wanted::Works) | (Seen::Fault(_), Wanted::Fault) => false,
+                        (Seen::Fault(_), Wanted::Fault) => false,
                         _ => true,
                     },
                 )
@@ -480,9 +477,8 @@ fn expected(now: u64, kind: AccessKind, retries: bool) -> (Expect, Wanted) {
     let frames = FRAMES.iter().find(|(frame, _)| now & 0xffff_f000 == *frame);
     let (frame, value) = frames.copied().filter(|_| !is_block).unwrap_or(IN_BLOCK);
     let wanted = match kind {
-        Read => Wanted::Value(value),
-        Execute => Wanted::Value(frame),
-        Write => Wanted::Works,
+        Read => value,
+        Execute | Write => frame,
     };
-    (expect, wanted)
+    (expect, Wanted::Value(wanted))
 }

@@ -48,6 +48,8 @@ struct Was {
     /// By a TLBI for all, by one for itself, since its last DSB.
     broadcast: [bool; CORES],
     waits: [bool; CORES],
+    /// By a TLBI for all that counts for the storing core alone, since its last DSB for all.
+    for_storing: [bool; CORES],
     behind: [bool; CORES],
 }
 
@@ -101,6 +103,7 @@ impl Plain {
                 held: [true; CORES],
                 broadcast: [false; CORES],
                 waits: [false; CORES],
+                for_storing: [false; CORES],
                 behind: [false; CORES],
             });
         }
@@ -135,11 +138,13 @@ impl Plain {
         if !["ish", "nsh", "sy"].contains(&kind) {
             return;
         }
-        for was in self
-            .was
-            .iter_mut()
-            .filter(|was| was.waits[core] && was.is_held())
-        {
+        for was in self.was.iter_mut().filter(|was| was.is_held()) {
+            if all && std::mem::take(&mut was.for_storing[core]) {
+                was.held[was.core] = false;
+            }
+            if !was.waits[core] {
+                continue;
+            }
             was.behind[core] |= was.held[core];
             was.held[core] = false;
             if was.broadcast[core] && all {
@@ -151,11 +156,13 @@ impl Plain {
 
     /// A TLBI of these pages, on each core or on its own.
     fn tlbi(&mut self, core: usize, first: u64, pages: u64, broadcast: bool) {
-        let about = |was: &&mut Was| {
-            let visible = was.visible || (was.own_visible && was.core == core);
-            visible && was.is_held() && was.overlaps(first, pages)
-        };
+        let about = |was: &&mut Was| was.is_held() && was.overlaps(first, pages);
         for was in self.was.iter_mut().filter(about) {
+            let visible = was.visible || (was.own_visible && was.core == core);
+            if !visible {
+                was.for_storing[core] |= broadcast && was.own_visible;
+                continue;
+            }
             was.waits[core] = true;
             was.broadcast[core] |= broadcast && was.visible;
         }

@@ -317,3 +317,40 @@ fn whose_descriptor_it_is() {
     assert_eq!(first(UPPER, &[unseen, beside]), None);
     assert_eq!(first(UPPER, &[unseen, unseen]), Some("R11"));
 }
+
+/// What an unlinked table leads to is published for nobody. Linked again it is, and in another place too.
+#[test]
+fn a_store_into_a_table_that_is_unlinked_since() {
+    let unlink = "store slot=0x2000 va=0xffff000000000000 level=2 old=0x3003 new=0x0";
+    let link = "store slot=0x2000 va=0xffff000000000000 level=2 old=0x0 new=0x3003";
+    let other = "store slot=0x2000 va=0xffff000000000000 level=2 old=0x0 new=0x5003";
+    let table = [
+        "zero frame=0x5000",
+        "store slot=0x5008 va=0xffff000000001000 level=3 old=0x0 new=0x60000080000707",
+        "dsb ishst",
+    ];
+    let gone = invalidate(TLBI);
+    // The store is core 1's, so no DSB here is credited.
+    let store = format!("1:{MAP}");
+    let to = |links: &[&str]| {
+        let program = [&table[..], &[&store, unlink], &gone, links, &[READ]].concat();
+        first(UPPER, &program)
+    };
+    assert_eq!(to(&[other, "dsb ishst", "isb"]), None);
+    assert_eq!(to(&[other]), Some("R1"));
+    assert_eq!(to(&["1:dmb ishst", link, "dsb ishst", "isb"]), Some("R1"));
+    // In the lower half, for a core that is in another space.
+    let low = [
+        "store slot=0x4010 va=0x2000 level=3 old=0x0 new=0x60000080000f07",
+        "store slot=0x3000 va=0x0 level=2 old=0x4003 new=0x0",
+    ];
+    let space = [
+        "zero frame=0x8000",
+        "dsb ishst",
+        "ttbr0 root=0x8000 asid=2",
+        "isb",
+    ];
+    let use_it = "access read works va=0x2000";
+    assert_eq!(first(LOWER, &[&space[..], &low, &[use_it]].concat()), None);
+    assert_eq!(first(LOWER, &[&low[..1], &[use_it]].concat()), Some("R1"));
+}

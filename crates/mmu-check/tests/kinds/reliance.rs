@@ -525,3 +525,44 @@ fn a_retry_where_nothing_faults() {
         assert_eq!(of(RW, &program.concat()), found, "{new} {isbs:?} {core}");
     }
 }
+
+/// A DSB for the storing core alone makes the store visible to that core's walker. A broadcast TLBI behind it, of another
+/// core too, takes the translation from that core, and from no other.
+#[test]
+fn a_broadcast_tlbi_behind_a_dsb_for_the_storing_core() {
+    let probe = [0, 1].map(|core| format!("{core}:{READ_FAULTS}"));
+    let tlbi = format!("1:{TLBI}");
+    for (program, found) in [
+        ([CLEAR, "dsb nshst", &tlbi, "1:dsb ish"], [false, true]),
+        ([CLEAR, "dsb nsh", &tlbi, "1:dsb sy"], [false, true]),
+        ([CLEAR, &tlbi, "dsb nshst", "1:dsb ish"], [true, true]),
+        ([CLEAR, "dsb nshst", &tlbi, "1:dsb nsh"], [true, true]),
+        ([CLEAR, "dsb nshst", &tlbi, "1:dsb ishst"], [true, true]),
+        ([CLEAR, "1:dsb nshst", &tlbi, "1:dsb ish"], [true, true]),
+        (
+            [
+                CLEAR,
+                "dsb nshst",
+                "1:tlbi vaae1 0xff000000001",
+                "1:dsb ish",
+            ],
+            [true, true],
+        ),
+    ] {
+        for core in [0, 1] {
+            let seen = of(RW, &[&program[..], &[&probe[core]]].concat());
+            assert_eq!(seen.is_some(), found[core], "{program:?} {core}: {seen:?}");
+        }
+        assert!(of(RW, &[&program[..], &[FREE]].concat()).is_some());
+    }
+    // What it may have fetched it has to lose by itself.
+    let fetch = "access execute faults va=0xffff000000001000";
+    let program = [CLEAR, "dsb nshst", &tlbi, "1:dsb ish"];
+    let clear = page(RX, "0x0");
+    let of_text = |isb: &[&str]| {
+        let program = [&[clear.as_str()], &program[1..], isb, &[fetch]].concat();
+        of(RX, &program)
+    };
+    assert_eq!(of_text(&[]), Some("R3"));
+    assert_eq!(of_text(&["isb"]), None);
+}

@@ -91,12 +91,22 @@ const DERIVED: &[&str] = &[
     "unlink+dsb-tlbiis.l-dsb-isb-map",
     "unlink+dsb-tlbi-dsbnsh-map",
     "unlink+dsb-tlbiis-dsb-map+po",
+    "unlink+dsb-unmap-tlbiis-dsb-isb",
+    "unlink+dsb-unmap-tlbiis.l-dsb-isb",
+    "unlink+dsb-unmap-dsb-tlbiis-dsb-isb",
     "CoWinvTa1.1+dsb-aside1is-dsb-eret",
     "CoWinvTa1.1+dsb-vae1is-dsb-eret",
     "CoWinvTa2.1+dsb-vae1is-dsb-eret",
     "CoWinvTa1.1+elsewhere-vae1is-dsb-isb",
     "CoWinvTa1.1+elsewhere-dsb-vae1is-dsb-isb",
     "CoWinvTa1.1+elsewhere-vae1is-isb",
+    "ISA2.own+dsbnshst+tlbiis-dsb+isb",
+    "ISA2.own+dmbnshst+tlbiis-dsb+isb",
+    "ISA2.own+po+tlbiis-dsb+isb",
+    "ROOT.own+po",
+    "ROOT.own+dmbst",
+    "ROOT.own+dsbst",
+    "ROOT.own+dsbnshst",
     "SB+dmbsts",
     "SB+dsbs",
     "DBchange-UP+retry",
@@ -128,7 +138,7 @@ pub enum Cause {
     TlbiAfterMap,
     /// Who gives a frame back must have synchronised its own context, whether it uses the address again or not.
     FreeingCore,
-    /// A TLBI is credited where the store is visible, whatever space its core is in.
+    /// A TLBI is credited where the store is visible, though its core has no way there.
     Elsewhere,
 }
 

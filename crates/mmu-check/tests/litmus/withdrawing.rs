@@ -447,6 +447,35 @@ fn half_walked(suite: &mut Suite, linked: &[Do]) {
         let bad = [Bad::Works(0, core.len() - 1)];
         suite.add(name, ESOP, linked.into(), &[&core], &bad, allowed, None);
     }
+    // It is emptied before the TLBI.
+    let unmap = Do::Store(SLOT_Z, Z, 3, 0);
+    let mut full = linked.to_vec();
+    full.extend([map, dsb(Ish), ISB]);
+    for (name, between, allowed, stricter) in [
+        (
+            "unlink+dsb-unmap-tlbiis-dsb-isb",
+            &[unmap, whole][..],
+            false,
+            Some(Cause::Elsewhere),
+        ),
+        (
+            "unlink+dsb-unmap-tlbiis.l-dsb-isb",
+            &[unmap, leaves],
+            true,
+            None,
+        ),
+        (
+            "unlink+dsb-unmap-dsb-tlbiis-dsb-isb",
+            &[unmap, dsb(Ishst), whole],
+            false,
+            None,
+        ),
+    ] {
+        let rest = [dsb(Ish), ISB, probe];
+        let core = [&[unlink, dsb(Ishst)], between, &rest].concat();
+        let bad = [Bad::Works(0, core.len() - 1)];
+        suite.add(name, ESOP, full.clone(), &[&core], &bad, allowed, stricter);
+    }
     let one = [unlink, dsb(Ishst), whole, dsb(Ish), map, SET];
     let two = [SEE, probe];
     let bad = [Bad::Works(1, 1)];
@@ -538,6 +567,65 @@ pub fn tables(suite: &mut Suite) {
         );
     }
     elsewhere(suite);
+    for_the_storing_core(suite);
+    roots(suite);
+}
+
+/// A core makes a root and takes it.
+fn roots(suite: &mut Suite) {
+    // Core 1 runs too.
+    const NEW_ROOT: u64 = 0x12_0000;
+    let mut start = lower();
+    start.extend([
+        Do::Data(NEW_ROOT, EVIL_FRAME | 3),
+        Do::Data(NEW_ROOT + 8, EVIL_FRAME | 3),
+        dsb(Ish),
+    ]);
+    for (name, between, allowed, stricter) in [
+        ("ROOT.own+po", &[][..], true, None),
+        ("ROOT.own+dmbst", &[dmb(Ishst)], true, None),
+        ("ROOT.own+dsbst", &[dsb(Ishst)], false, None),
+        (
+            "ROOT.own+dsbnshst",
+            &[dsb(Nshst)],
+            false,
+            Some(Cause::WholeTable),
+        ),
+    ] {
+        let put = [Do::Ttbr0(NEW_ROOT, 2), ISB, access(LOW, Read, Faults)];
+        let core = [&[Do::Zero(NEW_ROOT)], between, &put].concat();
+        let bad = [Bad::Works(0, core.len() - 1)];
+        let cores: [&[Do]; 2] = [&core, &[ISB]];
+        suite.add(name, ESOP, start.clone(), &cores, &bad, allowed, stricter);
+    }
+}
+
+/// Core 1 invalidates for core 0, whose own walker alone is sure to read the store.
+fn for_the_storing_core(suite: &mut Suite) {
+    let other = [SEE, dmb(Ishld), of_x("vaae1is"), dsb(Ish), SET2];
+    let own = [SEE2, dmb(Ishld), ISB, read(Faults)];
+    let seen = Some(Cause::StoringCore);
+    for (name, between, allowed, stricter) in [
+        (
+            "ISA2.own+dsbnshst+tlbiis-dsb+isb",
+            &[dsb(Nshst)][..],
+            false,
+            None,
+        ),
+        (
+            "ISA2.own+dmbnshst+tlbiis-dsb+isb",
+            &[dmb(Nshst)],
+            false,
+            seen,
+        ),
+        ("ISA2.own+po+tlbiis-dsb+isb", &[], true, None),
+    ] {
+        let core = [&[x(0)], between, &[SET], &own].concat();
+        let bad = [Bad::Works(0, core.len() - 1)];
+        let cores: [&[Do]; 2] = [&core, &other];
+        let start = start(PAGE | RW);
+        suite.add(name, ESOP, start, &cores, &bad, allowed, stricter);
+    }
 }
 
 /// A core unmaps a page of a space that it has left: its walker comes to the tables again when the core comes back.
@@ -570,6 +658,7 @@ fn elsewhere(suite: &mut Suite) {
         let unmap = [Do::Ttbr0(ELSEWHERE, 2), ISB, Do::Store(SLOT_LOW, LOW, 3, 0)];
         let core = [&unmap, between, &[access(LOW, Read, Faults)]].concat();
         let bad = [Bad::Works(0, core.len() - 1)];
-        suite.add(name, ESOP, start.clone(), &[&core], &bad, allowed, stricter);
+        let cores: [&[Do]; 2] = [&core, &[ISB]];
+        suite.add(name, ESOP, start.clone(), &cores, &bad, allowed, stricter);
     }
 }
