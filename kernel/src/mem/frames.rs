@@ -11,6 +11,7 @@
 //! it is allocated: what is caught is a store through another mapping than the linear one.
 
 use core::ops::Range;
+use core::panic::Location;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use alloc::vec::Vec;
@@ -23,7 +24,7 @@ use mmu_check::What;
 use super::kernel_space;
 use crate::base::Lock;
 use crate::base::layout::{self, PAGE_SIZE};
-use crate::observe::{access, rules};
+use crate::observe::{access, rules, seam};
 use crate::{mode, observe};
 
 /// A set per order, up to 2^20 frames at once.
@@ -147,7 +148,11 @@ pub(super) unsafe fn add_fresh(ram: Range<Pa>) {
 ///
 /// With `debug=on` its linear mapping is published when this returns, whatever section the caller
 /// is in.
+#[track_caller]
 pub fn alloc() -> Option<Owned> {
+    if seam::refuses_frame(Location::caller()) {
+        return None;
+    }
     // The guard masks interrupts; the lists may take nodes from the heap under it, which takes no
     // frames.
     let number = LISTS.lock().alloc(1)?;

@@ -32,6 +32,11 @@ pub(super) fn size_for(ram_bytes: u64, checking: bool) -> u64 {
     size.min(32 << 20) & !(layout::PAGE_SIZE - 1)
 }
 
+/// How many bytes of the heap are free, in however many pieces.
+pub fn free() -> usize {
+    HEAP.0.lock().free()
+}
+
 /// Gives the heap its memory.
 ///
 /// # Safety

@@ -11,6 +11,7 @@ pub(crate) mod ttbr0;
 
 pub use bring_up::{MemoryError, RAM_MIN};
 pub(crate) use bring_up::{enter_kernel_tables, leave_identity_map, start_heap};
+pub use heap::free as heap_free;
 pub use stage1_hw::Table;
 
 use spin::once::Once;
