@@ -107,7 +107,8 @@ pub fn mappings(pages: Pages) -> Result<impl Iterator<Item = Mapping>, Error> {
     kernel_space().mappings(pages)
 }
 
-/// The right to all of the kernel's half, which nobody can have: for tests of what the tables refuse by themselves.
+/// The right to all of the kernel's half, which nobody can have: for tests of what the tables refuse by themselves, and for the linear
+/// mappings of frames that are the caller's.
 ///
 /// # Safety
 /// 1. What is changed through it is in nobody's use: no Rust object, code, stack or table lies there, and it is nobody's

@@ -64,7 +64,7 @@ faults! {
     "tlbi-first" TlbiFirst: "the TLBI comes before the DSB behind the stores", "R9";
     "tlbi-no-dsb-before" TlbiNoDsbBefore: "no DSB between the stores and the TLBI", "R9";
     "tlbi-no-dsb-after" TlbiNoDsbAfter: "no DSB after the TLBI", "R4";
-    "tlbi-no-isb" TlbiNoIsb: "no ISB after the TLBI", "R4";
+    "tlbi-no-isb" TlbiNoIsb: "no ISB after the TLBI", "R3, R4";
 
     // Frames.
     "free-before-invalidation" FreeBeforeInvalidation: "an invalidation is called done and made later, when frames have been freed on the strength of it", "R4, QEMU without FEAT_TLBIRANGE";
