@@ -1,8 +1,8 @@
 //! A store to a free frame, through a mapping that should have gone, is found when the frame is allocated.
 //!
-//! @boot args="debug=on poison=on word=0" verdict=3 expect="poison: word 0 of free frame" expect="was overwritten with 0xbad"
+//! @boot args="debug=on poison=on word=0" verdict=3 expect="poison: word 0 of free frame" expect="was overwritten with 0xbad; it was freed by task 0 at tests/31_poison.rs:"
 //! @boot args="debug=on poison=on word=256" verdict=3 expect="poison: word 256 of free frame"
-//! @boot args="debug=off poison=on word=511" verdict=3 expect="poison: word 511 of free frame" expect="was overwritten with 0xbad"
+//! @boot args="debug=off poison=on word=511" verdict=3 expect="poison: word 511 of free frame" expect="was overwritten with 0xbad; it was freed by task 0 at tests/31_poison.rs:"
 #![no_std]
 #![no_main]
 

@@ -1,5 +1,7 @@
 //! The product: runs what the command line names, prints the table, and returns the verdict.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use lazy_mmu::Policy;
@@ -16,8 +18,10 @@ use crate::{Boot, println, report};
 /// The product's `main`.
 pub fn main(boot: &Boot) -> Verdict {
     describe(boot);
-    if let Some(verdict) = refuse_cores(boot) {
-        return verdict;
+    let refused = refuse_cores(boot).or_else(|| refuse_size(boot));
+    if let Some(why) = refused {
+        println!("bad argument {why}");
+        return Verdict::BadArguments;
     }
     let (mut rows, mut outcomes) = (Vec::new(), Vec::new());
     let made = make_rows(boot, &mut rows, &mut outcomes);
@@ -51,15 +55,21 @@ pub fn main(boot: &Boot) -> Verdict {
 }
 
 /// Refuses a line of nothing but hazards that take more cores than there are.
-fn refuse_cores(boot: &Boot) -> Option<Verdict> {
+fn refuse_cores(boot: &Boot) -> Option<String> {
     let runs = &boot.arguments.runs;
     let fits = |&run: &Run| hazards::cores_of(run) <= boot.cores;
     let refused = runs.first().filter(|_| !runs.iter().any(fits))?;
     let cores = hazards::cores_of(*refused);
-    println!(
-        "bad argument `run={refused}`: it takes {cores} cores; allowed: with SMP={cores} or more"
-    );
-    Some(Verdict::BadArguments)
+    Some(format!(
+        "`run={refused}`: it takes {cores} cores; allowed: with SMP={cores} or more"
+    ))
+}
+
+/// Refuses what cannot fit this machine's memory.
+fn refuse_size(boot: &Boot) -> Option<String> {
+    let arguments = &boot.arguments;
+    let mut runs = arguments.runs.iter();
+    runs.find_map(|&run| workloads::refused(run, size(boot), stress(boot), arguments.check))
 }
 
 /// What the rules must have been given to check, at least, by the runs of the command line.
@@ -94,6 +104,17 @@ fn describe(boot: &Boot) {
     );
 }
 
+/// The size of the workloads.
+fn size(boot: &Boot) -> Size {
+    let arguments = &boot.arguments;
+    Size {
+        pages: arguments.pages,
+        k: arguments.k,
+        seed: arguments.seed,
+        detail: arguments.detail,
+    }
+}
+
 /// The size of the runs of many tasks.
 fn stress(boot: &Boot) -> Stress {
     Stress {
@@ -108,12 +129,7 @@ fn stress(boot: &Boot) -> Stress {
 /// A hazard has no row. What it shows stands in `outcomes`, and one that fails does not stop the others.
 fn make_rows(boot: &Boot, rows: &mut Vec<Row>, outcomes: &mut Vec<Outcome>) -> Result<(), Failure> {
     let arguments = &boot.arguments;
-    let size = Size {
-        pages: arguments.pages,
-        k: arguments.k,
-        seed: arguments.seed,
-        detail: arguments.detail,
-    };
+    let size = size(boot);
     let parts: Vec<_> = arguments
         .runs
         .iter()

@@ -51,6 +51,8 @@
 //! [`replay::Replay`] says from the mode's calls how many pairs each policy owes for them, to compare with
 //! what was counted.
 //!
+//! For a debug page allocator, [`owners`] has who allocated and freed each frame last, and where.
+//!
 //! # On a host
 //! The feature `machine` (on by default) adds `machine`, a model whose store buffers, walkers, TLBs
 //! and walk caches do the worst they may: there a lost barrier shows as wrong data or a wrong
@@ -78,6 +80,7 @@ mod ledger;
 pub mod machine;
 #[cfg(feature = "mode")]
 mod mode;
+pub mod owners;
 #[cfg(feature = "paging")]
 mod paging;
 mod queue;

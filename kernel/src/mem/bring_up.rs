@@ -132,7 +132,7 @@ pub(crate) unsafe fn enter_kernel_tables(
     rules::on_own_tables();
 
     if debug || poison {
-        frames::start_debugging(debug, poison);
+        frames::start_debugging(ram, debug, poison);
     }
     // SAFETY: RAM that nothing has used so far, mapped in the linear map.
     unsafe { frames::add_fresh(window.end()..ram.end()) };

@@ -7,24 +7,33 @@
 //! when the caller is in a section already. Nobody else in this kernel opens a section on a
 //! caller's behalf.
 //!
+//! Either keeps who allocated and freed each frame last, and where: a frame that is freed twice, or is not the allocator's,
+//! stops the kernel with both names, and so does the report of a use after free.
+//!
 //! With `poison=on` a freed frame is filled with a pattern first, and the pattern is checked when
 //! it is allocated: what is caught is a store through another mapping than the linear one.
 
 use core::ops::Range;
+use core::panic::Location;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
+use alloc::format;
 use alloc::vec::Vec;
 use buddy_system_allocator::FrameAllocator;
+use lazy_mmu_boot::LINEAR_BASE;
+use spin::once::Once;
 use stage1_hw::Page;
-use stage1_paging::{Done, ENTRIES, Error, Frame, Mapping, Pa, Pages, Prot, Sink};
+use stage1_paging::{Done, ENTRIES, Error, Frame, Mapping, Pa, Pages, Prot, Sink, Va};
 
 use mmu_check::What;
+use mmu_check::owners::{Owner, Owners};
 
 use super::kernel_space;
-use crate::base::Lock;
 use crate::base::layout::{self, PAGE_SIZE};
-use crate::observe::{access, rules};
-use crate::{mode, observe};
+use crate::base::{Lock, Yield};
+use crate::machine::Region;
+use crate::observe::{access, rules, seam};
+use crate::{mode, observe, task};
 
 /// A set per order, up to 2^20 frames at once.
 type Lists = FrameAllocator<21>;
@@ -33,6 +42,8 @@ static LISTS: Lock<Lists> = Lock::new(Lists::new());
 static FREE: AtomicU64 = AtomicU64::new(0);
 static DEBUG: AtomicBool = AtomicBool::new(false);
 static POISON: AtomicBool = AtomicBool::new(false);
+/// Who had each frame last, under `debug=on` or `poison=on`.
+static OWNERS: Once<Lock<Owners>, Yield> = Once::new();
 
 /// What a free frame holds under `poison=on`: Linux's PAGE_POISON.
 const POISON_WORD: u64 = 0xAAAA_AAAA_AAAA_AAAA;
@@ -107,7 +118,8 @@ pub fn is_debug() -> bool {
 ///
 /// Once, at boot, while the lists hold only what the early tables reach, and before anything was
 /// freed.
-pub(super) fn start_debugging(debug: bool, poison: bool) {
+pub(super) fn start_debugging(ram: Region, debug: bool, poison: bool) {
+    OWNERS.call_once(|| Lock::new(Owners::new(ram.start.raw(), ram.bytes)));
     let all: Vec<Owned> = core::iter::from_fn(alloc).collect();
     DEBUG.store(debug, Relaxed);
     POISON.store(poison, Relaxed);
@@ -147,7 +159,11 @@ pub(super) unsafe fn add_fresh(ram: Range<Pa>) {
 ///
 /// With `debug=on` its linear mapping is published when this returns, whatever section the caller
 /// is in.
+#[track_caller]
 pub fn alloc() -> Option<Owned> {
+    if seam::refuses_frame(Location::caller()) {
+        return None;
+    }
     // The guard masks interrupts; the lists may take nodes from the heap under it, which takes no
     // frames.
     let number = LISTS.lock().alloc(1)?;
@@ -164,10 +180,39 @@ pub fn alloc() -> Option<Owned> {
     if POISON.load(Relaxed) {
         check_poison(&frame);
     }
+    let (pa, site) = (frame.0.pa().raw(), Location::caller());
+    owners(|owners| owners.allocated(pa, task::current().id, site));
     Some(frame)
 }
 
+/// Does `f` with what is known of the frames' owners, if it is.
+fn owners<R>(f: impl FnOnce(&mut Owners) -> R) -> Option<R> {
+    OWNERS.get().map(|owners| f(&mut owners.lock()))
+}
+
+/// Who had the frame last that the linear map has at `va`, for a report of the kernel's end.
+///
+/// # Safety
+/// The kernel is stopping: what held the lock does not run again.
+pub(crate) unsafe fn last_owner(va: Va) -> Option<Owner> {
+    let pa = va.raw().checked_sub(LINEAR_BASE)?;
+    // SAFETY: the caller's promise.
+    unsafe { OWNERS.get()?.seize() }.of(pa)
+}
+
+/// Takes the frame from its owner, who frees it at `site`.
+///
+/// # Panics
+/// It is nobody's.
+fn disown(frame: &Owned, site: &'static Location<'static>) {
+    let (pa, task) = (frame.0.pa(), task::current().id);
+    if let Some(Err(why)) = owners(|owners| owners.freed(pa.raw(), task, site)) {
+        panic!("debug page allocator: frame {pa} {why}, and now by task {task} at {site}");
+    }
+}
+
 /// Frees a frame. Whoever mapped it elsewhere has unmapped it, and completed the invalidation.
+#[track_caller]
 pub fn free(frame: Owned) {
     free_all([frame]);
 }
@@ -175,6 +220,7 @@ pub fn free(frame: Owned) {
 /// Frees many frames, with one section and one invalidation for all of their linear mappings.
 ///
 /// Freeing them one by one costs two DSBs, a TLBI and an ISB for each.
+#[track_caller]
 pub fn free_all(frames: impl IntoIterator<Item = Owned>) {
     let mut frames: Vec<Owned> = frames.into_iter().collect();
     if frames.is_empty() {
@@ -183,8 +229,10 @@ pub fn free_all(frames: impl IntoIterator<Item = Owned>) {
     // In ascending order neighbours join, and the invalidation reaches little beyond what was
     // unmapped.
     frames.sort_unstable_by_key(|frame| frame.0.pa());
-    if POISON.load(Relaxed) {
-        for frame in &frames {
+    let site = Location::caller();
+    for frame in &frames {
+        disown(frame, site);
+        if POISON.load(Relaxed) {
             access::fill(frame.0);
             frame.poison();
         }
@@ -217,7 +265,7 @@ fn unmap_linear(frames: &[Owned]) {
         let unmapped = Pages::one(va).and_then(|page| space.unmap(page, &mut gather));
         assert!(
             unmapped == Ok(1),
-            "debug page allocator: {:?} is freed twice ({unmapped:?})",
+            "{:?} was not in the linear map: {unmapped:?}",
             frame.0
         );
     }
@@ -228,11 +276,14 @@ fn check_poison(frame: &Owned) {
     access::inspect(frame.0);
     for (index, word) in frame.words().iter().enumerate() {
         let found = word.load(Relaxed);
-        assert!(
-            found == POISON_WORD,
-            "poison: word {index} of free frame {:?} was overwritten with {found:#x}",
-            frame.0
-        );
+        if found != POISON_WORD {
+            let pa = frame.0.pa();
+            let last = owners(|owners| owners.of(pa.raw())).flatten();
+            let last = last.map_or("never allocated".into(), |owner| format!("{owner}"));
+            panic!(
+                "poison: word {index} of free frame {pa} was overwritten with {found:#x}; it was {last}"
+            );
+        }
     }
 }
 
@@ -252,8 +303,12 @@ impl Zapped {
     }
 
     /// Frees them, which the completed invalidation allows. Returns how many there were.
-    pub fn free(self, _done: &Done) -> usize {
-        self.0.len()
+    #[track_caller]
+    pub fn free(mut self, _done: &Done) -> usize {
+        let frames = core::mem::take(&mut self.0);
+        let count = frames.len();
+        free_all(frames);
+        count
     }
 }
 

@@ -18,8 +18,8 @@ static HEAP: KernelHeap = KernelHeap(Lock::new(Heap::empty()));
 /// How many bytes of heap a machine with this much RAM gets.
 ///
 /// What must fit is the worst case of the frame lists: every other frame free, a set entry for each
-/// (under 24 bytes with the tree's own). That is RAM / 341; the rest is for tasks, reports and test
-/// code.
+/// (under 24 bytes with the tree's own), and ten bytes for the last owner of each. That is RAM / 341 and RAM / 410; the rest is for
+/// tasks, reports and test code.
 ///
 /// With `checking` the rules need memory too: a copy of every table, and an entry for whatever is owed.
 pub(super) fn size_for(ram_bytes: u64, checking: bool) -> u64 {
@@ -28,8 +28,13 @@ pub(super) fn size_for(ram_bytes: u64, checking: bool) -> u64 {
     } else {
         0
     };
-    let size = ram_bytes / 128 + (2 << 20) + for_rules;
+    let size = ram_bytes / 128 + ram_bytes / 400 + (2 << 20) + for_rules;
     size.min(32 << 20) & !(layout::PAGE_SIZE - 1)
+}
+
+/// How many bytes of the heap are free, in however many pieces.
+pub fn free() -> usize {
+    HEAP.0.lock().free()
 }
 
 /// Gives the heap its memory.

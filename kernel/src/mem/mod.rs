@@ -11,6 +11,7 @@ pub(crate) mod ttbr0;
 
 pub use bring_up::{MemoryError, RAM_MIN};
 pub(crate) use bring_up::{enter_kernel_tables, leave_identity_map, start_heap};
+pub use heap::free as heap_free;
 pub use stage1_hw::Table;
 
 use spin::once::Once;
@@ -106,7 +107,8 @@ pub fn mappings(pages: Pages) -> Result<impl Iterator<Item = Mapping>, Error> {
     kernel_space().mappings(pages)
 }
 
-/// The right to all of the kernel's half, which nobody can have: for tests of what the tables refuse by themselves.
+/// The right to all of the kernel's half, which nobody can have: for tests of what the tables refuse by themselves, and for the linear
+/// mappings of frames that are the caller's.
 ///
 /// # Safety
 /// 1. What is changed through it is in nobody's use: no Rust object, code, stack or table lies there, and it is nobody's

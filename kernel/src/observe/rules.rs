@@ -4,11 +4,11 @@
 //! allocator and whoever uses a mapping report what they do, and the rules say whether anybody could
 //! have used a mapping before its debt was paid. This is the one place where the kernel knows the rules.
 
-use alloc::string::String;
+use alloc::boxed::Box;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 
-use mmu_check::trace::{Extent, Header, Recorder, Unwritten, Writer};
+use mmu_check::trace::{Buffered, Extent, Header, Recorder, Unwritten, Writer};
 use mmu_check::{Checker, Event, Expected, What};
 use semihosting::fs::File;
 use semihosting::io::Write as _;
@@ -58,36 +58,20 @@ impl Checking {
             return Ok(());
         };
         let mut file = trace.finish(&self.rules)?;
-        file.write().map_err(|_| Unwritten::Failed)
+        file.flush().map_err(|_| Unwritten::Failed)
     }
 }
 
-/// `events.trace` on the host, if it could be created.
-struct TraceFile {
-    file: Option<File>,
-    kept: String,
-}
+/// `events.trace` on the host, in large pieces: a call of the host for every event would take minutes.
+type TraceFile = Buffered<Box<dyn FnMut(&str) -> fmt::Result + Send>>;
 
-impl TraceFile {
-    /// How many bytes are kept before they are written: a call of the host for every event would take minutes.
-    const KEPT: usize = 8192;
-
-    fn write(&mut self) -> fmt::Result {
-        let file = self.file.as_mut().ok_or(fmt::Error)?;
-        let written = file.write_all(self.kept.as_bytes());
-        self.kept.clear();
-        written.map_err(|_| fmt::Error)
-    }
-}
-
-impl fmt::Write for TraceFile {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.kept.push_str(text);
-        if self.kept.len() < Self::KEPT {
-            return Ok(());
-        }
-        self.write()
-    }
+/// Creates it. Where that cannot be, writing to it fails.
+fn trace_file() -> TraceFile {
+    let mut file = File::create(c"events.trace").ok();
+    Buffered::new(Box::new(move |text| {
+        let file = file.as_mut().ok_or(fmt::Error)?;
+        file.write_all(text.as_bytes()).map_err(|_| fmt::Error)
+    }))
 }
 
 /// Starts checking. Before the kernel's tables are built: the rules must see every table from its zeroes on.
@@ -95,12 +79,8 @@ impl fmt::Write for TraceFile {
 /// By `trace` events are also written to `events.trace`: all, or those from `begin_run` on.
 pub fn start(trace: Option<Extent>) {
     let trace = trace.map(|extent| {
-        let file = TraceFile {
-            file: File::create(c"events.trace").ok(),
-            kept: String::new(),
-        };
         let clock = time::frequency();
-        Recorder::new(Writer::new(file, Header { clock }), extent)
+        Recorder::new(Writer::new(trace_file(), Header { clock }), extent)
     });
     *CHECKER.lock() = Some(Checking {
         rules: Checker::new(),

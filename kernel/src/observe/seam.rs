@@ -2,8 +2,8 @@
 //!
 //! Three seams: the machine's instructions, the processor that the mode sees, and the services that
 //! the tables call. In the product the first is watched by the [`Observer`] and the other two
-//! stand as they are. The image that injects faults (`tests/faults`) decorates all three; these lines
-//! are all that the kernel knows of it.
+//! stand as they are. The image that injects faults (`tests/faults`) decorates all three, and may have the frame allocator
+//! refuse; these lines are all that the kernel knows of it.
 
 use stage1_hw::{Instructions, Plain};
 
@@ -46,3 +46,11 @@ pub(crate) const fn services<S>(inner: S) -> Services<S> {
     let inner = lazy_mmu_faults::Services(inner);
     inner
 }
+
+/// Whether the frame that is about to be allocated for the caller at this place is refused.
+#[cfg(not(feature = "faults"))]
+pub(crate) const fn refuses_frame(_: &core::panic::Location<'_>) -> bool {
+    false
+}
+#[cfg(feature = "faults")]
+pub(crate) use lazy_mmu_faults::refuses_frame;

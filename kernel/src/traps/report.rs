@@ -16,6 +16,7 @@ use crate::arch::{Esr, TrapFrame, Vector};
 use crate::arch::{probe, registers, translate};
 use crate::base::Verdict;
 use crate::base::layout;
+use crate::mem::frames;
 use crate::observe::ring;
 use crate::task;
 
@@ -93,6 +94,10 @@ fn translation(out: &mut LastWords, va: Va) -> fmt::Result {
     match translate::read(Plain, va) {
         Ok(pa) => writeln!(out, "AT S1E1R: {pa}")?,
         Err(fault) => writeln!(out, "AT S1E1R: {}", fault.kind)?,
+    }
+    // SAFETY: there are `LastWords`: this core does not go on, and the others wait.
+    if let Some(owner) = unsafe { frames::last_owner(va) } {
+        writeln!(out, "its frame was {owner}")?;
     }
     walk::write(out, va)
 }

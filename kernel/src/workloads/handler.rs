@@ -12,8 +12,9 @@ use stage1_paging::Prot;
 use super::pages::take_area;
 use super::{Failure, check, failure};
 use crate::base::{Lock, MAX_CORES};
+use crate::mem::PageRange;
 use crate::mem::areas::Area;
-use crate::mem::{PageRange, frames};
+use crate::mem::frames::{self, Owned};
 use crate::observe::access;
 use crate::{irq, mode, task};
 
@@ -105,6 +106,19 @@ pub(super) fn work() {
 fn use_page(range: PageRange<'_>, number: u64) -> Result<(), Failure> {
     let page = range.pages();
     let frame = frames::alloc().ok_or_else(|| failure!("no frame left"))?;
+    let used = map_and_use(range, &frame, number);
+    let mut gather = range.gather(());
+    let unmapped = range.unmap(page, &mut gather);
+    let _ = gather.finish();
+    let gone = check::unreachable(page.start());
+    frames::free(frame);
+    used?;
+    unmapped?;
+    gone
+}
+
+fn map_and_use(range: PageRange<'_>, frame: &Owned, number: u64) -> Result<(), Failure> {
+    let page = range.pages();
     let word = number ^ 0x4841_4E44_4C45_5200;
     access::fill(frame.frame());
     frame.words()[0].store(word, Relaxed);
@@ -115,11 +129,6 @@ fn use_page(range: PageRange<'_>, number: u64) -> Result<(), Failure> {
     if frame.words()[0].load(Relaxed) != !word {
         return Err(failure!("the store did not reach {:?}", frame.frame()));
     }
-    let mut gather = range.gather(());
-    range.unmap(page, &mut gather)?;
-    let _ = gather.finish();
-    check::unreachable(page.start())?;
-    frames::free(frame);
     Ok(())
 }
 

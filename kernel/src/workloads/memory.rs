@@ -28,8 +28,8 @@ impl Frames {
     pub(super) fn take(&mut self, count: usize) -> Result<(), Failure> {
         self.0.reserve_exact(count);
         for _ in 0..count {
-            let frame = frames::alloc()
-                .ok_or_else(|| failure!("no frame left for the workload's {count} pages"))?;
+            let frame =
+                frames::alloc().ok_or_else(|| failure!("no frame left for {count} pages"))?;
             self.0.push(frame);
         }
         Ok(())
@@ -55,6 +55,11 @@ impl Frames {
     /// How many they are.
     pub(super) fn count(&self) -> usize {
         self.0.len()
+    }
+
+    /// One of them, to store to.
+    pub(super) fn nth(&self, index: usize) -> &Owned {
+        &self.0[index]
     }
 
     /// Which they are.

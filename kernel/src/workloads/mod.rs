@@ -37,12 +37,14 @@
 //! | `linux/` | what Linux itself does, whole ranges at a time: a row each, beside Linux's own figures |
 //! | `hazards/` | what went wrong in Linux, each as a scenario |
 //! | `pages`, `memory`, `check`, `reentry`, `handler` | what workloads have in common: pages, frames, checks of a page, allocations inside a section, page-table work in an interrupt |
+//! | `fit` | whether a run can fit the machine's memory |
 //! | `measure`, `counts` | a row in the making, and the checks of its counts |
 //! | `failure`, `progress` | what they report on the way |
 
 mod check;
 mod counts;
 mod failure;
+mod fit;
 mod forced;
 mod handler;
 pub mod hazards;
@@ -70,6 +72,7 @@ use crate::task;
 pub use counts::check_same_work;
 pub use failure::Failure;
 pub(crate) use failure::failure;
+pub use fit::refused;
 use measure::Measured;
 pub use memory::{Memory, check_frames};
 pub use pages::shuffle;

@@ -3,23 +3,23 @@
 //! It has two nested sections, a pause, the page allocator's re-entry, and uses every mapping as soon as it may be used. What it did is
 //! recorded in a [`Trace`].
 
-use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 
 use stage1_paging::{Pages, Prot};
 
+use super::memory::Frames;
 use super::pages::{signature, take_area};
 use super::trace::Trace;
 use super::{Failure, check, failure};
 use crate::mem::areas::Area;
-use crate::mem::frames;
 use crate::observe::access;
 use crate::{mode, sched, task};
 
 /// The pages and frames with which a task can run the scenario, again and again.
 pub(super) struct Scenario {
+    // In this order they go: what maps the frames first.
     area: Area,
-    frames: Vec<frames::Owned>,
+    frames: Frames,
 }
 
 /// Pages that it maps.
@@ -30,21 +30,26 @@ impl Scenario {
     pub(super) fn new() -> Result<Self, Failure> {
         let area = take_area(PAGES)?;
         area.range().reserve(area.pages())?;
-        let frames: Vec<_> = (0..PAGES).map_while(|_| frames::alloc()).collect();
-        if frames.len() as u64 != PAGES {
-            return Err(failure!("no frames for a task's scenario"));
-        }
+        let mut frames = Frames::default();
+        frames.take(PAGES as usize)?;
         Ok(Self { area, frames })
-    }
-
-    /// Gives the frames back.
-    pub(super) fn finish(self) {
-        frames::free_all(self.frames);
     }
 
     /// Runs it once. Every page holds a word with `salt` in it. With `yields` the task leaves its
     /// core twice, once with a debt and once without.
+    ///
+    /// # Errors
+    /// The first check that failed, or that there is no frame. Its sections are ended and its pages unmapped then, too.
     pub(super) fn run(&self, salt: u64, yields: bool) -> Result<Trace, Failure> {
+        let trace = self.sections(salt, yields);
+        if trace.is_err() {
+            abandon();
+            self.unmap()?;
+        }
+        trace
+    }
+
+    fn sections(&self, salt: u64, yields: bool) -> Result<Trace, Failure> {
         let task = task::current();
         let mut trace = Trace::new();
         let before = task.counts.tally().pairs;
@@ -72,10 +77,11 @@ impl Scenario {
         mode::lazy_mmu_mode_resume();
         trace.record();
         self.map(3, salt)?;
-        let frame = frames::alloc().ok_or_else(|| failure!("no frame left inside the section"))?;
+        let mut frame = Frames::default();
+        frame.take(1)?;
         trace.record();
-        access::fill(frame.frame());
-        frame.words()[0].store(salt, Relaxed);
+        access::fill(frame.nth(0).frame());
+        frame.nth(0).words()[0].store(salt, Relaxed);
         mode::lazy_mmu_mode_disable();
         trace.record();
         if task.mmu.is_pending() {
@@ -85,7 +91,7 @@ impl Scenario {
         }
         self.use_if_paid(0..4, salt)?;
         self.unmap()?;
-        frames::free(frame);
+        drop(frame);
         trace.record();
         trace.pairs = task.counts.tally().pairs - before;
         Ok(trace)
@@ -96,7 +102,7 @@ impl Scenario {
     }
 
     fn map(&self, index: usize, salt: u64) -> Result<(), Failure> {
-        let frame = &self.frames[index];
+        let frame = self.frames.nth(index);
         frame.words()[0].store(word(index, salt), Relaxed);
         let va = self.page(index).start();
         self.area.range().map_page(va, frame.frame(), Prot::RW)?;
@@ -125,6 +131,17 @@ impl Scenario {
             check::unreachable(self.page(index).start())?;
         }
         Ok(())
+    }
+}
+
+/// Ends the sections that a run has left open, and its pause.
+fn abandon() {
+    let state = task::current().mmu.state();
+    if state.count > 0 && !state.enabled {
+        mode::lazy_mmu_mode_resume();
+    }
+    for _ in 0..state.count {
+        mode::lazy_mmu_mode_disable();
     }
 }
 

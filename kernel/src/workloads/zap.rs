@@ -37,12 +37,18 @@ pub(super) fn run(row: &mut Measured) -> Result<(), Failure> {
     let zapped = row.measured(|| {
         mode::section(|| -> Result<usize, Failure> {
             let mut done = 0;
-            for group in area.pages().chunks(size.k as u64) {
+            let mut groups = area.pages().chunks(size.k as u64);
+            let all = groups.try_for_each(|group| {
                 done += range.unmap(group, &mut gather)? as usize;
-                reentry.after_entry(done)?;
+                reentry.after_entry(done)
+            });
+            if all.is_err() {
+                // The frames are the mappings' own: what is left of them goes the same way.
+                range.unmap(area.pages(), &mut gather)?;
             }
             let (parked, invalidated) = gather.finish();
-            Ok(parked.free(&invalidated))
+            let freed = parked.free(&invalidated);
+            all.map(|()| freed)
         })
     })?;
     if zapped != size.pages {

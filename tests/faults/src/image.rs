@@ -1,6 +1,7 @@
 //! The calls between the image that injects and its injector.
 
 use core::ops::Range;
+use core::panic::Location;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
 
 use lazy_mmu::{Call, Hook};
@@ -22,6 +23,8 @@ pub enum Moment {
     Owe,
     /// After it.
     Owed,
+    /// Before a frame is allocated for a caller at this place, under [`Fault::AllocFails`](crate::Fault).
+    Alloc(&'static Location<'static>),
     /// Before this frame is mapped in the linear map, under [`Fault::FrameOverwritten`](crate::Fault).
     MapLinear(Frame),
 }
@@ -30,7 +33,7 @@ pub enum Moment {
 static AT: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Has `call` called at every [`Moment`], whatever the fault. It says whether what is about to happen
-/// is to happen; of an instruction, a pair, a hook and a call's end.
+/// is to happen; of an instruction, a pair, a hook, a call's end and an allocation.
 ///
 /// It is called for what it executes itself, too, and on every core: it must know when not to go on.
 pub fn at(call: fn(Moment) -> bool) {

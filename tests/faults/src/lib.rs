@@ -35,7 +35,7 @@ pub use below::Below;
 pub use cpu::Cpu;
 pub use image::{Moment, Places, at, set_places};
 pub use list::{Entry, Fault, NAMES, by_name};
-pub use services::{Services, fail_at};
+pub use services::{Services, fail_at, refuses_frame};
 
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 

@@ -64,7 +64,7 @@ faults! {
     "tlbi-first" TlbiFirst: "the TLBI comes before the DSB behind the stores", "R9";
     "tlbi-no-dsb-before" TlbiNoDsbBefore: "no DSB between the stores and the TLBI", "R9";
     "tlbi-no-dsb-after" TlbiNoDsbAfter: "no DSB after the TLBI", "R4";
-    "tlbi-no-isb" TlbiNoIsb: "no ISB after the TLBI", "R4";
+    "tlbi-no-isb" TlbiNoIsb: "no ISB after the TLBI", "R3, R4";
 
     // Frames.
     "free-before-invalidation" FreeBeforeInvalidation: "an invalidation is called done and made later, when frames have been freed on the strength of it", "R4, QEMU without FEAT_TLBIRANGE";
@@ -73,6 +73,8 @@ faults! {
     "frame-overwritten" FrameOverwritten: "a frame is written to that somebody else has", "workload";
     "wrong-frame" WrongFrame: "a page of the vmap area is mapped to its neighbour's frame", "workload";
     "no-frame" NoFrame: "the allocation of a frame for a table fails", "workload";
+
+    "alloc-fails" AllocFails: "the n-th allocation of a frame fails, for every n one after the other", "nobody: each is an error, and nothing is lost";
 
     // The switch, and interrupts.
     "switch-no-dsb" SwitchNoDsb: "a task leaves its core without a DSB", "R8 on two cores";

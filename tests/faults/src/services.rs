@@ -1,5 +1,6 @@
 //! The kernel's services to its tables.
 
+use core::panic::Location;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -20,6 +21,12 @@ static LEFT: AtomicU64 = AtomicU64::new(1);
 /// and 0 is none.
 pub fn fail_at(nth: u64) {
     LEFT.store(nth, Relaxed);
+}
+
+/// Whether the allocation of a frame for a caller at this place fails.
+#[must_use]
+pub fn refuses_frame(site: &'static Location<'static>) -> bool {
+    is(Fault::AllocFails) && !image::reach(Moment::Alloc(site))
 }
 
 impl<S: stage1_hw::Services> stage1_hw::Services for Services<S> {

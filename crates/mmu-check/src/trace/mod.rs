@@ -95,6 +95,7 @@
 //! A kernel writes with a [`Writer`], in which a run of stores is one line. The feature `machine` adds
 //! what reads and checks a trace on a host, and the example `check_trace` does that from a command line.
 
+mod buffered;
 #[cfg(feature = "machine")]
 mod error;
 mod header;
@@ -105,6 +106,7 @@ mod reader;
 mod recorder;
 mod writer;
 
+pub use buffered::Buffered;
 pub use header::{End, Header, HeaderError, Run, VERSION};
 pub use recorder::{Extent, Recorder, Unwritten};
 pub use writer::Writer;

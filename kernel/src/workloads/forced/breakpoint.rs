@@ -104,10 +104,6 @@ impl Visitor {
         })
     }
 
-    pub(super) fn finish(self) {
-        self.scenario.finish();
-    }
-
     /// Runs the scenario with a breakpoint at `point` and compares its trace. Returns whether the point was reached. With `works` the
     /// handler works on page tables; with `yields` the scenario yields.
     pub(super) fn visit(&self, point: u64, works: bool, yields: bool) -> Result<bool, Failure> {

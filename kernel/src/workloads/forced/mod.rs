@@ -68,30 +68,42 @@ fn disturb(policy: Policy, visits: Visits) -> Result<(Tally, Figures), Failure> 
     breakpoint::prepare();
     handler::prepare()?;
     let stop = Arc::new(AtomicBool::new(false));
-    let mut helpers = Vec::new();
-    for number in 0..helper_count() {
-        let stop = Arc::clone(&stop);
-        let helper = sched::spawn(policy, move || help(policy, number as u64, &stop));
-        helpers.push(helper.map_err(|error| failure!("helper {number}: {error}"))?);
-    }
+    let helpers: Vec<_> = (0..helper_count())
+        .map(|number| {
+            let stop = Arc::clone(&stop);
+            sched::spawn(policy, move || help(policy, number as u64, &stop))
+        })
+        .collect();
     mode::expect_warnings(policy == Policy::V3);
-    let visitor = sched::spawn(policy, move || visit_all(policy, visits));
-    let visited = visitor
-        .map(Join::join)
-        .map_err(|error| failure!("the visitor: {error}"));
+    let all_help = helpers.iter().all(Result::is_ok);
+    let visited = all_help.then(|| {
+        let visitor = sched::spawn(policy, move || visit_all(policy, visits));
+        visitor.map(Join::join)
+    });
     stop.store(true, Relaxed);
-    let helped: Vec<_> = helpers.into_iter().map(Join::join).collect();
+    // Whatever came of it: those that run are waited for.
+    let helped: Vec<_> = helpers
+        .into_iter()
+        .map(|helper| helper.map(Join::join))
+        .collect();
     mode::expect_warnings(false);
-    let Ended {
+    for helper in helped {
+        helper
+            .map_err(|error| failure!("a helper: {error}"))?
+            .value?;
+    }
+    let visited = visited.transpose();
+    let visited = visited.map_err(|error| failure!("the visitor: {error}"))?;
+    let Some(Ended {
         value,
         figures,
         tally,
         ..
-    } = visited?;
+    }) = visited
+    else {
+        return Err(failure!("the visitor was not started"));
+    };
     value?;
-    for helper in helped {
-        helper.value?;
-    }
     let handler::Done { pages, in_enable } = handler::done()?;
     let (preemptions, migrations) = (figures.preemptions_inside, figures.migrations_inside);
     println!(
@@ -123,6 +135,5 @@ fn help(policy: Policy, number: u64, stop: &AtomicBool) -> Result<(), Failure> {
         trace::compare(policy, &scenario.run(number, true)?, &first)?;
         sched::yield_now();
     }
-    scenario.finish();
     Ok(())
 }

@@ -63,6 +63,5 @@ pub(super) fn visit_all(policy: Policy, visits: Visits) -> Result<(), Failure> {
             ));
         }
     }
-    visitor.finish();
     Ok(())
 }

@@ -31,6 +31,11 @@ impl StopFlag {
         self.0.is_set.load(Relaxed)
     }
 
+    /// Has every task end with the round that it is in.
+    pub(super) fn set(&self) {
+        self.0.is_set.store(true, Relaxed);
+    }
+
     /// Counts a round that a task has done.
     pub(super) fn count_round(&self) {
         self.0.rounds.fetch_add(1, Relaxed);
@@ -69,7 +74,7 @@ pub(super) fn until_shown(
             figures.interrupts
         ));
     };
-    stop.0.is_set.store(true, Relaxed);
+    stop.set();
     result
 }
 

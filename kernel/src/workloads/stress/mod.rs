@@ -8,6 +8,7 @@
 mod account;
 mod balance;
 mod control;
+mod create;
 pub(super) mod demand;
 pub(super) mod mixed;
 pub(super) mod preempt;
@@ -76,12 +77,7 @@ fn run(
     handler::prepare()?;
     let demands = Demands::of(policy, stress.tasks, task::online_count());
     let stop = StopFlag::default();
-    let mut joins = Vec::with_capacity(stress.tasks);
-    for number in 0..stress.tasks {
-        let (work, stop) = (work(number), stop.clone());
-        let join = sched::spawn_held(policy, move || work(&stop));
-        joins.push(join.map_err(|error| failure!("task {number}: {error}"))?);
-    }
+    let joins = create::tasks(policy, stress.tasks, &stop, work)?;
     // `v3` warns when a handler opens a section while the task's is paused, or just being opened.
     mode::expect_warnings(policy == Policy::V3);
     let outcome = in_window(&[run.number(), policy as u8, 0], joins, |joins| {

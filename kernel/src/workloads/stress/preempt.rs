@@ -25,9 +25,7 @@ pub(in crate::workloads) fn run(
     stress: Stress,
 ) -> Result<Row, Failure> {
     mode::set_policy(policy)?;
-    let scenario = Scenario::new()?;
-    let undisturbed = Arc::new(scenario.run(0, false)?);
-    scenario.finish();
+    let undisturbed = Arc::new(Scenario::new()?.run(0, false)?);
     super::run(Run::Preempt, policy, size, stress, |number| {
         let undisturbed = Arc::clone(&undisturbed);
         Box::new(move |stop| repeat(policy, &undisturbed, number, stop))
@@ -45,6 +43,5 @@ fn repeat(policy: Policy, undisturbed: &Trace, number: usize, stop: &StopFlag) -
         rounds += 1;
         stop.count_round();
     }
-    scenario.finish();
     Ok(("scenario", rounds))
 }

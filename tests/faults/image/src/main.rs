@@ -1,11 +1,14 @@
 //! The product with one fault: `fault=` names it, and without it the kernel is right.
 //!
-//! `nth=` says which allocation fails under `fault=no-frame`.
+//! `nth=` says which allocation fails under `fault=no-frame`, and up to which under `fault=alloc-fails`.
 #![no_std]
 #![no_main]
 
+extern crate alloc;
+
 mod made_here;
 mod scenarios;
+mod sweep;
 
 use lazy_mmu_faults::{Fault, NAMES, Places, at, by_name, fail_at, inject, set_places};
 use lazy_mmu_kernel::base::Verdict;
@@ -24,7 +27,8 @@ fn main(boot: &Boot) -> Verdict {
         }
         return Verdict::BadArguments;
     };
-    let Ok(nth) = own("nth").unwrap_or("1").parse() else {
+    let nth = own("nth").map(str::parse::<u64>).transpose();
+    let Ok(nth) = nth else {
         println!("bad argument: nth= is no number");
         return Verdict::BadArguments;
     };
@@ -33,9 +37,12 @@ fn main(boot: &Boot) -> Verdict {
         vmap: Va::new(layout::VMAP_BASE)..Va::new(layout::VMAP_BASE + layout::VMAP_SIZE),
         linear: layout::linear(ram.start)..layout::linear(ram.end()),
     });
-    fail_at(nth);
+    fail_at(nth.unwrap_or(1));
     at(made_here::at);
     inject(fault);
+    if fault == Fault::AllocFails {
+        return sweep::main(boot, nth.unwrap_or(u64::MAX));
+    }
     match run::main(boot) {
         Verdict::Good => scenarios::main(boot.cores),
         seen => seen,

@@ -329,7 +329,8 @@ fn free_still_mapped() {
 }
 
 /// Those of the mode and of the services, and those that the image makes: no instruction changes.
-const OTHERS: [Fault; 12] = [
+const OTHERS: [Fault; 13] = [
+    Fault::AllocFails,
     Fault::FrameLost,
     Fault::FrameOverwritten,
     Fault::NoFrame,

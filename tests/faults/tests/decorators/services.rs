@@ -1,8 +1,9 @@
 //! The faults of the kernel's services, and the calls of the image.
 
+use std::panic::Location;
 use std::sync::Mutex;
 
-use lazy_mmu_faults::{Fault, Moment, fail_at};
+use lazy_mmu_faults::{Fault, Moment, fail_at, refuses_frame};
 use stage1_hw::{Barrier, Op, Why};
 use stage1_paging::What;
 
@@ -31,6 +32,20 @@ fn no_frame() {
     }
     failed(8).expect("there is no eighth");
     failed(0).expect("none was to fail");
+}
+
+/// By the image alone, and only under its fault.
+#[test]
+fn alloc_fails() {
+    let site = Location::caller();
+    let injected_now = injected(Fault::AllocFails);
+    assert!(!refuses_frame(site), "there is no image");
+    lazy_mmu_faults::at(|moment| !matches!(moment, Moment::Alloc(_)));
+    assert!(refuses_frame(site));
+    lazy_mmu_faults::inject(Fault::NoFrame);
+    assert!(!refuses_frame(site), "another fault");
+    lazy_mmu_faults::at(|_| true);
+    drop(injected_now);
 }
 
 static MOMENTS: Mutex<Vec<Moment>> = Mutex::new(Vec::new());
