@@ -67,7 +67,7 @@ help:
 	@echo 'make fault   list the faults that can be injected, and who sees each'
 	@echo 'make fault FAULT=publish-no-dsb [ARGS="run=zap check=on ..."] [CPU=..] [SMP=..]'
 	@echo '             boot the runs that show this one, or these words with it; says who sees it, and where it is made'
-	@echo 'make debug   the same boot as `make run`, waiting for gdb'
+	@echo 'make debug   the same boot as `make run`, waiting for gdb; prints what to type, and installs a gdb if there is none'
 	@echo 'make build   build the kernels only'
 	@echo 'make clean   remove all that was built'
 	@echo 'The first run installs what is missing (QEMU, the Rust target) and says what it installs.'
@@ -75,10 +75,15 @@ help:
 setup:
 	@sh tools/setup.sh
 
-run debug: setup
+run: setup
 	@$(CARGO) run --quiet --release --target $(BARE_TARGET) --package lazy-mmu-kernel
 
+# gdb's command `events` runs `ring`.
 debug: export GDB := on
+debug: setup
+	@sh tools/setup.sh debug
+	@$(CARGO) build --quiet $(HOST) --package lazy-mmu-tools --bin ring
+	@$(CARGO) run --quiet --release --target $(BARE_TARGET) --package lazy-mmu-kernel
 
 # They boot the kernel themselves, as `make run` does, with what they need besides.
 trace report: setup
@@ -124,6 +129,7 @@ check_trace = export KEEP="$$CARGO_TARGET_DIR/test-trace/$(1)" ARGS="run=all pol
 
 # The host's tests come after the bare build: those of tools/ boot a kernel too.
 test-host: build
+	@sh tools/setup.sh debug
 	@$(CARGO) test $(HOST) $(ON_HOST) --exclude lazy-mmu-tests -- --show-output
 	@$(CARGO) test --quiet $(HOST) --package lazy-mmu --no-default-features --test api --test misuse --test holes
 

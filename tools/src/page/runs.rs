@@ -69,7 +69,7 @@ impl Runs<'_> {
             args,
             keep: Some(keep.clone()),
             echo: false,
-            debug: false,
+            debug: None,
             ..self.boot.clone()
         };
         // The limit of the first boot was for its own words.
