@@ -15,7 +15,7 @@ use lazy_mmu::Policy;
 use lazy_mmu_kernel::Boot;
 use lazy_mmu_kernel::arguments::{ArgumentError, Arguments};
 use lazy_mmu_kernel::base::Verdict;
-use lazy_mmu_kernel::report::Run;
+use lazy_mmu_kernel::report::{Detail, Run};
 use mmu_check::trace::Extent;
 
 lazy_mmu_kernel::entry!(main);
@@ -69,6 +69,40 @@ fn main(boot: &Boot) -> Verdict {
         ("run=h3", "H20"),
         ("run=vmap,H3 policy=flat", "policy=v3"),
         ("debug=off run=hazards", "debug=on"),
+    ] {
+        let refused = Arguments::parse(line, 1000, &[]).err();
+        let hints = |error: &ArgumentError| format!("{error}").contains(hint);
+        ensure!(refused.as_ref().is_some_and(hints), "{line}: {refused:?}");
+    }
+
+    // What Linux does, by name and by group, and what only that takes.
+    let line = "run=kasan,linux pages=8 holes=0 batch=3 areas=8 step=2 frames=contiguous";
+    let linux = Arguments::parse(line, 1000, &[]);
+    let detail = Detail {
+        holes: 0,
+        batch: 3,
+        areas: 8,
+        step: 2,
+        contiguous: true,
+    };
+    ensure!(
+        linux.as_ref().is_ok_and(|given| {
+            given.runs.len() == Run::LINUX.len()
+                && given.runs[0] == Run::Kasan
+                && given.detail == detail
+        }),
+        "{linux:?}"
+    );
+    for (line, hint) in [
+        ("batch=0", "1 to 510"),
+        ("batch=511", "1 to 510"),
+        ("holes=1001", "0 to 1000"),
+        ("step=x", "0 to 1000"),
+        ("areas=0", "1 to 1024"),
+        ("areas=9 pages=8", "1 to 8"),
+        ("frames=random", "scattered contiguous"),
+        ("run=linux debug=off", "debug=on"),
+        ("run=munmapp", "munmap"),
     ] {
         let refused = Arguments::parse(line, 1000, &[]).err();
         let hints = |error: &ArgumentError| format!("{error}").contains(hint);

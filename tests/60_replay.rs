@@ -13,7 +13,7 @@ use common::ensure;
 use lazy_mmu::Policy;
 use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::observe::replay;
-use lazy_mmu_kernel::report::{Row, Run, Size};
+use lazy_mmu_kernel::report::{Detail, Row, Run, Size};
 use lazy_mmu_kernel::workloads::check_same_work;
 use lazy_mmu_kernel::{Boot, mode, println, task};
 
@@ -41,6 +41,7 @@ fn make_calls(mut choices: u64, length: u32) {
 /// A row under `policy` whose recording is of `calls`.
 fn row(policy: Policy, calls: impl FnOnce()) -> Row {
     let size = Size {
+        detail: Detail::default(),
         pages: 1,
         k: 1,
         seed: 1,

@@ -10,7 +10,7 @@ use mmu_check::trace::Extent;
 
 use crate::base::MAX_TASKS;
 use crate::machine::exit;
-use crate::report::Run;
+use crate::report::{Detail, Run};
 
 /// The values of all keys. The defaults show the nesting: every workload of one task under every policy, with the debug page
 /// allocator on.
@@ -30,6 +30,8 @@ pub struct Arguments {
     pub seconds: u64,
     /// `seed=`: the seed of the pseudo-random order of frames.
     pub seed: u64,
+    /// `holes=`, `batch=`, `areas=`, `step=`, `frames=`: what only the runs of [`Run::LINUX`] take.
+    pub detail: Detail,
     /// `debug=`: freed frames are unmapped from the linear map.
     pub debug: bool,
     /// `poison=`: freed frames are filled with a pattern, which is checked when they are
@@ -52,6 +54,8 @@ pub const DEFAULT_K: usize = 16;
 pub const DEFAULT_TASKS: usize = 16;
 /// The most of `tasks=`: of all tasks that there can be, one boots, and one is left free.
 pub const TASKS_MAX: usize = MAX_TASKS - 2;
+/// The most of `areas=`.
+pub const AREAS_MAX: usize = 1024;
 /// The most of `seconds=`: a day.
 pub const SECONDS_MAX: usize = 86_400;
 
@@ -65,6 +69,7 @@ impl Default for Arguments {
             tasks: DEFAULT_TASKS,
             seconds: 0,
             seed: 1,
+            detail: Detail::default(),
             debug: true,
             poison: false,
             check: false,
@@ -92,7 +97,7 @@ impl fmt::Display for ArgumentError {
     }
 }
 
-const KEYS: &str = "run= policy= pages= k= tasks= seconds= seed= debug= poison= check= trace=";
+const KEYS: &str = "run= policy= pages= k= tasks= seconds= seed= holes= batch= areas= step= frames= debug= poison= check= trace=";
 
 impl Arguments {
     /// Whether a command line has `check=on`. The size of the heap depends on it, so it is known before the line is parsed, which needs
@@ -137,16 +142,25 @@ impl Arguments {
                 arguments.set(key, value, pages_max).map_err(error)?;
             }
         }
-        arguments.check_hazards()?;
-        // The bound of `k` is `pages`, which may come later on the line.
-        if !keys.contains(&"k") {
-            arguments.k = DEFAULT_K.min(arguments.pages);
-        } else if arguments.k > arguments.pages {
-            return Err(ArgumentError {
-                word: alloc::format!("k={}", arguments.k),
-                wrong: "more than pages=",
-                allowed: range(1, arguments.pages),
-            });
+        arguments.check_runs()?;
+        // The bound of both is `pages`, which may come later on the line.
+        let Self {
+            pages, k, detail, ..
+        } = &mut arguments;
+        let pages = *pages;
+        for (key, value, default) in [
+            ("k", k, DEFAULT_K),
+            ("areas", &mut detail.areas, Detail::default().areas),
+        ] {
+            if !keys.contains(&key) {
+                *value = default.min(pages);
+            } else if *value > pages {
+                return Err(ArgumentError {
+                    word: alloc::format!("{key}={value}"),
+                    wrong: "more than pages=",
+                    allowed: range(1, pages),
+                });
+            }
         }
         Ok(arguments)
     }
@@ -158,16 +172,21 @@ impl Arguments {
         policies.filter(|policy| CONTRACTS.contains(policy))
     }
 
-    /// That the hazards can be run as the line has it.
-    fn check_hazards(&self) -> Result<(), ArgumentError> {
-        let Some(first) = self.runs.iter().find(|run| run.is_hazard()) else {
-            return Ok(());
-        };
-        let error = |wrong, allowed: &str| ArgumentError {
-            word: alloc::format!("run={first}"),
+    /// That hazards, and the linear aliases, can be run as the line has it.
+    fn check_runs(&self) -> Result<(), ArgumentError> {
+        let error = |run: &Run, wrong, allowed: &str| ArgumentError {
+            word: alloc::format!("run={run}"),
             wrong,
             allowed: allowed.to_string(),
         };
+        if !self.debug && self.runs.contains(&Run::ProtectAlias) {
+            let wrong = "a page of the linear map can be protected only where that is in pages";
+            return Err(error(&Run::ProtectAlias, wrong, "debug=on"));
+        }
+        let Some(first) = self.runs.iter().find(|run| run.is_hazard()) else {
+            return Ok(());
+        };
+        let error = |wrong, allowed| error(first, wrong, allowed);
         if self.contracts().next().is_none() {
             return Err(error(
                 "a hazard is about a contract",
@@ -197,6 +216,18 @@ impl Arguments {
             "seed" => {
                 self.seed = u64::from_str(value)
                     .map_err(|_| Wrong("not a number", "0 to 2^64 - 1".to_string()))?;
+            }
+            // A range with a hole after every page is twice as long.
+            "holes" => self.detail.holes = number(value, 0, pages_max)?,
+            "batch" => self.detail.batch = number(value, 1, Detail::BATCH_MAX)?,
+            "areas" => self.detail.areas = number(value, 1, AREAS_MAX)?,
+            "step" => self.detail.step = number(value, 0, pages_max)?,
+            "frames" => {
+                self.detail.contiguous = match value {
+                    "scattered" => false,
+                    "contiguous" => true,
+                    _ => return Err(Wrong("not an order", "scattered contiguous".to_string())),
+                }
             }
             "debug" => self.debug = switch(value)?,
             "poison" => self.poison = switch(value)?,
@@ -248,9 +279,10 @@ fn switch(value: &str) -> Result<bool, Wrong> {
 /// Items, by groups, and the name that stands for all of a group, if one does.
 type Groups<'a, T> = [(Option<&'static str>, &'a [T])];
 
-const RUNS: [(Option<&str>, &[Run]); 3] = [
+const RUNS: [(Option<&str>, &[Run]); 4] = [
     (Some("all"), &Run::ALL),
     (None, &Run::STRESS),
+    (Some("linux"), &Run::LINUX),
     (Some("hazards"), &Run::HAZARDS),
 ];
 const POLICIES: [(Option<&str>, &[Policy]); 1] = [(Some("all"), &Policy::ALL)];

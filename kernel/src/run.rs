@@ -112,6 +112,7 @@ fn make_rows(boot: &Boot, rows: &mut Vec<Row>, outcomes: &mut Vec<Outcome>) -> R
         pages: arguments.pages,
         k: arguments.k,
         seed: arguments.seed,
+        detail: arguments.detail,
     };
     let parts: Vec<_> = arguments
         .runs

@@ -85,7 +85,7 @@ impl Observer {
     /// Whose words these are. `None` for details beside such words.
     #[must_use]
     pub fn of(words: &str) -> Option<Self> {
-        const WORDS: [(&str, Observer); 22] = [
+        const WORDS: [(&str, Observer); 23] = [
             ("VIOLATION R", Observer::Rules),
             ("the rules say R", Observer::Rules),
             ("is the old translation still in the TLB", Observer::Qemu),
@@ -93,6 +93,7 @@ impl Observer {
             ("pairs were counted", Observer::Replay),
             ("undisturbed it pays", Observer::Replay),
             ("made other calls", Observer::Replay),
+            ("by the closed form for", Observer::Replay),
             ("DSBs of pairs", Observer::Sums),
             ("task 1 has", Observer::Sums),
             ("the task that visits has", Observer::Sums),

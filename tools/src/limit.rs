@@ -32,6 +32,8 @@ const FORCED: u64 = 40;
 const FORCED_CHECKED: u64 = 180;
 /// How many hazards `hazards` stands for; each takes a fraction of a second.
 const HAZARDS: u64 = 20;
+/// How many of Linux's operations `linux` stands for.
+const LINUX: u64 = 9;
 /// A GiB of memory whose linear map is in pages.
 const GIB: u64 = 8;
 /// The same under the rules: 105 were measured for 4 GiB and all runs.
@@ -105,6 +107,7 @@ impl<'a> Words<'a> {
             .map(|name| match name {
                 "all" => all,
                 "hazards" => HAZARDS,
+                "linux" => LINUX,
                 _ => 1,
             })
             .fold(0, u64::saturating_add)

@@ -45,7 +45,7 @@
 //! [`Coverage::missing`] names what a run had nothing of to check, [`Expected`] what of that it should have
 //! had.
 //!
-//! The same events serve a ring of the last ones ([`Event::to_words`]), a trace
+//! The same events serve a ring of the last ones ([`event::Ring`]), a trace
 //! ([`event::Merge`] makes runs of stores one line) and pictures: hooks, debts, policies and windows are
 //! events that the rules pass over ([`What::is_judged`]). A [`trace::Writer`] writes them as they come. And a
 //! [`replay::Replay`] says from the mode's calls how many pairs each policy owes for them, to compare with

@@ -56,10 +56,14 @@ impl Spaces {
     /// TTBR0 of the core is written. Returns whether TLBs could hold nothing of this root under this ASID before.
     pub fn activate(&mut self, root: u64, asid: u16, core: usize, now: u64) -> bool {
         let new = !self.asids(root).any(|known| known == asid);
-        if let Some((root, asid)) = self.ttbr0[core].replace((root, asid)) {
-            let leaving = &mut self.leaving[core];
+        let before = self.ttbr0[core].replace((root, asid));
+        let leaving = &mut self.leaving[core];
+        // Where it has what it had, there is nothing to wait for.
+        if before != Some((root, asid)) || !leaving.is_empty() {
+            self.written[core] = now;
             // It may be there more than once before an ISB: once is what there is to wait for.
-            if !leaving.iter().any(|l| (l.root, l.asid) == (root, asid)) {
+            let is_new = |(root, asid)| !leaving.iter().any(|l| (l.root, l.asid) == (root, asid));
+            if let Some((root, asid)) = before.filter(|before| is_new(*before)) {
                 leaving.push(Leaving {
                     root,
                     asid,
@@ -67,7 +71,6 @@ impl Spaces {
                 });
             }
         }
-        self.written[core] = now;
         let known = self
             .uses
             .iter_mut()

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::desc::Desc;
 use crate::event::{Call, Contract, Event, What};
-use crate::ledger::{Ledger, MAX_CORES, Missed, Origin, Owner, PlaceId, STALES, Spot};
+use crate::ledger::{Ledger, MAX_CORES, Missed, Origin, Owner, PlaceId, STALES, Spot, Walkers};
 use crate::spaces::Spaces;
 use crate::tables::{Reach, Slot, TableId, Tables};
 use crate::tlbi::{Cover, Decoded, Op, Target};
@@ -119,11 +119,20 @@ impl State {
     /// Whether a walker may come to this table, so that its descriptors may be in TLBs: it is linked from a root
     /// that is in use, or was and is not invalidated since; or nobody knows.
     pub fn is_reachable(&self, table: TableId) -> bool {
+        self.walkers(table).any != 0
+    }
+
+    /// Whose walkers may come to this table.
+    fn walkers(&self, table: TableId) -> Walkers {
+        let all_if = |reached| match reached {
+            true => Walkers::ALL,
+            false => Walkers { any: 0, begun: 0 },
+        };
         match self.tables.reach(table) {
-            Reach::Yes => true,
-            Reach::Root(root, unseen) if !self.spaces.is_known(root) => unseen,
-            Reach::Root(root, _) => self.spaces.is_in_use(root),
-            Reach::Unlinked(top) => self.ledger.is_still_walked(top),
+            Reach::Yes => Walkers::ALL,
+            Reach::Root(root, unseen) if !self.spaces.is_known(root) => all_if(unseen),
+            Reach::Root(root, _) => all_if(self.spaces.is_in_use(root)),
+            Reach::Unlinked => self.ledger.still_walking(self.tables.frames_upwards(table)),
         }
     }
 
@@ -289,7 +298,8 @@ impl State {
         let new = Desc { bits: new, level };
         let known = self.tables.get(slot.table).known(slot.index);
         let old = known.unwrap_or(claimed);
-        if self.is_reachable(slot.table) {
+        let walkers = self.walkers(slot.table);
+        if walkers.any | walkers.begun != 0 {
             self.change_reachable(event, slot, old, new);
             if claimed.bits != old.bits && claimed.is_cacheable() {
                 self.withdraw(event, slot, claimed, new);
@@ -331,7 +341,7 @@ impl State {
             return;
         }
         let spot = self.spot(slot);
-        if matches!(self.tables.reach(slot.table), Reach::Unlinked(_)) {
+        if self.tables.reach(slot.table) == Reach::Unlinked {
             // A walk that goes on may still find it, and nothing else ever will.
             self.withdraw(event, slot, new, old);
             return;
@@ -364,6 +374,7 @@ impl State {
         }
         let origin = Origin::new(event, self.owner(event.task), old);
         let (root, asids) = self.asids(slot.table);
+        let walkers = self.walkers(slot.table);
         let mut gone = Vec::new();
         if old.is_table() {
             let below = &mut |slot, desc| {
@@ -373,13 +384,19 @@ impl State {
             };
             self.tables.below(old.frame(), below);
         }
-        self.withdraw_one(slot, old, (root, &asids), origin);
+        self.withdraw_one(slot, old, (root, &asids), (origin, walkers));
         for (slot, old) in gone {
-            self.withdraw_one(slot, old, (root, &asids), origin);
+            self.withdraw_one(slot, old, (root, &asids), (origin, walkers));
         }
     }
 
-    fn withdraw_one(&mut self, slot: Slot, old: Desc, space: (u64, &[u16]), origin: Origin) {
+    fn withdraw_one(
+        &mut self,
+        slot: Slot,
+        old: Desc,
+        space: (u64, &[u16]),
+        (origin, walkers): (Origin, Walkers),
+    ) {
         let spot = self.spot(slot);
         let (root, asids) = space;
         let global = old.is_leaf() && old.is_global();
@@ -402,7 +419,7 @@ impl State {
             };
             let missed = self.useless.iter().any(early).then_some(Missed::Early);
             self.ledger
-                .withdraw(spot, old, (root, asid), origin, missed);
+                .withdraw(spot, old, (root, asid), origin, (walkers, missed));
         }
     }
 

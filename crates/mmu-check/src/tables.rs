@@ -365,16 +365,21 @@ impl Tables {
         }
     }
 
-    /// The topmost table that is known to lead to this one, and whether nothing leads to that.
+    /// The table and those that are known to lead to it, one above the other.
+    fn upwards(&self, id: TableId) -> impl Iterator<Item = &Table> {
+        let above = |table: &&Table| table.parent.map(|slot| self.get(slot.table));
+        // Tables may be linked in a circle.
+        core::iter::successors(Some(self.get(id)), above).take(LEVELS + 1)
+    }
+
+    /// The frames of the table and of those that are known to lead to it.
+    pub fn frames_upwards(&self, id: TableId) -> impl Iterator<Item = u64> {
+        self.upwards(id).map(|table| table.frame)
+    }
+
+    /// The topmost table that is known to lead to this one.
     fn top(&self, id: TableId) -> &Table {
-        let mut table = self.get(id);
-        for _ in 0..LEVELS {
-            match table.parent {
-                Some(parent) => table = self.get(parent.table),
-                None => break,
-            }
-        }
-        table
+        self.upwards(id).last().unwrap_or_else(|| self.get(id))
     }
 
     /// The frame of the table's root, as far up as is known.
@@ -388,7 +393,7 @@ impl Tables {
         match top.level {
             0 if top.va >> 63 != 0 => Reach::Yes,
             0 => Reach::Root(top.frame, !top.unlinked),
-            _ if top.unlinked => Reach::Unlinked(top.frame),
+            _ if top.unlinked => Reach::Unlinked,
             _ => Reach::Yes,
         }
     }
@@ -503,14 +508,27 @@ impl Tables {
         self.walk(id, va).last().map(|(_, desc)| desc)
     }
 
+    /// The root of the half of `va`, where the lower one has this root.
+    fn root_of(&self, va: u64, lower: Option<u64>) -> Option<TableId> {
+        match va >> 63 {
+            0 => self.find(lower?),
+            _ => self.upper,
+        }
+    }
+
+    /// The leaf that the tables have for `va` now.
+    pub fn leaf(&self, va: u64, lower: Option<u64>) -> Option<Desc> {
+        self.leaf_below(self.get(self.root_of(va, lower)?).frame, va)
+    }
+
+    /// The leaf that there is for `va` now, from the table in this frame on.
+    pub fn leaf_below(&self, frame: u64, va: u64) -> Option<Desc> {
+        self.translate(frame, va).filter(|desc| desc.is_leaf())
+    }
+
     /// Notes that the mapping of `va` was used; returns whether there is one and this is its first use.
     pub fn touch(&mut self, va: u64, lower: Option<u64>) -> Option<bool> {
-        let root = if va >> 63 != 0 {
-            self.upper?
-        } else {
-            self.find(lower?)?
-        };
-        let (slot, desc) = self.walk(root, va).last()?;
+        let (slot, desc) = self.walk(self.root_of(va, lower)?, va).last()?;
         let table = self.get_mut(slot.table);
         let (word, bit) = (usize::from(slot.index) / 64, 1_u64 << (slot.index % 64));
         let first = table.used[word] & bit == 0;
@@ -617,6 +635,6 @@ pub(crate) enum Reach {
     Yes,
     /// By this root of the lower half, if TTBR0 has it; and whether it may be a root that was not seen there.
     Root(u64, bool),
-    /// The topmost table, in this frame, was not linked yet, or is unlinked.
-    Unlinked(u64),
+    /// The topmost table was not linked yet, or is unlinked.
+    Unlinked,
 }

@@ -92,7 +92,7 @@ fn after(finding: &Finding, at: &Event, before: &[Event]) -> Option<Event> {
         Stage::Stored | Stage::Early { visible: false } => owes,
         Stage::Visible { .. } | Stage::Early { .. } | Stage::Local | Stage::Flawed => visible(),
         Stage::Issued { .. } => issued().and_then(|n| since().nth(n).copied()),
-        Stage::Completed | Stage::Fetched => {
+        Stage::Completed | Stage::Behind { .. } | Stage::Fetched => {
             let tlbi = issued().unwrap_or(0);
             let completes = |e: &&Event| matches!(e.what, What::Dsb(kind) if kind.completes_tlbi());
             since().skip(tlbi).find(completes).copied()

@@ -395,11 +395,14 @@ fn a_free_is_reported_before() {
     let gone = [UNMAP, "0 dsb ishst", &format!("0 {TLBI}")];
     let used = "1 done access read faults va=0xffff000000001000";
     let (freed, reported) = ("1 done free frame=0x200000", "1 heard free frame=0x200000");
-    let late = [&gone[..], &[freed, used, "0 dsb ish", reported]].concat();
-    let right = [&gone[..], &[reported, freed, used, "0 dsb ish"]].concat();
+    let late = [&gone[..], &[freed, used, "0 dsb ish", "0 isb", reported]].concat();
+    let right = [&gone[..], &[reported, freed, used, "0 dsb ish", "0 isb"]].concat();
     only_in_order(&[MAP], &late, &right, "R4");
     let free = "1 free frame=0x200000";
-    is_right(&[MAP], &[&gone[..], &["0 dsb ish", free, used]].concat());
+    is_right(
+        &[MAP],
+        &[&gone[..], &["0 dsb ish", "0 isb", free, used]].concat(),
+    );
 }
 
 /// "Done" is said while the DSB waits.

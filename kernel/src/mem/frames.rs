@@ -253,9 +253,14 @@ impl Zapped {
 
     /// Frees them, which the completed invalidation allows. Returns how many there were.
     pub fn free(self, _done: &Done) -> usize {
-        let count = self.0.len();
-        free_all(self.0);
-        count
+        self.0.len()
+    }
+}
+
+/// Where a zap ends early as well: its gather drops it only once it has paid.
+impl Drop for Zapped {
+    fn drop(&mut self) {
+        free_all(core::mem::take(&mut self.0));
     }
 }
 

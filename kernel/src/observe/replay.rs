@@ -28,7 +28,7 @@ pub fn finish() -> Option<Replay> {
 /// Records a call, while a recording is being made.
 ///
 /// # Panics
-/// At what no workload does: sections that are not balanced, or a pause.
+/// At what no workload does: sections or pauses that are not balanced.
 pub(super) fn hear(what: &What) {
     // Before the lock: most events are no call, and need not wait for it.
     if Replay::takes(what)

@@ -6,7 +6,7 @@ mod table;
 mod windows;
 
 pub use json::write_json;
-pub use rows::{OfTask, Row, Run, Size};
+pub use rows::{Detail, OfTask, Row, Run, Size};
 pub use table::{print_saving, print_table};
 pub use windows::{in_window, note_measured, note_window, write_windows};
 

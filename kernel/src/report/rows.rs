@@ -31,6 +31,24 @@ pub enum Run {
     Preempt,
     /// The same scenario, preempted at every instruction of the mode.
     Forced,
+    /// Ranges of a task with holes and shared frames are unmapped, and their frames freed in batches (Linux: `munmap`).
+    Munmap,
+    /// Several areas are mapped, a call each (`vmap`).
+    VmapRange,
+    /// Several areas are unmapped, with one invalidation for all (`vunmap`, and its purge).
+    Vunmap,
+    /// A kernel range is moved, in few calls, to where there are no tables yet.
+    MremapKernel,
+    /// The same in a task's half (`mremap`).
+    MremapTask,
+    /// A task's range is made read-only, and writable again, a call each (`mprotect`).
+    Mprotect,
+    /// A kernel range and its linear aliases are made read-only, and writable again (`set_memory_ro`).
+    ProtectAlias,
+    /// Entries are mapped in a section that is paused to allocate and free (KASAN's shadow).
+    Kasan,
+    /// Eight loops of stores to kernel entries, with nested sections and allocations.
+    Entries,
     /// One of the hazards of `docs/hazards.md`, by its number.
     Hazard(u8),
 }
@@ -48,6 +66,19 @@ impl Run {
 
     /// Those that stress the kernel with many tasks. `all` has none of them; each is named.
     pub const STRESS: [Run; 3] = [Run::Mixed, Run::Preempt, Run::Forced];
+
+    /// What Linux itself does. `all` has none of them; each is named, and `linux` stands for all.
+    pub const LINUX: [Run; 9] = [
+        Run::Munmap,
+        Run::VmapRange,
+        Run::Vunmap,
+        Run::MremapKernel,
+        Run::MremapTask,
+        Run::Mprotect,
+        Run::ProtectAlias,
+        Run::Kasan,
+        Run::Entries,
+    ];
 
     /// What went wrong in Linux, or was feared. `all` has none of them; each is named, and `hazards` stands for all.
     pub const HAZARDS: [Run; 20] = {
@@ -70,7 +101,7 @@ impl Run {
         Self::STRESS.contains(&self)
     }
 
-    /// A number for the tag of its windows: below 16.
+    /// A number for the tag of its windows, of two nibbles.
     pub const fn number(self) -> u8 {
         match self {
             Run::Nesting => 0,
@@ -82,7 +113,16 @@ impl Run {
             Run::Mixed => 6,
             Run::Preempt => 7,
             Run::Forced => 8,
-            Run::Hazard(_) => 9,
+            Run::Munmap => 9,
+            Run::VmapRange => 10,
+            Run::Vunmap => 11,
+            Run::MremapKernel => 12,
+            Run::MremapTask => 13,
+            Run::Mprotect => 14,
+            Run::ProtectAlias => 15,
+            Run::Kasan => 16,
+            Run::Entries => 17,
+            Run::Hazard(_) => 18,
         }
     }
 
@@ -102,6 +142,15 @@ impl Run {
             Run::Mixed => "mixed",
             Run::Preempt => "preempt",
             Run::Forced => "forced",
+            Run::Munmap => "munmap",
+            Run::VmapRange => "vmap-range",
+            Run::Vunmap => "vunmap",
+            Run::MremapKernel => "mremap-kernel",
+            Run::MremapTask => "mremap-task",
+            Run::Mprotect => "mprotect",
+            Run::ProtectAlias => "protect-alias",
+            Run::Kasan => "kasan",
+            Run::Entries => "entries",
             Run::Hazard(number @ 1..=20) => HAZARDS[number as usize - 1],
             Run::Hazard(_) => "no hazard",
         }
@@ -123,6 +172,40 @@ pub struct Size {
     pub k: usize,
     /// Seed of the order of frames.
     pub seed: u64,
+    /// What only Linux's own work takes.
+    pub detail: Detail,
+}
+
+/// What the runs of [`Run::LINUX`] take besides.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Detail {
+    /// `munmap`: a hole after so many pages; 0 for none.
+    pub holes: usize,
+    /// `munmap`: mappings that a batch holds, up to [`Detail::BATCH_MAX`].
+    pub batch: usize,
+    /// `vmap-range`, `vunmap`: areas that the pages are divided among, at most as many as pages.
+    pub areas: usize,
+    /// `mremap-kernel`, `mremap-task`, `mprotect`: pages of one call; 0 for all.
+    pub step: usize,
+    /// The frames are in the allocator's order, and not scattered.
+    pub contiguous: bool,
+}
+
+impl Detail {
+    /// What Linux's `struct mmu_gather_batch` holds in its page: 4096 bytes less its head, 8 for each.
+    pub const BATCH_MAX: usize = 510;
+}
+
+impl Default for Detail {
+    fn default() -> Self {
+        Self {
+            holes: 16,
+            batch: Self::BATCH_MAX,
+            areas: 4,
+            step: 0,
+            contiguous: false,
+        }
+    }
 }
 
 /// One row of the table: a run under a policy.

@@ -61,7 +61,7 @@ pub fn print_saving(rows: &[Row]) {
 
 /// Prints the pairs of each workload where sections nest, beside those under the other policies.
 fn print_pairs(rows: &[Row]) {
-    for run in Run::ALL {
+    for run in Run::ALL.into_iter().chain(Run::LINUX) {
         let of_run = || rows.iter().filter(move |row| row.run == run);
         let Some(nesting) = of_run().find(|row| NESTING.contains(&row.policy)) else {
             continue;
@@ -83,7 +83,7 @@ fn print_pairs(rows: &[Row]) {
 
 /// Prints for each workload the pairs that the policies which were not run owe for the same calls: the replay has them.
 fn print_owed(rows: &[Row]) {
-    for run in Run::ALL {
+    for run in Run::ALL.into_iter().chain(Run::LINUX) {
         let of_run = || rows.iter().filter(move |row| row.run == run);
         let Some(replay) = of_run().find_map(|row| row.replay.as_ref()) else {
             continue;

@@ -6,7 +6,7 @@ use lazy_mmu::Policy;
 
 use super::{Failure, counts, failure};
 use crate::arch::window::Window;
-use crate::mem::{PageRange, frames};
+use crate::mem::PageRange;
 use crate::observe::replay;
 use crate::report::{self, Row, Run, Size};
 use crate::sched;
@@ -15,7 +15,6 @@ use crate::task;
 /// A row in the making: a workload under a policy.
 pub(super) struct Measured {
     row: Row,
-    tables: u64,
     windows: u8,
     /// No other task works meanwhile: there are windows, a replay, and frames to account for.
     alone: bool,
@@ -44,7 +43,6 @@ impl Measured {
     pub(super) fn of_task(run: Run, policy: Policy, size: Size) -> Self {
         Self {
             row: Row::new(run, policy, size),
-            tables: 0,
             windows: 0,
             alone: false,
         }
@@ -72,7 +70,8 @@ impl Measured {
         }
         // The window is the machine's, and the counts are this task's: no other may execute anything.
         quiesce()?;
-        let tag = [self.run.number(), self.policy as u8, self.windows];
+        let number = self.run.number();
+        let tag = [number >> 4, number, self.policy as u8, self.windows];
         self.windows += 1;
         let task = task::current();
         let (result, counted) = report::in_window(
@@ -94,15 +93,8 @@ impl Measured {
 
     /// Links the tables that `range` needs. This is done outside of the window, so that the row is about
     /// last-level stores alone.
-    pub(super) fn link_tables(&mut self, range: PageRange<'_>) -> Result<(), Failure> {
-        let free = frames::free_count();
-        range.reserve(range.pages())?;
-        self.tables += free - frames::free_count();
-        Ok(())
-    }
-
-    pub(super) fn tables_linked(&self) -> u64 {
-        self.tables
+    pub(super) fn link_tables(&self, range: PageRange<'_>) -> Result<(), Failure> {
+        Ok(range.reserve(range.pages())?)
     }
 
     /// Ends the recording and checks the counts against it.

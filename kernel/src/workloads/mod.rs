@@ -34,8 +34,9 @@
 //! | `stress/` with `mixed`, `preempt` | the stress runs, their stop, their sums and their printed table |
 //! | `forced/` | a preemption at every instruction of the mode and of the switch |
 //! | `scenario`, `trace` | what `preempt` and `forced` repeat, and how they compare it |
+//! | `linux/` | what Linux itself does, whole ranges at a time: a row each, beside Linux's own figures |
 //! | `hazards/` | what went wrong in Linux, each as a scenario |
-//! | `pages`, `check`, `reentry`, `handler` | what workloads have in common: pages, checks of a page, allocations inside a section, page-table work in an interrupt |
+//! | `pages`, `memory`, `check`, `reentry`, `handler` | what workloads have in common: pages, frames, checks of a page, allocations inside a section, page-table work in an interrupt |
 //! | `measure`, `counts` | a row in the making, and the checks of its counts |
 //! | `failure`, `progress` | what they report on the way |
 
@@ -45,7 +46,9 @@ mod failure;
 mod forced;
 mod handler;
 pub mod hazards;
+mod linux;
 mod measure;
+mod memory;
 mod nesting;
 mod pages;
 pub mod progress;
@@ -60,7 +63,6 @@ mod zap;
 
 use lazy_mmu::Policy;
 
-use crate::mem::frames;
 use crate::mode;
 use crate::report::{Row, Run, Size};
 use crate::task;
@@ -69,6 +71,7 @@ pub use counts::check_same_work;
 pub use failure::Failure;
 pub(crate) use failure::failure;
 use measure::Measured;
+pub use memory::{Memory, check_frames};
 pub use pages::shuffle;
 pub use stress::Stress;
 use stress::demand::Demands;
@@ -83,11 +86,11 @@ pub fn run(run: Run, policy: Policy, size: Size) -> Result<Option<Row>, Failure>
     if run == Run::Nesting {
         return nesting::run().map(|()| None);
     }
-    let free_before = frames::free_count();
+    let before = Memory::now();
     let mut row = Measured::new(run, policy, size);
     run_workload(&mut row)?;
     row.finish()?;
-    pages::check_frames(free_before, row.tables_linked() as i64)?;
+    check_frames(before)?;
     Ok(Some(row.into_row()))
 }
 
@@ -99,6 +102,15 @@ fn run_workload(row: &mut Measured) -> Result<(), Failure> {
         Run::RemapTask => remap::run_task(row),
         Run::Zap => zap::run(row),
         Run::Protect => protect::run(row),
+        Run::Munmap => linux::munmap::run(row),
+        Run::VmapRange => linux::vmap::run_map(row),
+        Run::Vunmap => linux::vmap::run_unmap(row),
+        Run::MremapKernel => linux::mremap::run_kernel(row),
+        Run::MremapTask => linux::mremap::run_task(row),
+        Run::Mprotect => linux::mprotect::run(row),
+        Run::ProtectAlias => linux::alias::run(row),
+        Run::Kasan => linux::kasan::run(row),
+        Run::Entries => linux::entries::run(row),
         other => Err(failure!("{other} is not a workload of one task")),
     }
 }

@@ -3,9 +3,11 @@
 use alloc::vec::Vec;
 use stage1_paging::{Frame, Prot};
 
+use super::memory::Frames;
 use super::{Failure, check, failure};
+use crate::mem::PageRange;
 use crate::mem::areas::Area;
-use crate::mem::{PageRange, frames};
+use crate::mem::spaces::TaskSpace;
 use crate::report::Size;
 
 /// Takes `count` pages of the vmap area.
@@ -13,52 +15,53 @@ pub(super) fn take_area(count: u64) -> Result<Area, Failure> {
     Area::take(count).ok_or_else(|| failure!("the vmap area is full"))
 }
 
+/// Runs `work` with a lower half of its own, which is this core's meanwhile.
+///
+/// The space is destroyed whether `work` fails or not: frames that are declared outside outlive what maps them.
+pub(super) fn in_task_space<R>(
+    work: impl FnOnce(&TaskSpace) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    let space = TaskSpace::new().map_err(|error| failure!("no task space: {error:?}"))?;
+    space.enter();
+    let result = work(&space);
+    space.destroy();
+    result
+}
+
 /// Maps all pages of a range read-write, each to a frame of its own, and stores every page's first
 /// signature through the mapping.
 ///
-/// The mappings own their frames from here on. Every page has been used, so its translation is in
-/// the TLB.
-pub(super) fn mapped_range(range: PageRange<'_>, size: Size) -> Result<Vec<Frame>, Failure> {
-    let frames = scattered_frames(size.pages, size.seed)?;
+/// Every page has been used, so its translation is in the TLB.
+pub(super) fn map_range(range: PageRange<'_>, frames: &[Frame]) -> Result<(), Failure> {
     let pages = range.pages();
     range.map_frames(pages, frames.iter().copied(), Prot::RW)?;
     for (index, page) in pages.chunks(1).enumerate() {
         check::store(page.start(), signature(index, 1))?;
     }
-    Ok(frames)
-}
-
-/// Unmaps a range whose mappings own their frames, checks that every page is gone, and frees the frames.
-///
-/// # Safety
-/// What is mapped in `range` came from [`scattered_frames`] or [`mapped_range`], and is mapped nowhere else.
-pub(super) unsafe fn release(range: PageRange<'_>) -> Result<(), Failure> {
-    let pages = range.pages();
-    // SAFETY: the caller's promise.
-    let parked = unsafe { frames::Zapped::with_capacity(pages.count() as usize) };
-    let mut gather = range.gather(parked);
-    range.unmap(pages, &mut gather)?;
-    let (parked, invalidated) = gather.finish();
-    for page in pages.chunks(1) {
-        check::unmapped(page.start())?;
-    }
-    parked.free(&invalidated);
     Ok(())
 }
 
-/// Allocates `count` frames and shuffles them by the seed, so that they are scattered over memory as on a
-/// machine that has run for a while.
-///
-/// They belong to the mappings that the caller makes, and are freed by [`release`].
-pub(super) fn scattered_frames(count: usize, seed: u64) -> Result<Vec<Frame>, Failure> {
-    let mut taken = Vec::with_capacity(count);
-    for _ in 0..count {
-        let frame = frames::alloc()
-            .ok_or_else(|| failure!("no frame left for the workload's {count} pages"))?;
-        taken.push(frame.into_frame());
+/// Takes scattered frames for all pages of a range, and maps them as [`map_range`].
+pub(super) fn scatter_and_map(
+    range: PageRange<'_>,
+    size: Size,
+    frames: &mut Frames,
+) -> Result<Vec<Frame>, Failure> {
+    frames.scatter(size.pages, size.seed)?;
+    let numbers = frames.numbers();
+    map_range(range, &numbers)?;
+    Ok(numbers)
+}
+
+/// Unmaps a range, and checks that every page is gone.
+pub(super) fn unmap_range(range: PageRange<'_>) -> Result<(), Failure> {
+    let mut gather = range.gather(());
+    range.unmap(range.pages(), &mut gather)?;
+    let _ = gather.finish();
+    for page in range.pages().chunks(1) {
+        check::unmapped(page.start())?;
     }
-    shuffle(&mut taken, seed);
-    Ok(taken)
+    Ok(())
 }
 
 /// Fisher-Yates, fed by xorshift64* (Vigna 2016): no order that matters can depend on its quality.
@@ -76,19 +79,4 @@ pub fn shuffle<T>(items: &mut [T], seed: u64) {
 /// The word that a workload stores in a page: different for every page, and for every time it is stored.
 pub(super) fn signature(page: usize, generation: u64) -> u64 {
     (page as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ generation.rotate_left(48)
-}
-
-/// Checks that a run has given back all frames that it took since `free_before` were free, but for
-/// `tables` tables that it has linked: those of the kernel's half are never freed.
-///
-/// # Errors
-/// A frame is lost, or was freed that was not taken.
-pub(super) fn check_frames(free_before: u64, tables: i64) -> Result<(), Failure> {
-    let lost = free_before as i64 - frames::free_count() as i64;
-    if lost == tables {
-        return Ok(());
-    }
-    Err(failure!(
-        "{lost} frames were taken and not given back, {tables} tables account for them"
-    ))
 }

@@ -6,7 +6,8 @@
 use stage1_paging::Access;
 
 use super::measure::Measured;
-use super::pages::{mapped_range, release, signature, take_area};
+use super::memory::Frames;
+use super::pages::{scatter_and_map, signature, take_area, unmap_range};
 use super::reentry::Reentry;
 use super::{Failure, check};
 use crate::mem::PageRange;
@@ -15,10 +16,11 @@ use crate::mode;
 /// Maps, touches, protects, checks, unprotects, checks.
 pub(super) fn run(row: &mut Measured) -> Result<(), Failure> {
     let size = row.size;
+    let mut frames = Frames::default();
     let area = take_area(size.pages as u64)?;
     let range = area.range();
     row.link_tables(range)?;
-    let frames = mapped_range(range, size)?;
+    let frames = scatter_and_map(range, size, &mut frames)?;
 
     for access in [Access::ReadOnly, Access::ReadWrite] {
         change(row, range, access)?;
@@ -27,8 +29,7 @@ pub(super) fn run(row: &mut Measured) -> Result<(), Failure> {
         }
     }
 
-    // SAFETY: the frames are `mapped_range`'s, and nothing else maps them.
-    unsafe { release(range) }
+    unmap_range(range)
 }
 
 fn change(row: &mut Measured, range: PageRange<'_>, access: Access) -> Result<(), Failure> {

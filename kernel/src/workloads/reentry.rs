@@ -76,7 +76,12 @@ impl Reentry {
                 ));
             }
         }
-        frames::free_all(self.frames);
         Ok(())
+    }
+}
+
+impl Drop for Reentry {
+    fn drop(&mut self) {
+        frames::free_all(core::mem::take(&mut self.frames));
     }
 }

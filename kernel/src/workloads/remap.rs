@@ -7,20 +7,21 @@ use alloc::vec::Vec;
 use stage1_paging::Access;
 
 use super::measure::Measured;
-use super::pages::{mapped_range, release, signature, take_area};
+use super::memory::Frames;
+use super::pages::{in_task_space, scatter_and_map, signature, take_area, unmap_range};
 use super::reentry::Reentry;
 use super::{Failure, check, failure};
 use crate::mem::PageRange;
-use crate::mem::spaces::TaskSpace;
 use crate::mode;
 
 /// In the vmap area.
 pub(super) fn run_kernel(row: &mut Measured) -> Result<(), Failure> {
     let count = row.size.pages as u64;
+    let mut frames = Frames::default();
     let (from, to) = (take_area(count)?, take_area(count)?);
     row.link_tables(from.range())?;
     row.link_tables(to.range())?;
-    run(row, from.range(), to.range())
+    run(row, from.range(), to.range(), &mut frames)
 }
 
 /// In the lower half, where descriptors are not global: their translations belong to the task's ASID.
@@ -29,20 +30,24 @@ pub(super) fn run_kernel(row: &mut Measured) -> Result<(), Failure> {
 /// only row with DMBs. TTBR0 is written before the first page is used and after the last was probed, and not in
 /// between.
 pub(super) fn run_task(row: &mut Measured) -> Result<(), Failure> {
-    let task = TaskSpace::new().map_err(|error| failure!("no task space: {error:?}"))?;
     let count = row.size.pages as u64;
-    let (from, to) = task
-        .two_ranges(count)
-        .ok_or_else(|| failure!("the lower half is full"))?;
-    task.enter();
-    run(row, from, to)?;
-    task.destroy();
-    Ok(())
+    let mut frames = Frames::default();
+    in_task_space(|space| {
+        let (from, to) = space
+            .two_ranges(count)
+            .ok_or_else(|| failure!("the lower half is full"))?;
+        run(row, from, to, &mut frames)
+    })
 }
 
-fn run<'s>(row: &mut Measured, from: PageRange<'s>, to: PageRange<'s>) -> Result<(), Failure> {
+fn run<'s>(
+    row: &mut Measured,
+    from: PageRange<'s>,
+    to: PageRange<'s>,
+    frames: &mut Frames,
+) -> Result<(), Failure> {
     let size = row.size;
-    let frames = mapped_range(from, size)?;
+    let frames = scatter_and_map(from, size, frames)?;
     let (sources, targets): (Vec<_>, Vec<_>) = {
         let sources = from.pages().chunks(1);
         sources.zip(to.pages().chunks(1)).unzip()
@@ -81,6 +86,5 @@ fn run<'s>(row: &mut Measured, from: PageRange<'s>, to: PageRange<'s>) -> Result
             signature(index, 1),
         )?;
     }
-    // SAFETY: the frames are `mapped_range`'s, and nothing else maps them.
-    unsafe { release(to) }
+    unmap_range(to)
 }

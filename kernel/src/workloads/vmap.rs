@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 use stage1_paging::{Access, Prot};
 
 use super::measure::Measured;
-use super::pages::{release, scattered_frames, signature, take_area};
+use super::memory::Frames;
+use super::pages::{signature, take_area, unmap_range};
 use super::reentry::Reentry;
 use super::{Failure, check};
 use crate::base::layout;
@@ -13,10 +14,12 @@ use crate::mode;
 /// Maps, checks, unmaps, checks. Only the mapping is in the window.
 pub(super) fn run(row: &mut Measured) -> Result<(), Failure> {
     let size = row.size;
+    let mut frames = Frames::default();
     let area = take_area(size.pages as u64)?;
     let range = area.range();
     let pages: Vec<_> = area.pages().chunks(1).collect();
-    let frames = scattered_frames(size.pages, size.seed)?;
+    frames.scatter(size.pages, size.seed)?;
+    let frames = frames.numbers();
     row.link_tables(range)?;
     for (index, (page, frame)) in pages.iter().zip(&frames).enumerate() {
         check::store(layout::linear(frame.pa()), signature(index, 1))?;
@@ -44,6 +47,5 @@ pub(super) fn run(row: &mut Measured) -> Result<(), Failure> {
     }
 
     // What `vunmap` does, outside of the window. Every page is in the TLB, from the checks.
-    // SAFETY: the frames are `scattered_frames`', and nothing else maps them.
-    unsafe { release(range) }
+    unmap_range(range)
 }

@@ -5,7 +5,8 @@
 //! allocated here stand for those.
 
 use super::measure::Measured;
-use super::pages::{mapped_range, signature, take_area};
+use super::memory::Frames;
+use super::pages::{scatter_and_map, signature, take_area};
 use super::reentry::Reentry;
 use super::{Failure, check, failure};
 use crate::base::layout;
@@ -15,18 +16,22 @@ use crate::mode;
 /// Maps, touches, zaps, checks.
 pub(super) fn run(row: &mut Measured) -> Result<(), Failure> {
     let size = row.size;
+    let mut owned = Frames::default();
     let area = take_area(size.pages as u64)?;
     let range = area.range();
     row.link_tables(range)?;
-    // From here on the mappings own their frames.
-    let frames = mapped_range(range, size)?;
+    let frames = scatter_and_map(range, size, &mut owned)?;
     for (index, page) in area.pages().chunks(1).enumerate() {
         check::touch(page.start(), signature(index, 1))?;
         check::touch(layout::linear(frames[index].pa()), signature(index, 1))?;
     }
 
     let mut reentry = Reentry::new(size.pages, size.k);
-    // SAFETY: the frames are `mapped_range`'s, and nothing but this range maps them.
+    // From here on the mappings own their frames.
+    for frame in owned.give() {
+        frame.into_frame();
+    }
+    // SAFETY: 1. The range maps the frames that were given up, each once. 2. Nothing else maps them but the linear map.
     let parked = unsafe { frames::Zapped::with_capacity(size.pages) };
     let mut gather = range.gather(parked);
     let zapped = row.measured(|| {

@@ -5,7 +5,7 @@ use std::fmt;
 use mmu_check::event::Policy;
 
 /// The runs that have windows, in the order of their numbers: `kernel/src/report/rows.rs` gives them.
-pub const RUNS: [&str; 9] = [
+pub const RUNS: [&str; 18] = [
     "nesting",
     "vmap",
     "remap-kernel",
@@ -15,9 +15,18 @@ pub const RUNS: [&str; 9] = [
     "mixed",
     "preempt",
     "forced",
+    "munmap",
+    "vmap-range",
+    "vunmap",
+    "mremap-kernel",
+    "mremap-task",
+    "mprotect",
+    "protect-alias",
+    "kasan",
+    "entries",
 ];
 
-/// The tag of a measured window: a nibble each for the run, the policy, and which of the run's windows it is.
+/// The tag of a measured window: the run, and a nibble each for the policy and which of the run's windows it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tag(pub u64);
 
@@ -84,7 +93,7 @@ mod tests {
     fn tags_are_names() {
         assert_eq!(Tag(0x130).to_string(), "vmap v3");
         assert_eq!(Tag(0x541).to_string(), "protect linux7 2");
-        assert_eq!(Tag(0xF30).to_string(), "f30");
+        assert_eq!(Tag(0x1230).to_string(), "1230");
         assert_eq!(Tag(u64::MAX).to_string(), "ffffffffffffffff");
     }
 }

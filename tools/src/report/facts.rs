@@ -134,12 +134,12 @@ mod tests {
 
     #[test]
     fn a_window_is_its_rows() {
-        // A nibble each for run, policy and index; the last one is no run's.
+        // The run, and a nibble each for policy and index; the last one is no run's.
         let windows = [
             window(0x430, 7),
             window(0x431, 8),
             window(0x410, 9),
-            window(0xF30, 10),
+            window(0x1230, 10),
         ];
         let report = added(Verdict::Good, Some(&windows));
         let counts = |row: usize| {

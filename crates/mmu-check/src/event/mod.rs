@@ -26,10 +26,12 @@
 //!
 //! As text an event is a line of a trace: [`trace`](crate::trace) has the format.
 
+mod ring;
 mod runs;
 mod text;
 mod words;
 
+pub use ring::Ring;
 pub use runs::Merge;
 pub use text::ParseEventError;
 

@@ -111,6 +111,8 @@ impl Ledger {
             let Some(stale) = self.stales.at(ticket).filter(|stale| stale.held != 0) else {
                 continue;
             };
+            // Where an earlier DSB has done this core's part, it has synchronised since or is behind already.
+            let own = stale.held & bit;
             if stale.issued & bit != 0 && everywhere {
                 stale.held = 0;
             } else {
@@ -119,8 +121,8 @@ impl Ledger {
             }
             let waits = stale.issued & bit != 0 && stale.held != 0;
             stale.queued &= !bit | if waits { bit } else { 0 };
-            let behind = stale.behind & bit == 0;
-            stale.behind |= bit;
+            let behind = own & !stale.behind != 0;
+            stale.behind |= own;
             let mut others = 0;
             if stale.held == 0 {
                 stale.completed = now;

@@ -135,6 +135,15 @@ pub(crate) struct Stale {
     next_of_frame: u32,
 }
 
+/// Cores whose walkers may come to a table, a bit each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Walkers {
+    /// They may begin a walk there, and their TLBs keep what it finds.
+    pub any: u8,
+    /// They may have begun one for an access that comes before their next context synchronisation.
+    pub begun: u8,
+}
+
 /// Why a TLBI about the right addresses did not help.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Missed {
@@ -295,6 +304,13 @@ impl Origin {
     }
 }
 
+impl Walkers {
+    pub const ALL: Self = Walkers {
+        any: u8::MAX,
+        begun: 0,
+    };
+}
+
 impl Stale {
     /// Whether the walker of `core` reads it no more.
     pub fn is_visible_to(&self, core: usize) -> bool {
@@ -304,6 +320,11 @@ impl Stale {
     /// Whether `core` may rely on data accesses, its own and others', not using it any more.
     pub fn is_gone(&self, core: usize) -> bool {
         self.held == 0 && self.behind & 1 << core == 0
+    }
+
+    /// Whether no core may use it any more: each that has completed its invalidation has synchronised its context.
+    pub fn is_gone_everywhere(&self) -> bool {
+        self.held == 0 && self.behind == 0
     }
 
     /// Whether a TLB entry of it translates any of these pages.
@@ -332,9 +353,24 @@ impl Stale {
         }
     }
 
+    /// A core that has completed its invalidation and has not synchronised its context since: `core` where that is so.
+    pub fn behind(&self, core: usize) -> Option<u8> {
+        match self.behind {
+            0 => None,
+            behind if behind & 1 << core != 0 => Some(core as u8),
+            behind => Some(behind.trailing_zeros() as u8),
+        }
+    }
+
     /// Whether `core` may have fetched through it.
     pub fn may_be_fetched(&self, core: usize) -> bool {
         self.may_be_used(core) || self.fetched & 1 << core != 0
+    }
+
+    /// Whether whoever may have it may have what a newer one of the same translation, with these cores, stands
+    /// for.
+    fn is_within(&self, held: u8, behind: u8) -> bool {
+        (self.held | self.fetched) & !held == 0 && self.behind & !(held | behind) == 0
     }
 
     /// What a TLBI must drop.
@@ -460,6 +496,11 @@ impl Ledger {
     /// The store by which it became stale.
     pub fn withdrawn_by(&self, stale: &Stale) -> Event {
         stale.origin.event()
+    }
+
+    /// The frame of the table where it was.
+    pub fn table_of(&self, stale: &Stale) -> Option<u64> {
+        self.places.get(stale.spot.place).map(|place| place.frame)
     }
 
     /// The store that made the descriptor.

@@ -3,24 +3,32 @@
 use alloc::vec::Vec;
 
 use super::slab::Ticket;
-use super::{ENTRIES, Ledger, Missed, Origin, PlaceId, STALES, Spot, Stale, page_numbers};
+use super::{
+    ENTRIES, Ledger, MAX_CORES, Missed, Origin, PlaceId, STALES, Spot, Stale, Walkers, page_numbers,
+};
 use crate::desc::Desc;
 use crate::queue;
 use crate::tlbi::span_pages;
 
 impl Ledger {
-    /// A descriptor that a TLB may hold was changed or cleared: what it was is stale from here on, on all cores
-    /// that run.
+    /// A descriptor that a TLB may hold was changed or cleared: what it was is stale from here on, on these cores
+    /// as far as they run.
     pub fn withdraw(
         &mut self,
         spot: Spot,
         old: Desc,
         (root, asid): (u64, Option<u16>),
         origin: Origin,
-        missed: Option<Missed>,
+        (walkers, missed): (Walkers, Option<Missed>),
     ) {
+        let (held, behind) = (
+            walkers.any & self.online,
+            walkers.begun & self.online & !walkers.any,
+        );
         // Of the same translation the newest counts: it needs the latest invalidation.
-        self.drop_stale(spot, |stale| stale.old == old && stale.asid == asid);
+        self.drop_stale(spot, |stale| {
+            stale.old == old && stale.asid == asid && stale.is_within(held, behind)
+        });
         let Some(place) = self.places.get_mut(spot.place) else {
             return;
         };
@@ -37,11 +45,11 @@ impl Ledger {
             origin,
             visible: false,
             own_visible: false,
-            held: self.online,
+            held,
             issued: 0,
             queued: 0,
             completed: 0,
-            behind: 0,
+            behind,
             fetched: 0,
             missed,
             next: place.stales.get(spot.index),
@@ -60,6 +68,10 @@ impl Ledger {
         let stales = &self.stales;
         let queue = &mut self.cores[usize::from(origin.core)].invisible;
         queue::push(queue, ticket, |known| stales.has(*known));
+        for core in (0..MAX_CORES).filter(|core| behind & 1 << core != 0) {
+            let queue = &mut self.cores[core].behind;
+            queue::push(queue, ticket, |known| stales.has(*known));
+        }
     }
 
     /// The same translation may be made under another ASID as well: its space is there under it, and a walker
@@ -72,7 +84,7 @@ impl Ledger {
             .map(|s| (s.spot, s.old, s.origin))
             .collect();
         for (spot, old, origin) in again {
-            self.withdraw(spot, old, (root, Some(asid)), origin, None);
+            self.withdraw(spot, old, (root, Some(asid)), origin, (Walkers::ALL, None));
         }
     }
 
@@ -212,10 +224,15 @@ impl Ledger {
         pages.map(|(_, stale)| stale).chain(blocks)
     }
 
-    /// Whether walkers may still come to the table in this frame by a link that is unlinked.
-    pub fn is_still_walked(&self, table: u64) -> bool {
-        let mut stales = self.leading_to(table);
-        stales.any(|stale| stale.old.is_table() && stale.held != 0)
+    /// Which walkers may still come to one of the tables in these frames by a link that is unlinked.
+    pub fn still_walking(&self, tables: impl Iterator<Item = u64>) -> Walkers {
+        let mut walkers = Walkers { any: 0, begun: 0 };
+        let links = tables.flat_map(|table| self.leading_to(table));
+        for link in links.filter(|stale| stale.old.is_table()) {
+            walkers.any |= link.held;
+            walkers.begun |= link.behind;
+        }
+        walkers
     }
 
     /// Withdrawn by this core, and no DSB of it since.

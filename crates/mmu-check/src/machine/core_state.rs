@@ -38,8 +38,8 @@ pub(super) struct Core {
     pub fetched: Vec<Entry>,
     /// TTBR0: root and ASID.
     pub ttbr0: (u64, u16),
-    /// What was there before, if no context synchronisation has come since.
-    pub ttbr0_before: Option<(u64, u16)>,
+    /// All that was there since the last context synchronisation, in an order that does not say when.
+    pub ttbr0_before: Vec<(u64, u16)>,
     pub issued: Vec<Issued>,
 }
 
@@ -85,19 +85,25 @@ impl Core {
                 self.fetched.insert(place, entry);
             }
         }
-        self.walks.retain(|walk| !walk.is_ended_by(tlbi));
+        // As an access may have a walk that is half done.
+        for walk in &mut self.walks {
+            walk.is_outdated |= walk.is_covered_by(tlbi);
+        }
     }
 
     /// Another core's TLBI is complete: what was begun through a translation that is now gone has ended, and so
     /// has what had found none.
     pub fn finish(&mut self, tlbi: &Decoded) {
         self.ahead.retain(|ahead| !ahead.is_ended_by(tlbi));
+        self.walks
+            .retain(|walk| !(walk.is_outdated && walk.is_covered_by(tlbi)));
     }
 
     /// A context synchronisation event.
     pub fn synchronise(&mut self) {
         self.ahead.clear();
+        self.walks.retain(|walk| !walk.is_outdated);
         self.fetched.clear();
-        self.ttbr0_before = None;
+        self.ttbr0_before.clear();
     }
 }

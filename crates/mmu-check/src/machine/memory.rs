@@ -8,7 +8,7 @@
 //! in that domain: it sees what a local DSB has waited for before it arrives, and no store before what a local
 //! barrier has put ahead of it. For other cores nothing is ordered.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::tlbi::{Cover, Decoded, Target};
@@ -65,19 +65,46 @@ struct Buffer {
     awaited: u32,
 }
 
+/// Few words by address, in order: in one piece, as a state of the machine is copied more often than changed.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+struct Words(Vec<(u64, u64)>);
+
+impl Words {
+    fn find(&self, pa: u64) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&pa, |(known, _)| *known)
+    }
+
+    fn get(&self, pa: u64) -> Option<u64> {
+        self.find(pa).ok().map(|at| self.0[at].1)
+    }
+
+    fn insert(&mut self, pa: u64, word: u64) {
+        match self.find(pa) {
+            Ok(at) => self.0[at].1 = word,
+            Err(at) => self.0.insert(at, (pa, word)),
+        }
+    }
+
+    fn remove(&mut self, pa: u64) {
+        if let Ok(at) = self.find(pa) {
+            self.0.remove(at);
+        }
+    }
+}
+
 /// All of memory: frames filled with one word, and words that are something else.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Memory {
-    fills: BTreeMap<u64, u64>,
-    words: BTreeMap<u64, u64>,
+    fills: Words,
+    words: Words,
     buffers: Vec<Buffer>,
 }
 
 impl Memory {
     pub fn new(cores: usize) -> Self {
         Memory {
-            fills: BTreeMap::from([(EVIL_FRAME, EVIL)]),
-            words: BTreeMap::new(),
+            fills: Words(Vec::from([(EVIL_FRAME, EVIL)])),
+            words: Words::default(),
             buffers: (0..cores).map(|_| Buffer::default()).collect(),
         }
     }
@@ -91,9 +118,12 @@ impl Memory {
 
     /// What memory holds: what the walkers of other cores read.
     pub fn word(&self, pa: u64) -> u64 {
-        let word = self.words.get(&(pa & !7));
-        let fill = || self.fills.get(&(pa & !0xfff)).copied().unwrap_or(0);
-        word.copied().unwrap_or_else(fill)
+        self.words.get(pa & !7).unwrap_or_else(|| self.filled(pa))
+    }
+
+    /// What the frame was filled with.
+    fn filled(&self, pa: u64) -> u64 {
+        self.fills.get(pa & !0xfff).unwrap_or(0)
     }
 
     /// What a load of this core returns, behind the stores that a barrier has put before it.
@@ -110,6 +140,11 @@ impl Memory {
     pub fn forwarded(&self, core: usize, pa: u64) -> u64 {
         let stores = self.buffers[core].stores.iter();
         newest(stores, pa).unwrap_or_else(|| self.word(pa))
+    }
+
+    /// Whether all that this core has stored has arrived.
+    pub fn is_settled(&self, core: usize) -> bool {
+        self.buffers[core].stores.is_empty()
     }
 
     /// A store by this core, of data `through` a translation.
@@ -239,11 +274,8 @@ impl Memory {
         match place {
             Place::Word(pa, value) => self.set(pa, value),
             Place::Zeroes(frame, arrived) => {
-                let words = self.words.range(frame..frame + 4096);
-                let kept: Vec<(u64, u64)> = words
-                    .filter(|(pa, _)| arrived.contains(pa))
-                    .map(|(pa, word)| (*pa, *word))
-                    .collect();
+                let words = self.words.0.iter().copied();
+                let kept: Vec<(u64, u64)> = words.filter(|(pa, _)| arrived.contains(pa)).collect();
                 self.set_all(frame, 0);
                 kept.into_iter().for_each(|(pa, word)| self.set(pa, word));
             }
@@ -262,13 +294,13 @@ impl Memory {
     }
 
     fn set_all(&mut self, frame: u64, word: u64) {
-        self.words.retain(|pa, _| pa & !0xfff != frame);
+        self.words.0.retain(|(pa, _)| pa & !0xfff != frame);
         self.fills.insert(frame, word);
     }
 
     fn set(&mut self, pa: u64, value: u64) {
-        if self.fills.get(&(pa & !0xfff)).copied().unwrap_or(0) == value {
-            self.words.remove(&pa);
+        if self.filled(pa) == value {
+            self.words.remove(pa);
         } else {
             self.words.insert(pa, value);
         }

@@ -7,6 +7,7 @@
 //! | walk the tables for any address, at any time, a descriptor at a time, on any core, and keep what it finds | a TLBI that covers it, on that core | D8, what a TLB may hold |
 //! | keep table descriptors and start a walk from them | a TLBI that is not for the last level | D8, what a TLB may hold |
 //! | use what it has found ahead of time, a fault too, for an instruction that comes later | a context synchronisation; for other cores' translations, the DSB behind a TLBI | D8, ordering of table walks |
+//! | go on with a walk by a table that is gone, for an instruction that comes later | the same | the same |
 //! | carry a TLBI out at any time | the DSB behind it | D8, completion of TLB maintenance |
 //! | ignore a TLBI whose operand is malformed or whose hint is wrong | – | C5.5 |
 //! | use the old TTBR0 | a context synchronisation | D8, ordering of table walks |

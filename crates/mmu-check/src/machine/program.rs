@@ -73,7 +73,7 @@ pub struct Outcome {
 /// A program for several cores.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Program {
-    /// What core 0 does before, alone; all of it has settled then.
+    /// What core 0 does before, alone; all of it has settled then. The other cores begin with its TTBR0.
     pub start: Vec<Do>,
     /// What each core does.
     pub cores: Vec<Vec<Do>>,
@@ -103,6 +103,14 @@ impl Hasher for Mixer {
     fn write_u64(&mut self, word: u64) {
         self.0 = (self.0.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.0 ^= self.0 >> 29;
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.write_u64(byte.into());
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(word.into());
     }
 
     fn write_usize(&mut self, word: usize) {
@@ -194,11 +202,10 @@ impl Program {
             self.execute(&mut state.system, 0, *step);
             state.system.memory.arrive_all(0);
         }
-        for (core, state) in state.system.cores.iter_mut().enumerate() {
-            state.synchronise();
-            if core > 0 {
-                state.ttbr0 = (0, 0);
-            }
+        let ttbr0 = state.system.cores[0].ttbr0;
+        for core in &mut state.system.cores {
+            core.synchronise();
+            core.ttbr0 = ttbr0;
         }
         state
     }
@@ -208,8 +215,11 @@ impl Program {
         all.all(|(steps, done)| done.count_ones() as usize == steps.len())
     }
 
-    /// Every state that comes next.
+    /// Every state that comes next. Where an instruction may as well execute at once, that alone.
     fn next(&self, state: &State, watch: &Watch, mut f: impl FnMut(State)) {
+        if let Some(prompt) = self.prompt(state) {
+            return self.step(state, prompt, watch, &mut f);
+        }
         for (core, steps) in self.cores.iter().enumerate() {
             for at in 0..steps.len() {
                 if self.may_execute(state, core, at) {
@@ -240,6 +250,32 @@ impl Program {
                 }
             }
         }
+    }
+
+    /// An instruction that nothing is lost by executing at once, whatever else may happen: what could come before it can come
+    /// behind it just as well, and leads to no less.
+    ///
+    /// - A store, a TLBI and a DMB only begin something: when a store arrives and a TLBI is carried out stays open, and what a
+    ///   DMB orders behind itself is not there yet.
+    /// - A context synchronisation ends what its core has found ahead of time, and what comes behind it could not use that in
+    ///   any case. Where TTBR0 was written before, walks from the old root may still come first.
+    /// - A wait for a flag and a DSB do nothing more where nothing of their core is on its way.
+    fn prompt(&self, state: &State) -> Option<(usize, usize)> {
+        let all = self.cores.iter().enumerate();
+        let mut steps = all.flat_map(|(core, steps)| (0..steps.len()).map(move |at| (core, at)));
+        steps.find(|&(core, at)| {
+            let (system, own) = (&state.system, &state.system.cores[core]);
+            let settled = || system.memory.is_settled(core);
+            let prompt = match self.cores[core][at] {
+                Do::Store(..) | Do::Zero(_) | Do::Data(..) | Do::Free(_) => true,
+                Do::Dmb(_) | Do::Tlbi(..) | Do::Ttbr0(..) => true,
+                Do::Synchronise(_) => own.ttbr0_before.is_empty(),
+                Do::Await(..) => settled(),
+                Do::Dsb(_) => settled() && own.issued.is_empty(),
+                Do::Load(_) | Do::Access(..) => false,
+            };
+            prompt && self.may_execute(state, core, at)
+        })
     }
 
     /// The pages that the core has still to access.
@@ -342,8 +378,13 @@ impl Program {
         for step in &self.start {
             add(0, *step, &mut memory);
         }
+        let is_ttbr0 = |step: &&Do| matches!(step, Do::Ttbr0(..));
+        let ttbr0 = self.start.iter().rfind(is_ttbr0);
         for core in 1..self.cores.len() {
             add(core, Do::Synchronise(What::CoreStart), &mut memory);
+            if let Some(ttbr0) = ttbr0 {
+                add(core, *ttbr0, &mut memory);
+            }
             add(core, Do::Synchronise(What::Isb), &mut memory);
         }
         let mut at = alloc::vec![0; self.cores.len()];

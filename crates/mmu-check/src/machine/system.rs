@@ -84,7 +84,7 @@ impl System {
     /// What a core may have in TTBR0.
     fn roots(&self, core: usize) -> impl Iterator<Item = (u64, u16)> {
         let state = &self.cores[core];
-        core::iter::once(state.ttbr0).chain(state.ttbr0_before)
+        core::iter::once(state.ttbr0).chain(state.ttbr0_before.iter().copied())
     }
 
     /// Where a core may begin to walk for an address, as far on as nothing can change.
@@ -184,13 +184,16 @@ impl System {
         match walk.read(core, &self.memory) {
             Read::Further(step) => {
                 // What cannot change need not be kept: it is found again.
-                if watch.may_change(walk.frame()) && self.cores[core].tlb.cache(step) {
+                let kept = watch.may_change(walk.frame()) && !walk.is_outdated;
+                if kept && self.cores[core].tlb.cache(step) {
                     self.conflict.get_or_insert((core, step.va));
                 }
-                Ok(Walk::from_step(walk.va, step))
+                Ok(walk.behind(step))
             }
             Read::Leaf(entry) => {
-                self.fill(core, entry);
+                if !walk.is_outdated {
+                    self.fill(core, entry);
+                }
                 Err(Some(entry))
             }
             Read::Fault => Err(None),
@@ -260,11 +263,13 @@ impl System {
         self.cores[core].issued.retain(open);
     }
 
-    /// TTBR0 is written. Until a context synchronisation either may be used.
+    /// TTBR0 is written. Until a context synchronisation any that it had may be used.
     pub fn set_ttbr0(&mut self, core: usize, root: u64, asid: u16) {
         let state = &mut self.cores[core];
         let before = core::mem::replace(&mut state.ttbr0, (root, asid));
-        state.ttbr0_before.get_or_insert(before);
+        if let Err(place) = state.ttbr0_before.binary_search(&before) {
+            state.ttbr0_before.insert(place, before);
+        }
     }
 
     /// The ways to translate an access that really happens, none twice.

@@ -13,6 +13,9 @@ pub(super) struct Walk {
     /// The table that is read next, and its level.
     table: u64,
     level: u8,
+    /// It has come by a table that an invalidation has dropped since. Only an access that had begun by then may use
+    /// what it finds, and no TLB keeps it.
+    pub is_outdated: bool,
 }
 
 /// What a read of a descriptor has led to.
@@ -34,6 +37,7 @@ impl Walk {
             asid,
             table: root,
             level: 0,
+            is_outdated: false,
         }
     }
 
@@ -44,6 +48,15 @@ impl Walk {
             asid: step.asid,
             table: step.desc.frame(),
             level: step.desc.level + 1,
+            is_outdated: false,
+        }
+    }
+
+    /// Behind a table that it has found.
+    pub fn behind(self, step: Step) -> Self {
+        Walk {
+            is_outdated: self.is_outdated,
+            ..Walk::from_step(self.va, step)
         }
     }
 
@@ -59,6 +72,7 @@ impl Walk {
             asid,
             table,
             level,
+            ..
         } = self;
         let size = span_pages(level) << 12;
         let base = va & !(size - 1);
@@ -82,8 +96,8 @@ impl Walk {
         })
     }
 
-    /// Whether an invalidation ends it: it has come by a table that may be gone.
-    pub fn is_ended_by(&self, tlbi: &Decoded) -> bool {
+    /// Whether an invalidation is about it: it has come by a table that may be gone.
+    pub fn is_covered_by(&self, tlbi: &Decoded) -> bool {
         let above = self.level.checked_sub(1);
         above.is_some_and(|level| covers_walk(tlbi, self.va, level, self.asid))
     }

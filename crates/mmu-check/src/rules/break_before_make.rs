@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::reliance::stage;
-use super::{Description, Finding, Reason};
+use super::{Description, Finding, Reason, Withdrawn};
 use crate::desc::{Desc, needs_break};
 use crate::event::{Event, What};
 use crate::ledger::Stale;
@@ -50,7 +50,7 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
             why: Reason::OverLive,
             address: va,
             owes: None,
-            withdrawn: Some((va, old)),
+            withdrawn: Some(Withdrawn::live(va, old)),
         });
     }
     if old.is_cacheable() {
@@ -69,7 +69,7 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
         why: Reason::MadeEarly(stage(stale, event.core.into())),
         address: va,
         owes: Some(state.ledger.withdrawn_by(stale)),
-        withdrawn: Some((stale.va, stale.old)),
+        withdrawn: Some(Withdrawn::stale(stale, event.core.into())),
     })
 }
 

@@ -5,7 +5,7 @@
 //! keeps pages back for). So it may while a mapping is still there that was made since the frame was
 //! allocated; one from before, as the linear map's, is not its owner's.
 
-use super::{Description, Finding, Reason};
+use super::{Description, Finding, Reason, Withdrawn};
 use crate::event::{Event, What};
 use crate::state::State;
 
@@ -27,6 +27,6 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
         why: Reason::StillMapped(va),
         address: frame,
         owes: None,
-        withdrawn: Some((va, table.desc(slot.index))),
+        withdrawn: Some(Withdrawn::live(va, table.desc(slot.index))),
     })
 }

@@ -11,7 +11,7 @@
 //! - A task ends with everything published and invalidated.
 
 use super::reliance::stage;
-use super::{Description, End, Finding, Reason};
+use super::{Description, End, Finding, Reason, Withdrawn};
 use crate::event::{Call, Contract, Event, What};
 use crate::ledger::Owner;
 use crate::state::State;
@@ -97,6 +97,6 @@ fn uninvalidated(state: &State, owner: Owner, core: usize) -> Option<Finding> {
         why: Reason::LeftStale(stage(stale, core)),
         address: stale.va,
         owes: Some(state.ledger.withdrawn_by(stale)),
-        withdrawn: Some((stale.va, stale.old)),
+        withdrawn: Some(Withdrawn::stale(stale, core)),
     })
 }

@@ -17,6 +17,7 @@ mod zeroes;
 
 use crate::desc::Desc;
 use crate::event::{Event, What};
+use crate::ledger::Stale;
 use crate::state::State;
 
 pub use reason::{End, Reason, Stage, Step};
@@ -26,8 +27,34 @@ pub(crate) struct Finding {
     pub why: Reason,
     pub address: u64,
     pub owes: Option<Event>,
-    /// What must be invalidated: the first address it translates, and what it was.
-    pub withdrawn: Option<(u64, Desc)>,
+    pub withdrawn: Option<Withdrawn>,
+}
+
+/// What must be invalidated.
+pub(crate) struct Withdrawn {
+    /// The first address it translates.
+    va: u64,
+    /// What it was.
+    old: Desc,
+    /// The core of the event may have it still, and not other cores alone.
+    is_own: bool,
+}
+
+impl Withdrawn {
+    /// A descriptor that is still there, for every walker.
+    fn live(va: u64, old: Desc) -> Self {
+        let is_own = true;
+        Withdrawn { va, old, is_own }
+    }
+
+    /// What `core` relies on to be gone.
+    fn stale(stale: &Stale, core: usize) -> Self {
+        Withdrawn {
+            va: stale.va,
+            old: stale.old,
+            is_own: stale.may_be_used(core),
+        }
+    }
 }
 
 /// A rule as its module describes it.

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::Finding;
+use super::{Finding, Withdrawn};
 use crate::desc::Desc;
 use crate::event::{AccessKind, Event, Expect, What};
 
@@ -79,6 +79,11 @@ pub enum Stage {
     },
     /// No context synchronisation has followed its invalidation on this core.
     Completed,
+    /// The same on another core, which has completed it.
+    Behind {
+        /// That core.
+        core: u8,
+    },
     /// This core may have fetched instructions through it, and has not synchronised its context since.
     Fetched,
 }
@@ -133,7 +138,7 @@ impl Reason {
         let owes = found.owes.as_ref().unwrap_or(at);
         let storing = owes.core;
         let stages = |stage: Stage| {
-            let withdrawn = found.withdrawn;
+            let withdrawn = found.withdrawn.as_ref();
             withdrawn.map_or_else(Vec::new, |gone| stage.missing(at, owes, gone))
         };
         match self {
@@ -183,13 +188,24 @@ fn is_retried(at: &Event) -> bool {
 }
 
 impl Stage {
-    /// The steps from here on, where `at` relies on what the store `owes` has withdrawn, at this address.
-    fn missing(self, at: &Event, owes: &Event, (va, old): (u64, Desc)) -> Vec<Step> {
+    /// The steps from here on, where `at` relies on what the store `owes` has withdrawn.
+    fn missing(self, at: &Event, owes: &Event, gone: &Withdrawn) -> Vec<Step> {
+        let (va, old) = (gone.va, gone.old);
         // Whose TLBI is missing may invalidate anywhere: its owner where it is now.
         let core = match self {
             Stage::Issued { core } => core,
             _ if at.task == owes.task => at.core,
             _ => owes.core,
+        };
+        // A frame is reused when nobody uses the old translation: not the core of the TLBI either.
+        let reused = matches!(at.what, What::Free { .. } | What::Alloc { .. });
+        let (isb, synchronising) = match self {
+            Stage::Behind { core } => (true, core),
+            _ if reused && core != at.core => (true, core),
+            _ => {
+                let own = gone.is_own && core == at.core;
+                (self.synchronises(at, old, own), at.core)
+            }
         };
         let all = [
             Some(Step::Dsb(owes.core)),
@@ -200,23 +216,21 @@ impl Stage {
                 unhinted: self == Stage::Flawed,
             }),
             Some(Step::Complete(core)),
-            self.synchronises(at, old, core)
-                .then_some(Step::Isb(at.core)),
+            isb.then_some(Step::Isb(synchronising)),
         ];
         let done = match self {
             Stage::Stored | Stage::Early { visible: false } => 0,
             Stage::Visible { .. } | Stage::Early { visible: true } | Stage::Local => 1,
             Stage::Flawed => 1,
             Stage::Issued { .. } => 2,
-            Stage::Completed | Stage::Fetched => 3,
+            Stage::Completed | Stage::Behind { .. } | Stage::Fetched => 3,
         };
         all.into_iter().skip(done).flatten().collect()
     }
 
-    /// Whether the core of `at` must synchronise its context at last: behind an invalidation of its own, `by` this core,
+    /// Whether the core of `at` must synchronise its context at last: behind an invalidation of its `own`,
     /// and where it may have fetched instructions by what is withdrawn. Break-before-make needs none.
-    fn synchronises(self, at: &Event, old: Desc, by: u8) -> bool {
-        let own = by == at.core;
+    fn synchronises(self, at: &Event, old: Desc, own: bool) -> bool {
         match at.what {
             _ if matches!(self, Stage::Completed | Stage::Fetched) => true,
             What::Store { .. } => false,
@@ -305,6 +319,12 @@ impl fmt::Display for Stage {
                 return write!(f, "no DSB of core {core} has completed its TLBI");
             }
             Stage::Completed => "no ISB on this core has followed the completion of its TLBI",
+            Stage::Behind { core } => {
+                return write!(
+                    f,
+                    "no ISB on core {core}, which has completed its TLBI, has followed that"
+                );
+            }
             Stage::Fetched => {
                 "this core may have fetched instructions through it, and has not synchronised its context since"
             }

@@ -5,13 +5,15 @@
 //! of the core of the TLBI for loads and stores (Arm ARM D8, completion of TLB maintenance), and
 //! for what that core itself does next a context synchronisation. Instructions that another core has
 //! fetched through it stay fetched until that core synchronises its context (B2.3, instruction fetch).
+//! A frame is reused when nobody uses the translation any more, so the core of the TLBI has synchronised, whoever
+//! frees.
 //! For a core that has stored by itself it is gone after `dsb nshst`, a TLBI of its own, `dsb nsh` and `isb`: a core
 //! and its walker are one non-shareable domain (Linux `local_flush_tlb_all`). Other cores may read and hold the old
 //! descriptor still.
 //! Which rule is broken depends on why it is not gone: the TLBI came early (R9), stayed at home (R7) or
 //! said something else (R6); or else on what is lost by it: a frame (R4), a table (R5), an answer (R3).
 
-use super::{Finding, Reason, Rule, Stage};
+use super::{Finding, Reason, Rule, Stage, Withdrawn};
 use crate::desc::Desc;
 use crate::event::{AccessKind, Event, Expect, What};
 use crate::ledger::{Missed, Stale};
@@ -49,7 +51,9 @@ pub(super) fn first(
         }
         What::Free { frame } | What::Alloc { frame } => {
             let stales = state.ledger.leading_to(frame);
-            stales.filter(|s| !s.is_gone(core)).for_each(&mut add);
+            stales
+                .filter(|s| !s.is_gone_everywhere())
+                .for_each(&mut add);
         }
         _ => {}
     }
@@ -58,7 +62,7 @@ pub(super) fn first(
         why: Reason::Relied(stage_for(stale, event)),
         address: address(stale, event),
         owes: Some(state.ledger.withdrawn_by(stale)),
-        withdrawn: Some((stale.va, stale.old)),
+        withdrawn: Some(Withdrawn::stale(stale, core)),
     };
     Some((rule, finding))
 }
@@ -92,9 +96,28 @@ fn relies(
     match expect {
         Expect::Faults => lets_through && (stale.may_be_used(core) || fetched),
         Expect::Works => (!lets_through && stale.may_be_used(core)) || other_text,
-        // A retry cures what was begun ahead, and never what a TLB holds.
-        Expect::Retries => (!lets_through && stale.is_held(core)) || other_text,
+        // A retry cures a fault that was begun ahead, and never what a TLB holds. Where there is no fault, nothing
+        // is tried again.
+        Expect::Retries => {
+            let elsewhere = lets_through && stale.may_be_used(core);
+            (!lets_through && stale.is_held(core))
+                || other_text
+                || (elsewhere && leads_elsewhere(state, core, stale, va))
+        }
     }
+}
+
+/// Whether it is a leaf, and what it has for the address is not what the tables have now.
+fn leads_elsewhere(state: &State, core: usize, stale: &Stale, va: u64) -> bool {
+    let lower = state.spaces.current(core).map(|(root, _)| root);
+    let at = |leaf: Desc| {
+        let within = (leaf.held_pages() << 12) - 1;
+        leaf.frame() & !within | va & within
+    };
+    // Where the root is not known, by the same table.
+    let here = || state.tables.leaf_below(state.ledger.table_of(stale)?, va);
+    let now = state.tables.leaf(va, lower).or_else(here);
+    stale.old.is_leaf() && now.is_some_and(|now| at(now) != at(stale.old))
 }
 
 /// Whether the core is known to run in another space.
@@ -177,12 +200,17 @@ pub(super) fn stage(stale: &Stale, core: usize) -> Stage {
         Some(Missed::Early) if is_waiting(stale) => Stage::Early { visible },
         Some(Missed::Local) if is_waiting(stale) => Stage::Local,
         Some(Missed::Operand) if is_waiting(stale) => Stage::Flawed,
+        _ if stale.held == 0 && !stale.is_gone(core) => Stage::Completed,
+        _ if stale.held == 0
+            && let Some(core) = stale.behind(core) =>
+        {
+            Stage::Behind { core }
+        }
         _ if !visible => Stage::Stored,
         _ if is_waiting(stale) => Stage::Visible { table },
         _ if stale.held != 0 => Stage::Issued {
             core: stale.issuer(core),
         },
-        _ if !stale.is_gone(core) => Stage::Completed,
         _ => Stage::Fetched,
     }
 }

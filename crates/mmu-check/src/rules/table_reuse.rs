@@ -5,7 +5,7 @@
 //! or one of the whole ASID. Otherwise a walker takes for descriptors whatever the frame's next
 //! owner writes (Linux: `tlb->freed_tables`).
 
-use super::{Description, Finding, Reason};
+use super::{Description, Finding, Reason, Withdrawn};
 use crate::desc::Desc;
 use crate::event::{Event, What};
 use crate::state::State;
@@ -31,7 +31,7 @@ pub(super) fn check(state: &State, event: &Event) -> Option<Finding> {
             bits: frame | 3,
             level,
         };
-        (Reason::TableLinked, Some((table.va, link)))
+        (Reason::TableLinked, Some(Withdrawn::live(table.va, link)))
     };
     Some(Finding {
         why,

@@ -50,7 +50,7 @@ fn what_is_not_published() {
     let why = "no ISB on this core has followed the DSB that made it visible";
     finds(UPPER, &[MAP, "dsb ishst", USE], "R1", why, at, MAP);
     let why = "no ISB on this core has followed its write of TTBR0";
-    let again = "ttbr0 root=0x1000 asid=1";
+    let again = "ttbr0 root=0x1000 asid=2";
     finds(
         LOWER,
         &[again, "access read works va=0x1234"],

@@ -140,12 +140,12 @@ impl Plain {
             .iter_mut()
             .filter(|was| was.waits[core] && was.is_held())
         {
+            was.behind[core] |= was.held[core];
+            was.held[core] = false;
             if was.broadcast[core] && all {
                 was.held = [false; CORES];
             }
-            was.held[core] = false;
             was.waits[core] = was.broadcast[core] && was.is_held();
-            was.behind[core] = true;
         }
     }
 
@@ -172,7 +172,10 @@ impl Plain {
         let relies = match expect {
             "faults" => was.any(|was| permits(was) && was.may_be_used(core)),
             "works" => was.any(|was| !permits(was) && was.may_be_used(core)),
-            _ => was.any(|was| !permits(was) && was.held[core]),
+            _ => was.any(|was| match permits(was) {
+                true => was.may_be_used(core) && self.leads_elsewhere(was, page),
+                false => was.held[core],
+            }),
         };
         let mut made = self
             .made
@@ -187,7 +190,19 @@ impl Plain {
         relies || unpublished
     }
 
-    fn free(&self, core: usize, frame: u64) -> bool {
+    /// Whether the page is another one now than by this.
+    fn leads_elsewhere(&self, was: &Was, page: u64) -> bool {
+        let at = |bits: u64| match bits & CONTIGUOUS {
+            0 => bits & 0xffff_ffff_f000,
+            _ => bits & 0xffff_ffff_0000 | (page & 15) << 12,
+        };
+        let slots = SLOTS.iter().zip(self.words);
+        let known = slots.filter(|(slot, _)| page_of(**slot) == page);
+        let mut now = known.map(|(_, word)| word);
+        now.any(|now| now != 0 && at(now) != at(was.bits))
+    }
+
+    fn free(&self, frame: u64) -> bool {
         let mapped = self
             .words
             .iter()
@@ -196,7 +211,7 @@ impl Plain {
             || self
                 .was
                 .iter()
-                .any(|was| was.leads_to(frame) && !was.is_gone(core))
+                .any(|was| was.leads_to(frame) && (was.is_held() || was.behind.contains(&true)))
     }
 
     fn done(&self, core: usize, first: u64, pages: u64) -> bool {
@@ -279,7 +294,7 @@ fn reliance(n: &mut Numbers, plain: &Plain, core: usize) -> (usize, bool, String
         }
         3 => {
             let frame = n.of(&FRAMES);
-            (3, plain.free(core, frame), format!("free frame={frame:#x}"))
+            (3, plain.free(frame), format!("free frame={frame:#x}"))
         }
         4 => {
             let pages = n.of(&[1, 2, 16, 600]);

@@ -10,7 +10,7 @@ const ROOT: [&str; 2] = ["zero frame=0x8000", "dsb ishst"];
 /// TTBR0 is the lower half's alone, and counts from the ISB on.
 #[test]
 fn a_write_of_ttbr0() {
-    let write = "ttbr0 root=0x1000 asid=1";
+    let write = "ttbr0 root=0x1000 asid=2";
     assert_eq!(first(LOWER, &[write, LOW]), Some("R1"));
     assert_eq!(first(LOWER, &[write, "isb", LOW]), None);
     assert_eq!(first(LOWER, &[write, "exception-return", LOW]), None);
@@ -23,6 +23,14 @@ fn a_write_of_ttbr0() {
     let probe = "access read faults va=0x9000";
     assert_eq!(first(&start, &[probe]), Some("R1"));
     assert_eq!(first(&start, &["isb", probe]), None);
+    // What it has already is nothing new, but for what may have come between.
+    let same = "ttbr0 root=0x1000 asid=1";
+    assert_eq!(first(LOWER, &[same, LOW]), None);
+    assert_eq!(first(LOWER, &[same, probe]), None);
+    assert_eq!(first(LOWER, &[same, write, LOW]), Some("R1"));
+    assert_eq!(first(LOWER, &[write, same, LOW]), Some("R1"));
+    assert_eq!(first(LOWER, &[write, "isb", write, LOW]), None);
+    assert_eq!(first(LOWER, &[write, "isb", same, write, LOW]), Some("R1"));
 }
 
 /// What must fault waits for no publication.

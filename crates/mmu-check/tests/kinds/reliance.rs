@@ -395,3 +395,133 @@ fn what_another_space_shows() {
     let program = [&zero[..], &away, &leaf, &[probe]].concat();
     assert_eq!(of(RW, &program), Some("R5"));
 }
+
+/// An unlinked table is still walked by the cores that hold a link on the way to it, and by those that have
+/// begun a walk and not synchronised their context since. What is stored there is stale for them, and for no other core.
+#[test]
+fn whose_walkers_come_to_an_unlinked_table() {
+    let own = [UNLINK, "dsb nsh", "tlbi vaae1 0xff000000001", "dsb nsh"];
+    let probe = [0, 1].map(|core| format!("{core}:{READ_FAULTS}"));
+    let cleared = [&own[..], &["isb", CLEAR]].concat();
+    for (core, found) in [(0, false), (1, true)] {
+        let seen = of(RW, &[&cleared[..], &[&probe[core]]].concat());
+        assert_eq!(seen.is_some(), found, "{core}: {seen:?}");
+    }
+    // A page that is mapped and unmapped there.
+    let (map, clear) = (page("0x0", OTHER), page(OTHER, "0x0"));
+    let both = [&map[..], &clear];
+    let whole = [UNLINK, "dsb ishst", TLBI, "dsb ish"];
+    let leaves = [
+        UNLINK,
+        "dsb ishst",
+        "tlbi vaale1is 0xff000000001",
+        "dsb ish",
+    ];
+    let isb = &["isb"][..];
+    for (name, program, found) in [
+        ("a walk begun", [&whole[..], &both, &[]], [true, false]),
+        ("synchronised before", [&whole, isb, &both], [false; 2]),
+        ("synchronised behind", [&whole, &both, isb], [false; 2]),
+        ("the other core's link", [&own, isb, &both], [false, true]),
+        ("its own walk too", [&own, &both, &[]], [true; 2]),
+        ("but its own link", [&own, &both, isb], [false, true]),
+        ("the link of all", [&leaves, isb, &both], [true; 2]),
+    ] {
+        for core in [0, 1] {
+            let seen = first(UPPER, &[&program.concat()[..], &[&probe[core]]].concat());
+            assert_eq!(seen.is_some(), found[core], "{name}, core {core}: {seen:?}");
+        }
+    }
+    // The link above it is gone, and its own is not.
+    for (tlbi, rule) in [
+        ("tlbi vae1is 0x1000000000201", Some("R3")),
+        ("tlbi vae1is 0x1000000000002", None),
+    ] {
+        let program = [
+            "store slot=0x2000 va=0x0 level=1 old=0x3003 new=0x0",
+            "dsb ishst",
+            tlbi,
+            "dsb ish",
+            "isb",
+            "store slot=0x4010 va=0x2000 level=3 old=0x0 new=0x60000080000f07",
+            "store slot=0x4010 va=0x2000 level=3 old=0x60000080000f07 new=0x0",
+            "access read faults va=0x2000",
+        ];
+        assert_eq!(first(LOWER, &program), rule, "{tlbi}");
+    }
+}
+
+/// A core that is rid of a translation before the others, and has synchronised its context behind that, need not do
+/// so again when the others are rid of it.
+#[test]
+fn a_core_that_is_rid_of_it_before_the_others() {
+    let local = "tlbi vaae1 0xff000000001";
+    let probe = [0, 1].map(|core| format!("{core}:{READ_FAULTS}"));
+    for (name, own, found) in [
+        ("by a DSB for itself", &[TLBI, "dsb nsh", "isb"][..], None),
+        (
+            "by a TLBI for itself",
+            &[local, "dsb nsh", "isb", TLBI],
+            None,
+        ),
+        ("and not synchronised", &[TLBI, "dsb nsh"], Some("R3")),
+        ("nor so", &[local, "dsb nsh", TLBI], Some("R3")),
+        ("nor before", &["isb", TLBI, "dsb nsh"], Some("R3")),
+    ] {
+        let program = [&[CLEAR, "dsb ishst"], own, &["dsb ish"]].concat();
+        let with = |last: &str| of(RW, &[&program[..], &[last]].concat());
+        assert_eq!(with(&probe[0]), found, "{name}");
+        assert_eq!(with(DONE), found, "{name}");
+        assert_eq!(with(FREE), found.map(|_| "R4"), "{name}");
+        assert_eq!(with(&probe[1]), None, "{name}");
+        let unfinished = of(RW, &[&program[..program.len() - 1], &[FREE]].concat());
+        assert!(unfinished.is_some(), "{name}: the others");
+    }
+}
+
+/// The core of the TLBI may use the old translation until it has synchronised its context, so until then nobody has
+/// the frame, whoever frees or allocates it.
+#[test]
+fn a_frame_behind_another_cores_tlbi() {
+    let page = ("free frame=0x40000000", CLEAR, "R4");
+    let table = ("free frame=0x3000", UNLINK, "R5");
+    for (free, store, rule) in [page, table] {
+        for by in [0, 1] {
+            let on = |what: &str| format!("{by}:{what}");
+            let (tlbi, dsb, isb) = (on(TLBI), on("dsb ish"), on("isb"));
+            for who in [0, 1] {
+                for event in [free.to_owned(), free.replace("free", "alloc")] {
+                    let reuse = format!("{who}:{event}");
+                    let done = [store, "dsb ishst", &tlbi, &dsb];
+                    assert_eq!(of(RW, &[&done[..], &[&reuse]].concat()), Some(rule));
+                    assert_eq!(of(RW, &[&done[..], &[&isb, &reuse]].concat()), None);
+                }
+            }
+        }
+    }
+}
+
+/// A retry cures a fault that was begun ahead. Where the old translation permits the access there is none, and it
+/// leads to the old frame.
+#[test]
+fn a_retry_where_nothing_faults() {
+    let access = [0, 1].map(|core| format!("{core}:access read retries va=0xffff000000001000"));
+    for (new, isbs, core, found) in [
+        (OTHER, [false, false], 0, Some("R3")),
+        (OTHER, [true, false], 0, None),
+        (OTHER, [false, true], 0, None),
+        (OTHER, [false, false], 1, None),
+        (RO, [false, false], 0, None),
+    ] {
+        let isb = |at: usize| &["isb"][..usize::from(isbs[at])];
+        let make = page("0x0", new);
+        let program = [
+            &[CLEAR, "dsb ishst", TLBI, "dsb ish"],
+            isb(0),
+            &[&make, "dsb ishst"],
+            isb(1),
+            &[&access[core]],
+        ];
+        assert_eq!(of(RW, &program.concat()), found, "{new} {isbs:?} {core}");
+    }
+}

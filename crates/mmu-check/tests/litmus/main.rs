@@ -83,6 +83,7 @@ fn rules_and_machine_agree_with_the_architecture() {
                 Some(Cause::WholeTable) => format!("{rule}: stricter (2)"),
                 Some(Cause::TlbiAfterMap) => format!("{rule}: stricter (3)"),
                 Some(Cause::FreeingCore) => format!("{rule}: stricter (4)"),
+                Some(Cause::Elsewhere) => format!("{rule}: stricter (5)"),
                 None => rule.to_string(),
             },
         };

@@ -84,9 +84,19 @@ const DERIVED: &[&str] = &[
     "fetch+dsb-tlbiis-dsb+dmbld",
     "unlink+tlbiis.all+reuse",
     "unlink+tlbiis.other+reuse",
+    "unlink+dsb-tlbiis-dsb-map",
+    "unlink+dsb-tlbiis-dsb-isb-map",
+    "unlink+dsb-tlbiis-dsb-map-isb",
+    "unlink+dsb-tlbiis-dsb-map-dsb",
+    "unlink+dsb-tlbiis.l-dsb-isb-map",
+    "unlink+dsb-tlbi-dsbnsh-map",
+    "unlink+dsb-tlbiis-dsb-map+po",
     "CoWinvTa1.1+dsb-aside1is-dsb-eret",
     "CoWinvTa1.1+dsb-vae1is-dsb-eret",
     "CoWinvTa2.1+dsb-vae1is-dsb-eret",
+    "CoWinvTa1.1+elsewhere-vae1is-dsb-isb",
+    "CoWinvTa1.1+elsewhere-dsb-vae1is-dsb-isb",
+    "CoWinvTa1.1+elsewhere-vae1is-isb",
     "SB+dmbsts",
     "SB+dsbs",
     "DBchange-UP+retry",
@@ -118,6 +128,8 @@ pub enum Cause {
     TlbiAfterMap,
     /// Who gives a frame back must have synchronised its own context, whether it uses the address again or not.
     FreeingCore,
+    /// A TLBI is credited where the store is visible, whatever space its core is in.
+    Elsewhere,
 }
 
 /// What an instruction of a core must have seen for the outcome to be the one in question.

@@ -405,6 +405,55 @@ pub fn permissions(suite: &mut Suite) {
     );
 }
 
+/// An unlinked table gets a descriptor. A walk that has come by the link finds it if it goes on: the models order
+/// each read of a walk by itself before the TLBI, and hold only other cores' accesses to the whole of it.
+fn half_walked(suite: &mut Suite, linked: &[Do]) {
+    let (unlink, map) = (
+        Do::Store(LINK_Z, Z, 2, 0),
+        Do::Store(SLOT_Z, Z, 3, PAGE | RW),
+    );
+    let probe = access(Z, Read, Faults);
+    let (whole, leaves) = (of_z("vaae1is"), of_z("vaale1is"));
+    let programs: [(&str, &[Do], bool); 6] = [
+        ("unlink+dsb-tlbiis-dsb-map", &[whole, dsb(Ish), map], true),
+        (
+            "unlink+dsb-tlbiis-dsb-isb-map",
+            &[whole, dsb(Ish), ISB, map],
+            false,
+        ),
+        (
+            "unlink+dsb-tlbiis-dsb-map-isb",
+            &[whole, dsb(Ish), map, ISB],
+            false,
+        ),
+        (
+            "unlink+dsb-tlbiis-dsb-map-dsb",
+            &[whole, dsb(Ish), map, dsb(Ish)],
+            true,
+        ),
+        (
+            "unlink+dsb-tlbiis.l-dsb-isb-map",
+            &[leaves, dsb(Ish), ISB, map],
+            true,
+        ),
+        (
+            "unlink+dsb-tlbi-dsbnsh-map",
+            &[of_z("vaae1"), dsb(Nsh), map],
+            true,
+        ),
+    ];
+    for (name, between, allowed) in programs {
+        let core = [&[unlink, dsb(Ishst)], between, &[probe]].concat();
+        let bad = [Bad::Works(0, core.len() - 1)];
+        suite.add(name, ESOP, linked.into(), &[&core], &bad, allowed, None);
+    }
+    let one = [unlink, dsb(Ishst), whole, dsb(Ish), map, SET];
+    let two = [SEE, probe];
+    let bad = [Bad::Works(1, 1)];
+    let name = "unlink+dsb-tlbiis-dsb-map+po";
+    suite.add(name, ESOP, linked.into(), &[&one, &two], &bad, false, None);
+}
+
 pub fn tables(suite: &mut Suite) {
     let linked = || {
         let mut steps = start(0);
@@ -439,6 +488,7 @@ pub fn tables(suite: &mut Suite) {
     ] {
         suite.add(name, HERD, linked(), &[&reused(tlbi)], &bad, allowed, None);
     }
+    half_walked(suite, &linked());
     // ASIDs.
     let low = |operand: u64, name| {
         [
@@ -486,5 +536,40 @@ pub fn tables(suite: &mut Suite) {
             allowed,
             None,
         );
+    }
+    elsewhere(suite);
+}
+
+/// A core unmaps a page of a space that it has left: its walker comes to the tables again when the core comes back.
+fn elsewhere(suite: &mut Suite) {
+    const ELSEWHERE: u64 = 0x12_0000;
+    let mut start = lower();
+    start.extend([Do::Zero(ELSEWHERE), dsb(Ish), ISB]);
+    let drop = tlbi("vae1is", 1 << 48 | 1);
+    let back = Do::Ttbr0(LOWER[0], 1);
+    for (name, between, allowed, stricter) in [
+        (
+            "CoWinvTa1.1+elsewhere-vae1is-dsb-isb",
+            &[drop, dsb(Ish), back, ISB][..],
+            false,
+            Some(Cause::Elsewhere),
+        ),
+        (
+            "CoWinvTa1.1+elsewhere-dsb-vae1is-dsb-isb",
+            &[dsb(Ishst), drop, dsb(Ish), back, ISB],
+            false,
+            None,
+        ),
+        (
+            "CoWinvTa1.1+elsewhere-vae1is-isb",
+            &[drop, back, ISB, dsb(Ish), ISB],
+            true,
+            None,
+        ),
+    ] {
+        let unmap = [Do::Ttbr0(ELSEWHERE, 2), ISB, Do::Store(SLOT_LOW, LOW, 3, 0)];
+        let core = [&unmap, between, &[access(LOW, Read, Faults)]].concat();
+        let bad = [Bad::Works(0, core.len() - 1)];
+        suite.add(name, ESOP, start.clone(), &[&core], &bad, allowed, stricter);
     }
 }

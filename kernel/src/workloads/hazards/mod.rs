@@ -34,10 +34,8 @@ mod wrong;
 
 use lazy_mmu::Policy;
 
-use super::pages::check_frames;
+use super::memory::{Memory, check_frames};
 use super::{Failure, failure};
-use crate::mem::frames;
-use crate::mem::services::table_count;
 use crate::report::Run;
 use crate::{mode, println, task};
 pub use outcome::{Outcome, check, print_table};
@@ -124,9 +122,9 @@ pub fn run(run: Run, policy: Policy, cores: usize) -> Outcome {
 /// Runs it, and checks that it has left nothing behind.
 fn run_in(hazard: fn(&mut Scene) -> Result<(), Failure>, scene: &mut Scene) -> Result<(), Failure> {
     mode::set_policy(scene.policy)?;
-    let (free, tables) = (frames::free_count(), table_count());
+    let before = Memory::now();
     hazard(scene)?;
-    check_frames(free, table_count() as i64 - tables as i64)?;
+    check_frames(before)?;
     let state = task::current().mmu.state();
     if (state.count, state.pending, state.enabled) != (0, false, false) {
         return Err(failure!("a section is left open: {state}"));

@@ -8,10 +8,10 @@ use alloc::boxed::Box;
 use lazy_mmu::Policy;
 
 use super::{Done, Failure, StopFlag, Stress};
-use crate::mem::{frames, services};
 use crate::report::{Row, Run, Size};
 use crate::workloads::measure::Measured;
-use crate::workloads::{pages, run_workload};
+use crate::workloads::memory::{Memory, check_frames};
+use crate::workloads::run_workload;
 
 /// What the tasks do, in turn.
 const KINDS: [Run; 5] = [
@@ -27,7 +27,7 @@ pub(in crate::workloads) fn run(
     size: Size,
     stress: Stress,
 ) -> Result<Row, Failure> {
-    let (free, tables) = (frames::free_count(), services::table_count());
+    let before = Memory::now();
     let row = super::run(Run::Mixed, policy, size, stress, |number| {
         let kind = KINDS[number % KINDS.len()];
         // No two tasks have their frames in the same order.
@@ -37,7 +37,7 @@ pub(in crate::workloads) fn run(
         };
         Box::new(move |stop| repeat(kind, policy, size, stop))
     })?;
-    pages::check_frames(free, services::table_count() as i64 - tables as i64)?;
+    check_frames(before)?;
     Ok(row)
 }
 
