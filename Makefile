@@ -10,9 +10,9 @@ BENCH := lazy-mmu-bench
 
 # The settings: `make run` and `make debug` take the machine and the kernel's command line (tools/README.md says what each
 # may be), `make test` takes TESTS, `make mutants` takes MUTANTS, `make bench`
-# takes SHORT and BASELINE. The programs read them from their environment. No recipe has
+# takes SHORT and BASELINE, `make fault` takes FAULT. The programs read them from their environment. No recipe has
 # their text in it, so the shell sees nothing of it; and here each becomes what was typed, so make does not expand a `$` either.
-ASKED := ARGS CPU SMP MEM GIC EL2 ICOUNT TIMEOUT WITNESS KEEP TESTS MUTANTS SHORT BASELINE CARGO_TARGET_DIR
+ASKED := ARGS CPU SMP MEM GIC EL2 ICOUNT TIMEOUT WITNESS KEEP TESTS MUTANTS SHORT BASELINE FAULT CARGO_TARGET_DIR
 $(foreach name,$(ASKED),$(eval override $(name) := $$(value $(name))))
 
 # What others can take from here: must stand as packages, each built from what would be published.
@@ -40,7 +40,7 @@ HOST := --profile host
 ON_HOST := --workspace $(BARE:%=--exclude %) --exclude $(FAULTS) --exclude $(BENCH) --features stage1-paging/model
 ON_BARE := --target $(BARE_TARGET) $(BARE:%=--package %)
 
-.PHONY: help run trace report test test-host test-qemu test-trace build debug check bench fuzz mutants pictures clean setup
+.PHONY: help run trace report fault test test-host test-qemu test-trace build debug check bench fuzz mutants pictures clean setup
 
 help:
 	@echo 'make run [ARGS="run=zap pages=64 ..."] [CPU=..] [SMP=..] [MEM=..] [GIC=..] [EL2=on] [ICOUNT=on] [TIMEOUT=secs]'
@@ -64,7 +64,10 @@ help:
 	@echo '             random programs of page-table work on the rules and on the machine of mmu-check, which must agree'
 	@echo 'make pictures'
 	@echo '             draw the pictures in docs/pictures anew, from the events of boots (three minutes)'
-	@echo 'make debug   the same boot as `make run`, waiting for gdb'
+	@echo 'make fault   list the faults that can be injected, and who sees each'
+	@echo 'make fault FAULT=publish-no-dsb [ARGS="run=zap check=on ..."] [CPU=..] [SMP=..]'
+	@echo '             boot the runs that show this one, or these words with it; says who sees it, and where it is made'
+	@echo 'make debug   the same boot as `make run`, waiting for gdb; prints what to type, and installs a gdb if there is none'
 	@echo 'make build   build the kernels only'
 	@echo 'make clean   remove all that was built'
 	@echo 'The first run installs what is missing (QEMU, the Rust target) and says what it installs.'
@@ -72,15 +75,24 @@ help:
 setup:
 	@sh tools/setup.sh
 
-run debug: setup
+run: setup
 	@$(CARGO) run --quiet --release --target $(BARE_TARGET) --package lazy-mmu-kernel
 
+# gdb's command `events` runs `ring`.
 debug: export GDB := on
+debug: setup
+	@sh tools/setup.sh debug
+	@$(CARGO) build --quiet $(HOST) --package lazy-mmu-tools --bin ring
+	@$(CARGO) run --quiet --release --target $(BARE_TARGET) --package lazy-mmu-kernel
 
 # They boot the kernel themselves, as `make run` does, with what they need besides.
 trace report: setup
 	@$(ENV) cargo build --quiet --release --target $(BARE_TARGET) --package lazy-mmu-kernel
 	@$(CARGO) run --quiet $(HOST) --package lazy-mmu-tools --bin $@ -- "$$CARGO_TARGET_DIR/$(BARE_TARGET)/release/lazy-mmu-kernel"
+
+fault: setup
+	@$(if $(FAULT),$(CARGO) build --quiet --release --target $(BARE_TARGET) --package $(FAULTS),:)
+	@$(CARGO) run --quiet $(HOST) --package lazy-mmu-tools --bin fault
 
 # tools/tests/pictures.rs draws them again, and compares.
 pictures: setup
@@ -117,6 +129,7 @@ check_trace = export KEEP="$$CARGO_TARGET_DIR/test-trace/$(1)" ARGS="run=all pol
 
 # The host's tests come after the bare build: those of tools/ boot a kernel too.
 test-host: build
+	@sh tools/setup.sh debug
 	@$(CARGO) test $(HOST) $(ON_HOST) --exclude lazy-mmu-tests -- --show-output
 	@$(CARGO) test --quiet $(HOST) --package lazy-mmu --no-default-features --test api --test misuse --test holes
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Sets up what is missing to build and boot: QEMU and the Rust target; `setup.sh check` also rustfmt and clippy,
-# `setup.sh mutants` also cargo-mutants.
+# `setup.sh mutants` also cargo-mutants, `setup.sh debug` also a gdb that knows AArch64.
 # Says what it installs. A run that finds everything installs nothing and takes a fraction of a second.
 #
 # Leaves in $CARGO_TARGET_DIR/setup.env what cargo needs on this machine: nothing where rustup has the target.
@@ -178,8 +178,30 @@ need_mutants() {
         fail "cargo cannot install cargo-mutants: see $OUT/setup-mutants.log"
 }
 
+# As tools/src/gdb.rs looks for it.
+has_gdb() {
+    for gdb in gdb-multiarch aarch64-elf-gdb gdb; do
+        have "$gdb" && [ -z "$("$gdb" -nx -batch -ex 'set architecture aarch64' 2>&1 >/dev/null)" ] && return
+    done
+    return 1
+}
+
+need_gdb() {
+    has_gdb && return
+    if have brew; then
+        say "installing gdb: brew install gdb"
+        brew install gdb
+    elif have apt-get; then
+        say "installing gdb: package gdb-multiarch"
+        apt_install gdb-multiarch
+    else
+        fail "there is no gdb that knows AArch64: install the package gdb"
+    fi
+}
+
 have rustc || fail "Rust is missing: install it with rustup (https://rustup.rs), or your distribution's rustc and cargo"
 need_qemu
 need_target
 [ "${1:-}" != check ] || need_components
 [ "${1:-}" != mutants ] || need_mutants
+[ "${1:-}" != debug ] || need_gdb

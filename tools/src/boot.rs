@@ -52,8 +52,8 @@ pub struct Boot {
     pub timeout: Option<Duration>,
     /// Whether the plugin counts along.
     pub witness: Witnessing,
-    /// Wait for gdb on port 1234 before the first instruction.
-    pub debug: bool,
+    /// Wait for gdb on this port before the first instruction.
+    pub debug: Option<u16>,
     /// Pass the console on while the kernel runs.
     pub echo: bool,
     /// Where to leave the boot's files: the kernel's reports and trace, and what the witness saw. See [`Results`].
@@ -75,7 +75,7 @@ impl Boot {
             icount: None,
             timeout: Some(Duration::from_secs(120)),
             witness: Witnessing::Wanted,
-            debug: false,
+            debug: None,
             echo: false,
             keep: None,
         }
@@ -155,8 +155,8 @@ impl Boot {
                 format!("file={file},out={}", witness::PLUGIN_FILE).into(),
             ]);
         }
-        if self.debug {
-            args.extend(["-s", "-S"].map(OsString::from));
+        if let Some(port) = self.debug {
+            args.extend(["-S", "-gdb", &format!("tcp:127.0.0.1:{port}")].map(OsString::from));
         }
         // QEMU takes what follows `-append` as it is, commas too.
         let mut line = self.args.clone();
@@ -209,7 +209,7 @@ impl Boot {
         notes: &mut Vec<String>,
     ) -> Result<Option<PathBuf>, BootError> {
         // Under gdb a boot has no end to compare at.
-        if self.witness == Witnessing::Off || self.debug {
+        if self.witness == Witnessing::Off || self.debug.is_some() {
             return Ok(None);
         }
         match plugin::library(qemu) {
@@ -339,7 +339,7 @@ mod tests {
             gic: Some(3),
             el2: true,
             icount: Some("shift=0".into()),
-            debug: true,
+            debug: Some(1234),
             ..Boot::new("k.elf")
         };
         let line = line(&boot, Some("/a,b/p.so"));
@@ -348,7 +348,7 @@ mod tests {
             "{line}"
         );
         assert!(
-            line.contains("-icount shift=0 -plugin file=/a,,b/p.so,out=witness.txt -s -S "),
+            line.contains("-icount shift=0 -plugin file=/a,,b/p.so,out=witness.txt -S -gdb tcp:127.0.0.1:1234 "),
             "{line}"
         );
         assert!(

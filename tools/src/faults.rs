@@ -3,11 +3,12 @@
 //! `tests/faults.boots` has for each fault boots that must fail, with the words that must be said there. The words are those of whoever
 //! has noticed.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use lazy_mmu_faults::{Entry, NAMES};
 
-use crate::boot::Boot;
+use crate::boot::{Boot, Witnessing};
 use crate::directive::{self, Case};
 use crate::places;
 use crate::verdict::Verdict;
@@ -185,6 +186,93 @@ fn read(text: &str, image: &std::path::Path) -> Result<Vec<Of>, String> {
     Ok(all)
 }
 
+/// Whether an observer must see a fault: of the rules which, else an empty text; and whether all such boots are on several cores.
+#[must_use]
+pub fn cell(of: &Of, observer: Observer) -> Option<(String, bool)> {
+    let (mut seen, mut several) = (BTreeSet::new(), true);
+    let mut is_there = false;
+    for shown in &of.boots {
+        let its = shown.seen.iter().filter(|(by, _)| *by == observer);
+        for (_, words) in its {
+            is_there = true;
+            several &= shown.case.boot.smp > 1;
+            if observer == Observer::Rules {
+                seen.extend(rules(words));
+            }
+        }
+    }
+    let rules: Vec<String> = seen.iter().map(|rule| format!("R{rule}")).collect();
+    is_there.then(|| (rules.join(" "), several))
+}
+
+/// The observers of a fault, in words.
+#[must_use]
+pub fn seen_by(of: &Of) -> String {
+    let seen = Observer::ALL.into_iter().filter_map(|observer| {
+        let (rule, several) = cell(of, observer)?;
+        let rule = if rule.is_empty() {
+            rule
+        } else {
+            format!(" ({rule})")
+        };
+        let cores = if several { " on two cores" } else { "" };
+        Some(format!("{}{rule}{cores}", observer.name()))
+    });
+    seen.collect::<Vec<_>>().join(", ")
+}
+
+/// Where a fault is made: files from the repository's root on, and lines.
+#[must_use]
+pub fn places_of(entry: &Entry) -> Vec<(String, usize)> {
+    let name = format!("Fault::{:?}", entry.fault);
+    let mut found = Vec::new();
+    for dir in ["tests/faults/src", "tests/faults/image/src"] {
+        let files = fs::read_dir(places::repository().join(dir))
+            .into_iter()
+            .flatten();
+        for path in files.flatten().map(|file| file.path()) {
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            let file = path.file_name().unwrap_or_default().to_string_lossy();
+            // Not a longer name that begins with it.
+            let is_there = |line: &str| {
+                let rest = line.split_once(&name).map(|(_, rest)| rest);
+                rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
+            };
+            let lines = (1..).zip(text.lines()).filter(|(_, line)| is_there(line));
+            found.extend(lines.map(|(line, _)| (format!("{dir}/{file}"), line)));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// How a boot with the fault is typed.
+#[must_use]
+pub fn command(entry: &Entry, boot: &Boot) -> String {
+    let usual = Boot::new("");
+    let mut command = format!("make fault FAULT={}", entry.name);
+    if boot.cpu != usual.cpu {
+        command += &format!(" CPU={}", boot.cpu);
+    }
+    if boot.smp != usual.smp {
+        command += &format!(" SMP={}", boot.smp);
+    }
+    if let Some(gic) = boot.gic {
+        command += &format!(" GIC={gic}");
+    }
+    if boot.witness == Witnessing::Off {
+        command += " WITNESS=off";
+    }
+    let own = format!("fault={}", entry.name);
+    let words: Vec<&str> = boot
+        .args
+        .iter()
+        .map(String::as_str)
+        .filter(|word| *word != own)
+        .collect();
+    command + &format!(" ARGS=\"{}\"", words.join(" "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,6 +302,40 @@ mod tests {
                 assert!(as_listed, "{}: {who}, of {seen:?}", of.entry.name);
             }
         }
+    }
+
+    #[test]
+    fn every_fault_is_made_somewhere() {
+        for entry in NAMES {
+            let found = places_of(entry);
+            assert!(!found.is_empty(), "{}", entry.name);
+            for (file, line) in found {
+                let text = fs::read_to_string(places::repository().join(&file)).unwrap();
+                let line = text.lines().nth(line - 1).unwrap();
+                assert!(
+                    line.contains(&format!("{:?}", entry.fault)),
+                    "{file}: {line}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_command_is_as_one_types_it() {
+        let boot = Boot {
+            cpu: "cortex-a72".to_owned(),
+            smp: 2,
+            args: ["run=zap", "fault=tlbi-none", "k=1"]
+                .map(str::to_owned)
+                .into(),
+            ..Boot::new("k")
+        };
+        let entry = NAMES
+            .iter()
+            .find(|entry| entry.name == "tlbi-none")
+            .unwrap();
+        let typed = "make fault FAULT=tlbi-none CPU=cortex-a72 SMP=2 ARGS=\"run=zap k=1\"";
+        assert_eq!(command(entry, &boot), typed);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::boot::Boot;
 use crate::outcome::Outcome;
 use crate::verdict::Verdict;
-use crate::{interrupt, places, say};
+use crate::{gdb, interrupt, places, say};
 
 /// Boots with the console passed on, leaves the files in the target directory unless `keep` says otherwise, and prints what a
 /// person should know. Without an outcome, no boot took place, and why was printed.
@@ -14,10 +14,10 @@ pub fn run(program: &str, mut boot: Boot) -> (Verdict, Option<Outcome>) {
     }
     boot.echo = true;
     boot.keep.get_or_insert_with(places::target_dir);
-    if boot.debug {
+    if let Some(port) = boot.debug {
         say::line(format_args!(
-            "waiting for gdb: gdb-multiarch -ex 'target remote :1234' {}",
-            boot.kernel.display()
+            "waiting for gdb: {}",
+            gdb::command(&boot.kernel, port)
         ));
     }
     match boot.run() {

@@ -21,6 +21,7 @@ pub mod directive;
 pub mod events;
 pub mod faults;
 pub mod front;
+pub mod gdb;
 pub mod interrupt;
 pub mod limit;
 pub mod mark;

@@ -26,7 +26,8 @@ Boots a kernel in QEMU and ends with the status of the boot: 0 all good, 1 a che
   --witness WORD   the counting plugin: on, off, or     WITNESS  on
                    must (no boot without it)
   --keep DIR       leave the boot's files there         KEEP     Cargo's target/
-  --debug          wait for gdb on port 1234            GDB=on
+  --debug          wait for gdb on port 1234; GDB may   GDB=on
+                   be another port
 
 The variable in the third column stands in for an option that is not given; the last column is what holds without it. ARGS
 stands in for the kernel's words: it is split at white space, and nothing in it means anything else.
@@ -79,6 +80,9 @@ const SETTINGS: [(&str, &str); 9] = [
     ("keep", "KEEP"),
 ];
 
+/// The port that gdb's own documents use.
+const GDB_PORT: u16 = 1234;
+
 /// The longest `timeout`, in seconds: a year. Without a limit is 0.
 const TIMEOUT_MAX: u64 = 365 * 86_400;
 
@@ -112,14 +116,16 @@ pub fn parse_with(
                 .map_err(|e| BadOption(format!("{name}={value}: {}", e.0)))?;
         }
     }
-    boot.debug = variable("GDB").as_deref().and_then(switch).unwrap_or(false);
+    if let Some(value) = variable("GDB").filter(|value| !value.is_empty()) {
+        boot.debug = gdb_port(&value)?;
+    }
     let mut parser = lexopt::Parser::from_args(args);
     let kernel = loop {
         match parser.next()? {
             None => return Err(BadOption("there is no kernel to boot".to_owned())),
             Some(lexopt::Arg::Value(kernel)) => break kernel,
             Some(lexopt::Arg::Long("help") | lexopt::Arg::Short('h')) => return Ok(Request::Help),
-            Some(lexopt::Arg::Long("debug")) => boot.debug = true,
+            Some(lexopt::Arg::Long("debug")) => boot.debug = Some(GDB_PORT),
             Some(lexopt::Arg::Long(key)) => {
                 let Some((key, _)) = SETTINGS.into_iter().find(|(known, _)| *known == key) else {
                     return Err(BadOption(format!("there is no option --{key}")));
@@ -147,7 +153,7 @@ pub fn parse_with(
             boot.args.push((*word).to_owned());
         }
     }
-    if boot.debug {
+    if boot.debug.is_some() {
         boot.timeout = None;
     } else if !limited {
         boot.timeout = Some(limit::of(&boot));
@@ -209,6 +215,17 @@ pub fn set(boot: &mut Boot, key: &str, value: &str) -> Result<(), BadOption> {
         _ => return Err(BadOption(format!("there is no setting `{key}`"))),
     }
     Ok(())
+}
+
+/// Where gdb is waited for, if at all.
+fn gdb_port(value: &str) -> Result<Option<u16>, BadOption> {
+    match (switch(value), value.parse()) {
+        (Some(on), _) => Ok(on.then_some(GDB_PORT)),
+        (None, Ok(port @ 1..)) => Ok(Some(port)),
+        _ => Err(BadOption(format!(
+            "GDB={value}: it must be on, off or a port"
+        ))),
+    }
 }
 
 fn switch(value: &str) -> Option<bool> {
@@ -295,7 +312,13 @@ mod tests {
         assert_eq!(of("k").timeout, Some(Duration::from_secs(9)));
         assert_eq!(of("--timeout 0 k").timeout, None);
         assert_eq!(of("--debug k").timeout, None);
-        assert!(waits(&[("GDB", "on")]) && !waits(&[("GDB", "")]));
+        assert!(waits(&[("GDB", "on")]) && !waits(&[("GDB", "")]) && !waits(&[("GDB", "off")]));
+        assert_eq!(boot("k", &[("GDB", "4321")]).unwrap().debug, Some(4321));
+        assert!(
+            boot("k", &[("GDB", "gdb")])
+                .unwrap_err()
+                .contains("it must be on, off or a port")
+        );
         assert_eq!(of("--icount on k").icount.as_deref(), Some("shift=0"));
         assert_eq!(
             of("--icount shift=auto k").icount.as_deref(),
@@ -328,7 +351,7 @@ mod tests {
     }
 
     fn waits(variables: &[(&str, &str)]) -> bool {
-        boot("k", variables).unwrap().debug
+        boot("k", variables).unwrap().debug.is_some()
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use lazy_mmu_tools::page::{self, Counted, Growth, Page};
+use lazy_mmu_tools::bench::data;
+use lazy_mmu_tools::page::{self, Bench, Counted, Growth, Page};
 use lazy_mmu_tools::places::{self, WorkDir};
 use serde_json::{Value, json};
 
@@ -186,6 +187,113 @@ fn the_marks_of_a_plot_are_at_the_figures() {
     }
 }
 
+fn bench(file: Value) -> Bench {
+    let data = data::read(&places::repository().join("tests/bench")).unwrap();
+    Bench {
+        file,
+        peers: data.peers,
+    }
+}
+
+/// A small `bench.json`: some of its rows are of another machine, of another operation, or not counted.
+fn bench_file() -> Value {
+    let row = |cpu: &str, debug: bool, name: &str, who: &str, n: u64, instructions: Value| json!({"cpu": cpu, "smp": 1, "debug": debug, "name": name, "who": who, "policy": "v3", "n": n, "instructions": instructions});
+    let mut rows = Vec::new();
+    for (n, floor, ours, peer) in [
+        (1, 14, 319, 120),
+        (16, 74, 394, 1620),
+        (512, 2058, 2688, 43800),
+    ] {
+        for (name, more) in [("map-run", 0), ("unmap", 7)] {
+            rows.push(row("max", false, name, "floor", n, json!(floor + more)));
+            rows.push(row("max", false, name, "ours", n, json!(ours + more)));
+            rows.push(row(
+                "max",
+                false,
+                name,
+                "page_table_multiarch",
+                n,
+                json!(peer + more),
+            ));
+            rows.push(row("max", true, name, "ours", n, json!(1)));
+            rows.push(row("cortex-a72", false, name, "ours", n, json!(2)));
+        }
+        rows.push(row(
+            "max",
+            false,
+            "map-run",
+            "ax-page-table-multiarch",
+            n,
+            Value::Null,
+        ));
+    }
+    json!({"schema": 1, "commit": "c0ffee", "rustc": "rustc 1.95.0", "qemu": "7.2", "short": true, "rows": rows,
+        "table": [{"row": "map-run", "n": 1, "on": "max", "floor": "14", "ours": "319", "each": "319.00", "peers": ["120d", "-"],
+            "linux": "-", "ratio": "0.38", "barriers": "1/1/0/0", "dropped": "0", "goals": "some <goal>"}],
+        "growth": ["growth on max/off: flat"], "break_even": ["break-even: from 4"]})
+}
+
+#[test]
+fn the_figures_of_the_bench_are_its_jsons() {
+    let mut page = page();
+    let file = bench_file();
+    page.bench = Some(bench(file.clone()));
+    let html = page::html(&page);
+    let tables = tables(&html);
+    let [_, _, map_run, map_list, _, unmap, all] = tables.as_slice() else {
+        panic!("{} tables", tables.len());
+    };
+    assert_eq!(map_list.len(), 1, "there are no rows of it");
+    for (table, name, mark) in [(map_run, "map-run", "d"), (unmap, "unmap", "W")] {
+        let peer = format!("page_table_multiarch ({mark})");
+        assert_eq!(table[0], ["pages", "floor", "lazy-mmu", &peer]);
+        let rows = file["rows"].as_array().unwrap();
+        for cells in &table[1..] {
+            for (who, cell) in ["floor", "ours", "page_table_multiarch"]
+                .iter()
+                .zip(&cells[1..])
+            {
+                let is_it = |row: &&Value| {
+                    row["name"] == name
+                        && row["who"] == *who
+                        && row["n"].to_string() == cells[0]
+                        && row["cpu"] == "max"
+                        && row["debug"] == false
+                };
+                let row = rows.iter().find(is_it).unwrap();
+                let each = row["instructions"].as_f64().unwrap() / row["n"].as_f64().unwrap();
+                assert_eq!(*cell, format!("{each:.1}"), "{row}");
+            }
+        }
+        assert_eq!(table.len(), 4);
+    }
+    // The table of the bench is as it is, and so are its lines.
+    let line = &file["table"][0];
+    for (column, cell) in all[0].iter().zip(&all[1]) {
+        let value = match &line[column.as_str()] {
+            Value::String(text) => text.replace('<', "&lt;").replace('>', "&gt;"),
+            Value::Array(_) => "120d / -".to_owned(),
+            value => value.to_string(),
+        };
+        assert_eq!(*cell, value, "{column}");
+    }
+    assert_eq!(
+        (all[0].len(), all.len()),
+        (line.as_object().unwrap().len(), 2)
+    );
+    for said in [
+        "growth on max/off: flat",
+        "break-even: from 4",
+        "Commit c0ffee, rustc 1.95.0, QEMU 7.2",
+        "make bench SHORT=on",
+        // What is to be said of a crate that does it wrong.
+        "page_table_multiarch 0.6.2 (W): wrong: no DSB between the stores and the TLBI",
+    ] {
+        assert!(html.contains(said), "{said}");
+    }
+    is_self_contained(&html);
+}
+
 #[test]
 fn what_is_not_there_is_said() {
     let mut page = page();
@@ -195,8 +303,6 @@ fn what_is_not_there_is_said() {
             && !html.contains("unchecked")
             && !html.contains("Not complete")
     );
-    page.bench =
-        Some(json!({"rows": [{"system": "x", "instructions": 12}, {"system": "y", "floor": 9}]}));
     page.growth[0].points[1].witnessed = false;
     page.run.report["complete"] = false.into();
     page.growth.push(Growth {
@@ -204,12 +310,9 @@ fn what_is_not_there_is_said() {
         ..page.growth[0].clone()
     });
     let html = page::html(&page);
-    let bench = tables(&html).pop().unwrap();
-    let said: Vec<String> = bench.iter().map(|row| row.join(" ")).collect();
-    assert_eq!(said, ["instructions system floor", "12 x ", " y 9"]);
     assert!(html.contains("the counts stand unchecked") && html.contains("Not complete"));
     assert!(html.contains("There is no plot: the reports have no rows"));
-    page.bench = Some(json!([]));
+    page.bench = Some(bench(json!([])));
     assert!(page::html(&page).contains("bench.json has no list of rows"));
 }
 

@@ -55,7 +55,7 @@ fn write(boot: Boot) -> Result<(), (String, Verdict)> {
     let dir = outcome.kept.unwrap_or_else(places::target_dir);
     let report = runs::read(&dir.join(report::FILE)).map_err(failed)?;
     // `make bench` leaves its figures where Cargo builds, wherever this boot's files go.
-    let bench = runs::read_if_there(&places::target_dir().join("bench.json")).map_err(failed)?;
+    let bench = runs::bench(&places::target_dir()).map_err(failed)?;
     let others = runs::Runs {
         boot: &boot,
         variable: &front::variable,

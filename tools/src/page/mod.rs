@@ -1,15 +1,17 @@
 //! `report.html`: what was counted, on one page that needs nothing else. No script, no file, no network.
 //!
-//! Every figure of the page is one of a report's or of `bench.json`; nothing is computed here. A plot shows the figures of the table
+//! Every figure of the page is one of a report's or of `bench.json`; nothing is computed here but instructions per page, a quotient of two. A plot shows the figures of the table
 //! below it, and beneath each stands the command that gives them.
 
+mod bench;
 mod plot;
 pub mod runs;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 
-pub use plot::{HEIGHT, WIDTH};
+pub use bench::Bench;
+pub use plot::{HEIGHT, Series, WIDTH};
 
 /// The name of the file.
 pub const FILE: &str = "report.html";
@@ -50,14 +52,11 @@ pub struct Growth {
     pub points: Vec<Counted>,
 }
 
-/// A point of a plot: the size, and the pairs.
-pub type Point = (u64, u64);
-
 impl Growth {
     /// The pairs of each policy by size, in the order in which the reports have them.
     #[must_use]
-    pub fn series(&self) -> Vec<(String, Vec<Point>)> {
-        let mut series: Vec<(String, Vec<Point>)> = Vec::new();
+    pub fn series(&self) -> Vec<Series> {
+        let mut all: Vec<Series> = Vec::new();
         for row in self.points.iter().flat_map(Counted::rows) {
             let (Some(policy), Some(size), Some(pairs)) = (
                 row["policy"].as_str(),
@@ -66,12 +65,16 @@ impl Growth {
             ) else {
                 continue;
             };
-            match series.iter_mut().find(|(name, _)| name == policy) {
-                Some((_, points)) => points.push((size, pairs)),
-                None => series.push((policy.to_owned(), vec![(size, pairs)])),
+            let point = (size, pairs as f64);
+            match all.iter_mut().find(|series| series.name == policy) {
+                Some(series) => series.points.push(point),
+                None => all.push(Series {
+                    name: policy.to_owned(),
+                    points: vec![point],
+                }),
             }
         }
-        series
+        all
     }
 }
 
@@ -96,7 +99,7 @@ pub struct Page {
     /// The plots.
     pub growth: Vec<Growth>,
     /// `bench.json`, if `make bench` has run.
-    pub bench: Option<Value>,
+    pub bench: Option<Bench>,
 }
 
 const STYLE: &str = "
@@ -109,6 +112,7 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; border-bot
 a { color: var(--link); }
 .wide { overflow-x: auto; } figure { margin: 1rem 0; } svg { max-width: 100%; height: auto; }
 .wide > svg { min-width: 40rem; }
+summary { cursor: pointer; } .note { color: var(--faint); font-size: .875rem; margin: .25rem 0; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--faint); padding-bottom: .25rem; }
 th, td { padding: .15rem .6rem; text-align: right; border-bottom: 1px solid var(--rule); } thead th { background: var(--head); }
@@ -140,6 +144,7 @@ pub fn html(page: &Page) -> String {
                     @else { strong { "No plugin has counted as well: the counts stand unchecked." } }
                 }
                 h2 { "The run" }
+                (what_was_run(&page.run.report))
                 @if !complete { p { strong { "Not complete: the boot was ended before all rows were done." } } }
                 (rows_table(&page.run))
                 (command(&page.run.command))
@@ -154,11 +159,24 @@ pub fn html(page: &Page) -> String {
                 h2 { "How the pairs grow" }
                 @for growth in &page.growth { (growth_section(growth)) }
                 h2 { "Instructions per page" }
-                (bench(page.bench.as_ref()))
+                (bench::section(page.bench.as_ref()))
             }
         }
     };
     markup.into_string()
+}
+
+/// What the report says of the boot.
+fn what_was_run(report: &Value) -> Markup {
+    let machine = report["machine"].as_object();
+    let machine = machine
+        .into_iter()
+        .flatten()
+        .filter(|(_, value)| !value.is_null());
+    html! {
+        p { "Commit " (report["commit"].as_str().unwrap_or("unknown")) ", verdict " (cell(&report["verdict"])) ", on a machine with "
+            @for (index, (name, value)) in machine.enumerate() { @if index > 0 { ", " } (name) " " (cell(value)) } "." }
+    }
 }
 
 fn command(command: &str) -> Markup {
@@ -195,29 +213,6 @@ fn cell(value: &Value) -> String {
 
 fn growth_section(growth: &Growth) -> Markup {
     let series = growth.series();
-    let mut sizes: Vec<u64> = series
-        .iter()
-        .flat_map(|(_, points)| points.iter().map(|(size, _)| *size))
-        .collect();
-    sizes.sort_unstable();
-    sizes.dedup();
-    let at = |points: &[Point], size| {
-        points
-            .iter()
-            .find(|(at, _)| *at == size)
-            .map(|(_, pairs)| *pairs)
-    };
-    let table = html! {
-        table {
-            caption { (growth.title) }
-            thead { tr { th scope="col" { (growth.over) } @for (policy, _) in &series { th scope="col" { (policy) } } } }
-            tbody { @for size in &sizes {
-                tr { th scope="row" { (size) } @for (_, points) in &series {
-                    td { @if let Some(pairs) = at(points, *size) { (pairs) } }
-                } }
-            } }
-        }
-    };
     let commands: Vec<&str> = growth
         .points
         .iter()
@@ -226,42 +221,11 @@ fn growth_section(growth: &Growth) -> Markup {
     html! {
         h3 { (growth.title) }
         p { (growth.about) }
-        @match plot::draw(growth.over, &series) {
+        @match plot::draw(growth.over, "pairs", &series) {
             Ok(svg) => figure class="wide plot" role="img" aria-label=(format!("{}: a plot of the table below", growth.title)) { (PreEscaped(svg)) },
             Err(why) => p { "There is no plot: " (why) },
         }
-        (scrolling(&growth.title, &table))
+        (scrolling(&growth.title, &plot::table(growth.over, &growth.title, &series, |pairs| format!("{pairs:.0}"))))
         (command(&commands.join("\n")))
     }
-}
-
-/// The rows of `bench.json`, whatever columns they have.
-fn bench(bench: Option<&Value>) -> Markup {
-    let rows = bench.and_then(|bench| bench["rows"].as_array());
-    let Some(rows) = rows else {
-        let why = match bench {
-            None => "make bench has not run: there is no target/bench.json.",
-            Some(_) => "target/bench.json has no list of rows.",
-        };
-        return html! { p { (why) } };
-    };
-    let mut columns: Vec<&String> = Vec::new();
-    for name in rows
-        .iter()
-        .filter_map(Value::as_object)
-        .flat_map(|row| row.keys())
-    {
-        if !columns.contains(&name) {
-            columns.push(name);
-        }
-    }
-    let table = html! {
-        table {
-            thead { tr { @for column in &columns { th scope="col" { (column) } } } }
-            tbody { @for row in rows { tr { @for column in &columns {
-                td { @if let Some(value) = row.get(column.as_str()) { (cell(value)) } }
-            } } } }
-        }
-    };
-    html! { (scrolling("Instructions per page", &table)) (command("make bench")) }
 }

@@ -5,9 +5,11 @@ use std::{fs, io};
 
 use serde_json::Value;
 
-use super::{Counted, Growth, Picture};
+use super::{Bench, Counted, Growth, Picture};
+use crate::bench::data;
 use crate::boot::Boot;
 use crate::events;
+use crate::places;
 use crate::report;
 use crate::timeline::{TimeLine, svg};
 use crate::verdict::Verdict;
@@ -67,7 +69,7 @@ impl Runs<'_> {
             args,
             keep: Some(keep.clone()),
             echo: false,
-            debug: false,
+            debug: None,
             ..self.boot.clone()
         };
         // The limit of the first boot was for its own words.
@@ -177,6 +179,21 @@ pub fn read(path: &Path) -> Result<Value, String> {
     let text =
         fs::read_to_string(path).map_err(|why| format!("cannot read {}: {why}", path.display()))?;
     serde_json::from_str(&text).map_err(|why| format!("{} is not JSON: {why}", path.display()))
+}
+
+/// What `make bench` has left in a directory, if it has run.
+///
+/// # Errors
+/// A file of it, or of `tests/bench`, is wrong; in words.
+pub fn bench(dir: &Path) -> Result<Option<Bench>, String> {
+    let Some(file) = read_if_there(&dir.join("bench.json"))? else {
+        return Ok(None);
+    };
+    let data = data::read(&places::repository().join("tests/bench"))?;
+    Ok(Some(Bench {
+        file,
+        peers: data.peers,
+    }))
 }
 
 /// Reads a JSON file, if there is one.

@@ -1,10 +1,8 @@
 //! Which observer sees which injected fault.
 
-use std::collections::BTreeSet;
-
 use svg::node::element::{Group, Title};
 
-use crate::faults::{Observer, Of, rules};
+use crate::faults::{Observer, Of, cell, seen_by};
 use crate::pen::{WIDTH, centred, line, rectangle, sheet, text};
 
 const STYLE: &str = "
@@ -20,24 +18,6 @@ const COLUMN: f64 = (WIDTH - SEEN - 12.0) / 6.0;
 const LINE: f64 = 15.0;
 /// How many characters of what is done wrong stand in a line.
 const CHARACTERS: usize = 54;
-
-/// What a cell shows: of the rules which, else nothing; and whether all its boots need several cores.
-fn cell(of: &Of, observer: Observer) -> Option<(String, bool)> {
-    let (mut seen, mut several) = (BTreeSet::new(), true);
-    let mut is_there = false;
-    for shown in &of.boots {
-        let its = shown.seen.iter().filter(|(by, _)| *by == observer);
-        for (_, words) in its {
-            is_there = true;
-            several &= shown.case.boot.smp > 1;
-            if observer == Observer::Rules {
-                seen.extend(rules(words));
-            }
-        }
-    }
-    let rules: Vec<String> = seen.iter().map(|rule| format!("R{rule}")).collect();
-    is_there.then(|| (rules.join(" "), several))
-}
 
 /// Words in lines.
 fn wrapped(words: &str) -> Vec<String> {
@@ -133,21 +113,6 @@ fn row(of: &Of, lines: &[String], y: f64, height: f64) -> Group {
             .add(centred(on, x + COLUMN / 2.0, y + height / 2.0 + 4.0, label));
     }
     group
-}
-
-/// The observers of a fault, in words.
-fn seen_by(of: &Of) -> String {
-    let seen = Observer::ALL.into_iter().filter_map(|observer| {
-        let (rule, several) = cell(of, observer)?;
-        let rule = if rule.is_empty() {
-            rule
-        } else {
-            format!(" ({rule})")
-        };
-        let cores = if several { " on two cores" } else { "" };
-        Some(format!("{}{rule}{cores}", observer.name()))
-    });
-    seen.collect::<Vec<_>>().join(", ")
 }
 
 fn description(all: &[Of]) -> String {
