@@ -74,7 +74,7 @@ faults! {
     "wrong-frame" WrongFrame: "a page of the vmap area is mapped to its neighbour's frame", "workload";
     "no-frame" NoFrame: "the allocation of a frame for a table fails", "workload";
 
-    "alloc-fails" AllocFails: "the n-th allocation of a frame fails, for every n one after the other", "nobody: each is an error, and nothing is lost";
+    "alloc-fails" AllocFails: "the n-th allocation of a frame fails, for every n one after the other", "the workload by an error each";
 
     // The switch, and interrupts.
     "switch-no-dsb" SwitchNoDsb: "a task leaves its core without a DSB", "R8 on two cores";
