@@ -256,7 +256,7 @@ fn the_figures_of_the_bench_are_its_jsons() {
                 let is_it = |row: &&Value| {
                     row["name"] == name
                         && row["who"] == *who
-                        && row["n"].to_string() == cells[0]
+                        && row["n"].as_u64() == cells[0].parse().ok()
                         && row["cpu"] == "max"
                         && row["debug"] == false
                 };

@@ -25,17 +25,17 @@ const OPERATIONS: [(&str, &str); 4] = [
     ("unmap", "Pages are unmapped."),
 ];
 
-/// The machine of the plots. What an operation executes is the same on the others, or the table below has a line for it.
-const MACHINE: [(&str, &str); 3] = [("cpu", "\"max\""), ("smp", "1"), ("debug", "false")];
+/// Whether a row is of the machine of the plots. What an operation executes is the same on the others, or the table below has a line for
+/// it.
+fn is_plotted(row: &Value) -> bool {
+    row["cpu"] == "max" && row["smp"] == 1 && row["debug"] == false
+}
 
 impl Bench {
     /// The systems that have rows of an operation: by size, the instructions and the quotient of the two.
     fn series(&self, operation: &str) -> Vec<Series> {
         let mut all: Vec<Series> = Vec::new();
         for row in self.file["rows"].as_array().into_iter().flatten() {
-            let is_machine = MACHINE
-                .iter()
-                .all(|(field, value)| row[field].to_string() == *value);
             let (Some(who), Some(n), Some(instructions)) = (
                 row["who"].as_str(),
                 row["n"].as_u64(),
@@ -43,7 +43,7 @@ impl Bench {
             ) else {
                 continue;
             };
-            if row["name"] != operation || !is_machine || n == 0 {
+            if row["name"] != operation || !is_plotted(row) || n == 0 {
                 continue;
             }
             let name = self.name(who, operation);

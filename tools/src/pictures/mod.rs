@@ -29,7 +29,7 @@ pub fn events(path: &Path) -> Result<Vec<Event>, NoPicture> {
     events.collect()
 }
 
-/// The events of a story as text, a line each, for [`events`].
+/// The events of a story as text, a line each, for [`events()`].
 #[must_use]
 pub fn cut(events: &[Event]) -> String {
     events.iter().map(|event| format!("{event}\n")).collect()
