@@ -78,10 +78,8 @@ fn start_one(machine: &Machine, index: usize, affinity: u64) -> Result<(), CoreE
     // context.
     HW.execute(Op::Dsb(Barrier::Ishst), Why::Kick);
     let root = mem::root_address().raw();
-    let (entry, context) = (
-        lazy_mmu_boot::secondary_start(),
-        lazy_mmu_boot::secondary_context(root, index),
-    );
+    let entry = lazy_mmu_boot::secondary_start();
+    let context = lazy_mmu_boot::secondary_context(root, index);
     // SAFETY: the boot code's entry and what it expects; the core's stack is mapped, and its number is no other's.
     let started = unsafe { psci::start_core(conduit, affinity, entry, context) };
     if let Err(error) = started {

@@ -65,9 +65,7 @@ impl Stack {
         });
         if mapped.is_ok() {
             // The mapping owns them from here on.
-            frames.into_iter().for_each(|frame| {
-                frame.into_frame();
-            });
+            frames.into_iter().map(Owned::into_frame).for_each(drop);
         } else {
             let twice =
                 |error| matches!(error, &StackError::Tables(at) if at.what == What::AlreadyMapped);
