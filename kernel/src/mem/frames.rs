@@ -26,8 +26,11 @@ use crate::base::layout::{self, PAGE_SIZE};
 use crate::observe::{access, rules};
 use crate::{mode, observe};
 
-/// A set per order, up to 2^20 frames at once.
-type Lists = FrameAllocator<21>;
+/// Blocks have up to 2 to this many frames.
+const LARGEST: u32 = 20;
+
+/// A set per order.
+type Lists = FrameAllocator<{ LARGEST as usize + 1 }>;
 
 static LISTS: Lock<Lists> = Lock::new(Lists::new());
 static FREE: AtomicU64 = AtomicU64::new(0);
@@ -46,6 +49,11 @@ impl Owned {
     /// Which frame.
     pub fn frame(&self) -> Frame {
         self.0
+    }
+
+    /// Its number among all frames, as the lists have it.
+    fn number(&self) -> usize {
+        (self.0.pa().raw() / PAGE_SIZE) as usize
     }
 
     /// Gives up the proof: the frame belongs to a table from now on, or is mapped where its owner
@@ -169,35 +177,55 @@ pub fn alloc() -> Option<Owned> {
 
 /// Frees a frame. Whoever mapped it elsewhere has unmapped it, and completed the invalidation.
 pub fn free(frame: Owned) {
-    free_all([frame]);
+    release(&mut [frame]);
 }
 
 /// Frees many frames, with one section and one invalidation for all of their linear mappings.
 ///
 /// Freeing them one by one costs two DSBs, a TLBI and an ISB for each.
 pub fn free_all(frames: impl IntoIterator<Item = Owned>) {
-    let mut frames: Vec<Owned> = frames.into_iter().collect();
-    if frames.is_empty() {
-        return;
-    }
-    // In ascending order neighbours join, and the invalidation reaches little beyond what was
-    // unmapped.
-    frames.sort_unstable_by_key(|frame| frame.0.pa());
+    release(&mut frames.into_iter().collect::<Vec<_>>());
+}
+
+/// Frees them run by run: neighbours are unmapped together, and go to the lists as blocks.
+///
+/// In ascending order, so that neighbours meet, and the invalidation reaches little beyond what was unmapped.
+fn release(frames: &mut [Owned]) {
+    frames.sort_unstable_by_key(Owned::number);
     if POISON.load(Relaxed) {
-        for frame in &frames {
+        for frame in &*frames {
             access::fill(frame.0);
             frame.poison();
         }
     }
-    if DEBUG.load(Relaxed) {
-        mode::reenter(|| mode::section(|| unmap_linear(&frames)));
+    if DEBUG.load(Relaxed) && !frames.is_empty() {
+        mode::reenter(|| mode::section(|| unmap_linear(frames)));
     }
-    for Owned(frame) in frames {
-        let pa = frame.pa().raw();
-        observe::report(|| What::Free { frame: pa });
-        LISTS.lock().dealloc((pa / PAGE_SIZE) as usize, 1);
-        FREE.fetch_add(1, Relaxed);
+    for run in runs(frames) {
+        for Owned(frame) in run {
+            let frame = frame.pa().raw();
+            observe::report(|| What::Free { frame });
+        }
+        give_back(run[0].number(), run.len());
     }
+}
+
+/// The neighbours among frames in ascending order, together.
+fn runs(frames: &[Owned]) -> impl Iterator<Item = &[Owned]> {
+    frames.chunk_by(|low, high| low.number() + 1 == high.number())
+}
+
+/// Puts a run into the lists as the largest blocks that it consists of: one look for a buddy each.
+fn give_back(mut first: usize, count: usize) {
+    let end = first + count;
+    let mut lists = LISTS.lock();
+    while first < end {
+        let order = first.trailing_zeros().min((end - first).ilog2());
+        let block = 1 << order.min(LARGEST);
+        lists.dealloc(first, block);
+        first += block;
+    }
+    FREE.fetch_add(count as u64, Relaxed);
 }
 
 /// One valid last-level descriptor stored where an invalid one was: owes a pair, and no
@@ -212,13 +240,13 @@ fn map_linear(frame: Owned) -> Result<Owned, Error> {
 fn unmap_linear(frames: &[Owned]) {
     let space = kernel_space();
     let mut gather = space.gather(());
-    for frame in frames {
-        let va = layout::linear(frame.0.pa());
-        let unmapped = Pages::one(va).and_then(|page| space.unmap(page, &mut gather));
+    for run in runs(frames) {
+        let (first, count) = (run[0].0, run.len() as u64);
+        let pages = Pages::new(layout::linear(first.pa()), count);
+        let unmapped = pages.and_then(|pages| space.unmap(pages, &mut gather));
         assert!(
-            unmapped == Ok(1),
-            "debug page allocator: {:?} is freed twice ({unmapped:?})",
-            frame.0
+            unmapped == Ok(count),
+            "debug page allocator: in a run of {count} from {first:?}, a frame is freed twice ({unmapped:?})"
         );
     }
     let _ = gather.finish();
