@@ -26,14 +26,68 @@ use crate::base::layout::{self, PAGE_SIZE};
 use crate::observe::{access, rules};
 use crate::{mode, observe};
 
-/// Blocks have up to 2 to this many frames.
-const LARGEST: u32 = 20;
+/// Single frames come out of the blocks this many at a time, and go back twice as many at a time.
+const BATCH: usize = 32;
 
-/// A set per order.
-type Lists = FrameAllocator<{ LARGEST as usize + 1 }>;
+/// The free frames: `buddy_system_allocator`'s blocks, and in front of them single frames.
+///
+/// A set of blocks is a tree, and a frame that is split off or joined with its buddies costs several
+/// changes of several trees. So one that is freed alone waits on a stack, where the next allocation finds it, as in Linux's
+/// per-CPU lists. It is free in every respect: unmapped, poisoned, counted, reported.
+///
+/// The stack is not a core's own but under the lock of the blocks, which is taken anyway: no frame is hidden from a core
+/// whose memory runs out. Blocks are taken for the stack alone, and only when it is empty: none is missed for what waits there.
+struct Lists {
+    /// A set per order.
+    blocks: FrameAllocator,
+    /// The last one freed on top; fewer than two batches.
+    singles: Vec<usize>,
+    /// How many frames there are in both.
+    count: u64,
+}
 
-static LISTS: Lock<Lists> = Lock::new(Lists::new());
-static FREE: AtomicU64 = AtomicU64::new(0);
+impl Lists {
+    /// A frame: the one that was freed last, or the lowest of a batch.
+    fn take(&mut self) -> Option<usize> {
+        if self.singles.is_empty() {
+            let mut sizes = (0..=BATCH.ilog2()).rev().map(|order| 1 << order);
+            let (first, size) = sizes.find_map(|size| Some((self.blocks.alloc(size)?, size)))?;
+            self.singles.extend((first..first + size).rev());
+        }
+        self.count -= 1;
+        self.singles.pop()
+    }
+
+    /// Takes a run of frames back. Two or more go to the blocks at once, and a full stack does.
+    fn give(&mut self, run: Range<usize>) {
+        self.count += run.len() as u64;
+        if run.len() > 1 {
+            return give_blocks(&mut self.blocks, run);
+        }
+        self.singles.push(run.start);
+        if self.singles.len() == 2 * BATCH {
+            self.singles.sort_unstable();
+            let runs = self.singles.chunk_by(|low, high| low + 1 == *high);
+            runs.for_each(|run| give_blocks(&mut self.blocks, run[0]..run[0] + run.len()));
+            self.singles.clear();
+        }
+    }
+}
+
+/// Adds a run as the largest blocks that it consists of: one look for a buddy each.
+fn give_blocks(blocks: &mut FrameAllocator, mut run: Range<usize>) {
+    while !run.is_empty() {
+        let size = 1 << run.start.trailing_zeros().min(run.len().ilog2());
+        blocks.dealloc(run.start, size);
+        run.start += size;
+    }
+}
+
+static LISTS: Lock<Lists> = Lock::new(Lists {
+    blocks: FrameAllocator::new(),
+    singles: Vec::new(),
+    count: 0,
+});
 static DEBUG: AtomicBool = AtomicBool::new(false);
 static POISON: AtomicBool = AtomicBool::new(false);
 
@@ -82,6 +136,7 @@ impl Owned {
 
     /// Fills it with the poison.
     fn poison(&self) {
+        access::fill(self.0);
         let words = self.words().iter();
         words.for_each(|word| word.store(POISON_WORD, Relaxed));
     }
@@ -95,14 +150,15 @@ pub(super) unsafe fn add(ram: Range<Pa>) {
     let first = ram.start.raw().div_ceil(PAGE_SIZE) as usize;
     let end = (ram.end.raw() / PAGE_SIZE) as usize;
     if first < end {
-        LISTS.lock().add_frame(first, end);
-        FREE.fetch_add((end - first) as u64, Relaxed);
+        let mut lists = LISTS.lock();
+        lists.blocks.add_frame(first, end);
+        lists.count += (end - first) as u64;
     }
 }
 
 /// How many frames are free.
 pub fn free_count() -> u64 {
-    FREE.load(Relaxed)
+    LISTS.lock().count
 }
 
 /// Whether the debug page allocator is on.
@@ -158,12 +214,10 @@ pub(super) unsafe fn add_fresh(ram: Range<Pa>) {
 pub fn alloc() -> Option<Owned> {
     // The guard masks interrupts; the lists may take nodes from the heap under it, which takes no
     // frames.
-    let number = LISTS.lock().alloc(1)?;
-    FREE.fetch_sub(1, Relaxed);
+    let number = LISTS.lock().take()?;
     let mut frame = Owned(Frame::new(Pa::new(number as u64 * PAGE_SIZE)?)?);
-    observe::report(|| What::Alloc {
-        frame: frame.0.pa().raw(),
-    });
+    let pa = frame.0.pa().raw();
+    observe::report(|| What::Alloc { frame: pa });
     if DEBUG.load(Relaxed) {
         frame = mode::reenter(|| mode::published(|| map_linear(frame))).unwrap_or_else(|error| {
             panic!("debug page allocator: a frame is allocated twice: {error}")
@@ -193,10 +247,7 @@ pub fn free_all(frames: impl IntoIterator<Item = Owned>) {
 fn release(frames: &mut [Owned]) {
     frames.sort_unstable_by_key(Owned::number);
     if POISON.load(Relaxed) {
-        for frame in &*frames {
-            access::fill(frame.0);
-            frame.poison();
-        }
+        frames.iter().for_each(Owned::poison);
     }
     if DEBUG.load(Relaxed) && !frames.is_empty() {
         mode::reenter(|| mode::section(|| unmap_linear(frames)));
@@ -206,26 +257,14 @@ fn release(frames: &mut [Owned]) {
             let frame = frame.pa().raw();
             observe::report(|| What::Free { frame });
         }
-        give_back(run[0].number(), run.len());
+        let first = run[0].number();
+        LISTS.lock().give(first..first + run.len());
     }
 }
 
 /// The neighbours among frames in ascending order, together.
 fn runs(frames: &[Owned]) -> impl Iterator<Item = &[Owned]> {
     frames.chunk_by(|low, high| low.number() + 1 == high.number())
-}
-
-/// Puts a run into the lists as the largest blocks that it consists of: one look for a buddy each.
-fn give_back(mut first: usize, count: usize) {
-    let end = first + count;
-    let mut lists = LISTS.lock();
-    while first < end {
-        let order = first.trailing_zeros().min((end - first).ilog2());
-        let block = 1 << order.min(LARGEST);
-        lists.dealloc(first, block);
-        first += block;
-    }
-    FREE.fetch_add(count as u64, Relaxed);
 }
 
 /// One valid last-level descriptor stored where an invalid one was: owes a pair, and no
