@@ -75,7 +75,10 @@ help:
 setup:
 	@sh tools/setup.sh
 
+# The build says nothing by itself, and the first one takes a while.
 run: setup
+	@[ -e "$$CARGO_TARGET_DIR/$(BARE_TARGET)/release/lazy-mmu-kernel" ] || \
+		echo 'building the kernel, what boots it and the plugin that counts: a minute or two on two cores, this first time alone'
 	@$(CARGO) run --quiet --release --target $(BARE_TARGET) --package lazy-mmu-kernel
 
 # gdb's command `events` runs `ring`.

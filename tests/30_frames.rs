@@ -28,7 +28,7 @@ lazy_mmu_kernel::entry!(main);
 
 fn main(boot: &Boot) -> Verdict {
     let debug = boot.arguments.debug;
-    for part in [reuse, batch, nesting, exhaustion] {
+    for part in [reuse, batch, nesting, alone, exhaustion] {
         match part(debug) {
             Verdict::Good => {}
             other => return other,
@@ -149,6 +149,33 @@ fn nesting(debug: bool) -> Verdict {
         );
         frames::free(frame);
     }
+    Verdict::Good
+}
+
+/// Frames that are freed alone, and have no neighbour that is free: they wait one by one, and go to the lists when too many do. None
+/// is lost, and none is given out twice.
+fn alone(_debug: bool) -> Verdict {
+    const COUNT: usize = 400;
+    let before = frames::free_count();
+    let taken: Vec<Owned> = (0..COUNT).filter_map(|_| frames::alloc()).collect();
+    let (alone, mut owned): (Vec<_>, Vec<_>) =
+        (0..).zip(taken).partition(|(index, _)| index % 2 == 0);
+    alone
+        .into_iter()
+        .rev()
+        .for_each(|(_, frame)| frames::free(frame));
+    let free = frames::free_count();
+    ensure!(free == before - COUNT as u64 / 2, "{free} of {before}");
+    owned.extend((0..COUNT).filter_map(|index| Some((index, frames::alloc()?))));
+    owned.sort_unstable_by_key(|(_, frame)| frame.frame().pa());
+    ensure!(owned.len() == COUNT / 2 + COUNT, "{} frames", owned.len());
+    let twice = owned
+        .windows(2)
+        .find(|two| two[0].1.frame() == two[1].1.frame());
+    ensure!(twice.is_none(), "given out twice: {twice:?}");
+    frames::free_all(owned.into_iter().map(|(_, frame)| frame));
+    let free = frames::free_count();
+    ensure!(free == before, "{free} of {before}");
     Verdict::Good
 }
 

@@ -30,6 +30,7 @@ fn main(_: &Boot) -> Verdict {
         return Verdict::Failed;
     }
     for part in [
+        holes_are_used,
         outside_is_refused,
         box_stays_where_it_is,
         other_spaces_are_refused,
@@ -83,6 +84,33 @@ type Checked = Result<(), &'static str>;
 
 fn check(good: bool, what: &'static str) -> Checked {
     good.then_some(()).ok_or(what)
+}
+
+/// Areas between others, given back: what fits goes there, also where it leaves a rest, and what does not goes behind.
+fn holes_are_used() -> Checked {
+    let mut areas: Vec<Area> = [3, 1, 1, 1, 5, 1]
+        .into_iter()
+        .filter_map(Area::take)
+        .collect();
+    let last = areas.pop().ok_or("no areas")?.pages().start();
+    let last_again = Area::take(1).ok_or("no area")?;
+    check(last_again.pages().start() == last, "not given back")?;
+    for index in [4, 2, 0] {
+        check(index < areas.len(), "no areas")?;
+        areas.remove(index);
+    }
+    let fit: Vec<Area> = [1, 3, 2, 2].into_iter().filter_map(Area::take).collect();
+    check(fit.len() == 4, "no areas in the holes")?;
+    let is_apart = |area: &Area| {
+        !areas
+            .iter()
+            .any(|other| other.pages().overlaps(area.pages()))
+    };
+    check(fit.iter().all(is_apart), "a hole is somebody else's")?;
+    let inside = fit.iter().filter(|area| area.pages().start() < last);
+    check(inside.count() == 4, "a hole was left empty")?;
+    let behind = Area::take(6).ok_or("no area")?;
+    check(behind.pages().start() > last, "no hole has six pages")
 }
 
 /// Tries every operation on `pages`, which is not all inside `range`; each must name the first of them, and change nothing.

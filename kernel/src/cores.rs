@@ -14,7 +14,7 @@ use crate::machine::psci::{self, PsciError};
 use crate::mem;
 use crate::mem::stacks::{Stack, StackError};
 use crate::observe::{self, seam::HW};
-use crate::task;
+use crate::task::{self, Core};
 use crate::{println, sched};
 
 /// How long a core may take to start, and to stop, in microseconds. Long for a core, not for an emulated one whose host is busy.
@@ -31,7 +31,7 @@ enum CoreError {
     #[error("the device tree names no PSCI to start it with")]
     NoPsci,
     #[error("PSCI does not start it: {0}")]
-    Psci(PsciError),
+    Psci(#[from] PsciError),
     #[error(transparent)]
     Stack(#[from] StackError),
     #[error("PSCI has started it, and it does not report")]
@@ -78,17 +78,12 @@ fn start_one(machine: &Machine, index: usize, affinity: u64) -> Result<(), CoreE
     // context.
     HW.execute(Op::Dsb(Barrier::Ishst), Why::Kick);
     let root = mem::root_address().raw();
-    let (entry, context) = (
-        lazy_mmu_boot::secondary_start(),
-        lazy_mmu_boot::secondary_context(root, index),
-    );
+    let entry = lazy_mmu_boot::secondary_start();
+    let context = lazy_mmu_boot::secondary_context(root, index);
     // SAFETY: the boot code's entry and what it expects; the core's stack is mapped, and its number is no other's.
     let started = unsafe { psci::start_core(conduit, affinity, entry, context) };
-    if let Err(error) = started {
-        // SAFETY: the core has not started.
-        unsafe { stack.unmap() };
-        return Err(CoreError::Psci(error));
-    }
+    // SAFETY: the core has not started.
+    started.inspect_err(|_| unsafe { stack.unmap() })?;
     let mut answer = None;
     time::wait_until(PATIENCE, || {
         answer = ANSWERS.lock()[index];
@@ -146,12 +141,8 @@ pub fn stop() -> bool {
         return true;
     }
     irq::send_stop(others);
-    let stopped = time::wait_until(PATIENCE, || {
-        let cores = task::cores().iter();
-        cores
-            .filter(|core| others >> core.index & 1 != 0)
-            .all(|core| core.parked.load(Relaxed))
-    });
+    let is_parked = |core: &Core| others >> core.index & 1 == 0 || core.parked.load(Relaxed);
+    let stopped = time::wait_until(PATIENCE, || task::cores().iter().all(is_parked));
     if !stopped {
         println!("not every core has stopped");
     }

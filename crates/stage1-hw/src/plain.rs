@@ -47,10 +47,11 @@ impl Instructions for Plain {
     /// Without a load.
     #[inline(always)]
     fn fill(self, slots: Slots<'_>, new: Desc) {
+        let bits = new.bits();
         slots
             .words
             .iter()
-            .for_each(|word| word.store(new.bits(), Relaxed));
+            .for_each(|word| word.store(bits, Relaxed));
     }
 
     /// By blocks where the core has `DC ZVA`, else word by word.

@@ -5,11 +5,13 @@
 use core::fmt;
 
 use stage1_paging::Va;
+use thiserror::Error;
 
 use super::esr::{Class, Esr};
 
 /// Why an access, or a translation, did not succeed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("{} {va}: {kind}", if *.write { "store to" } else { "access to" })]
 pub struct Fault {
     /// The address.
     pub va: Va,
@@ -67,13 +69,6 @@ impl Fault {
             write: esr.is_store(),
             kind,
         }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let access = if self.write { "store to" } else { "access to" };
-        write!(f, "{access} {}: {}", self.va, self.kind)
     }
 }
 

@@ -18,7 +18,7 @@ use super::{Esr, Fault, FaultKind};
 /// # Errors
 /// The fault that the load would take.
 pub fn read(machine: impl Instructions, va: Va) -> Result<Pa, Fault> {
-    translate(machine, va, false)
+    access(machine, va, false)
 }
 
 /// Where a store to `va` would go. As [`read`].
@@ -26,10 +26,11 @@ pub fn read(machine: impl Instructions, va: Va) -> Result<Pa, Fault> {
 /// # Errors
 /// The fault that the store would take.
 pub fn write(machine: impl Instructions, va: Va) -> Result<Pa, Fault> {
-    translate(machine, va, true)
+    access(machine, va, true)
 }
 
-fn translate(machine: impl Instructions, va: Va, write: bool) -> Result<Pa, Fault> {
+/// As [`read`] or [`write()`].
+pub(crate) fn access(machine: impl Instructions, va: Va, write: bool) -> Result<Pa, Fault> {
     // An interrupt handler that translates, or a move to another core, would leave another PAR_EL1.
     let (syndrome, par) = registers::without_interrupts(|| {
         let syndrome = if write {

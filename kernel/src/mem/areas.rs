@@ -3,7 +3,7 @@
 //! Owning an [`Area`] is the right to store last-level descriptors for it, without a lock: nobody
 //! else can. It is lent out as a [`PageRange`].
 
-use alloc::vec::Vec;
+use alloc::collections::{BTreeMap, BTreeSet};
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -13,8 +13,69 @@ use stage1_paging::{Pages, Va};
 use super::{PageRange, kernel_space};
 use crate::base::{Lock, layout};
 
-/// The addresses of all areas, each with the guard behind it, in ascending order.
-static TAKEN: Lock<Vec<Range<u64>>> = Lock::new(Vec::new());
+/// The addresses that are nobody's.
+///
+/// Neighbours are joined. What lies behind the last area is apart: with few holes most areas come from there. The holes are in
+/// two trees of `alloc`'s, so that an area costs a few ways down a tree, however many there are; bins of sizes would cost as
+/// little, and miss a hole that just fits.
+struct Free {
+    /// Each hole between areas: its start, and its end.
+    holes: BTreeMap<u64, u64>,
+    /// The same by size: the bytes, and the start.
+    by_size: BTreeSet<(u64, u64)>,
+    /// Nothing is taken from here on.
+    behind: u64,
+}
+
+static FREE: Lock<Free> = Lock::new(Free {
+    holes: BTreeMap::new(),
+    by_size: BTreeSet::new(),
+    behind: layout::VMAP_BASE,
+});
+
+impl Free {
+    /// Takes that many bytes out of the smallest hole that has them: where they start.
+    fn take(&mut self, bytes: u64) -> Option<u64> {
+        let Some(&(size, start)) = self.by_size.range((bytes, 0)..).next() else {
+            let (start, end) = (self.behind, self.behind.checked_add(bytes)?);
+            self.behind = Some(end).filter(|end| *end <= layout::VMAP_BASE + layout::VMAP_SIZE)?;
+            return Some(start);
+        };
+        self.remove(start..start + size);
+        self.insert(start + bytes..start + size);
+        Some(start)
+    }
+
+    /// Takes back what was taken, and joins it with the holes beside it.
+    fn give(&mut self, mut bytes: Range<u64>) {
+        let below = self.holes.range(..bytes.start).next_back();
+        if let Some((&start, _)) = below.filter(|(_, end)| **end == bytes.start) {
+            self.remove(start..bytes.start);
+            bytes.start = start;
+        }
+        if let Some(&end) = self.holes.get(&bytes.end) {
+            self.remove(bytes.end..end);
+            bytes.end = end;
+        }
+        if bytes.end == self.behind {
+            self.behind = bytes.start;
+        } else {
+            self.insert(bytes);
+        }
+    }
+
+    fn insert(&mut self, hole: Range<u64>) {
+        if !hole.is_empty() {
+            self.by_size.insert((hole.end - hole.start, hole.start));
+            self.holes.insert(hole.start, hole.end);
+        }
+    }
+
+    fn remove(&mut self, hole: Range<u64>) {
+        self.by_size.remove(&(hole.end - hole.start, hole.start));
+        self.holes.remove(&hole.start);
+    }
+}
 
 /// Pages of the vmap area that belong to the holder.
 ///
@@ -26,25 +87,12 @@ static TAKEN: Lock<Vec<Range<u64>>> = Lock::new(Vec::new());
 pub struct Area(Pages, PhantomData<Cell<()>>);
 
 impl Area {
-    /// Takes the lowest free range of that many pages. An unmapped page stays behind it, so that
-    /// running over the end faults.
+    /// Takes a free range of that many pages. An unmapped page stays behind it, so that running over the end faults.
     ///
-    /// The order of ranges is not part of the promise. `None` when the area is full.
+    /// Which range is not part of the promise. `None` when none is large enough.
     pub fn take(pages: u64) -> Option<Self> {
         let bytes = pages.checked_add(1)?.checked_mul(layout::PAGE_SIZE)?;
-        let mut taken = TAKEN.lock();
-        let (mut start, mut index) = (layout::VMAP_BASE, 0);
-        while let Some(next) = taken.get(index)
-            && next.start - start < bytes
-        {
-            start = next.end;
-            index += 1;
-        }
-        let end = start.checked_add(bytes)?;
-        if end > layout::VMAP_BASE + layout::VMAP_SIZE {
-            return None;
-        }
-        taken.insert(index, start..end);
+        let start = FREE.lock().take(bytes)?;
         let pages = Pages::new(Va::new(start), pages).ok()?;
         Some(Self(pages, PhantomData))
     }
@@ -75,7 +123,7 @@ impl Drop for Area {
             // A block that is not wholly inside, which no operation of a range makes. Then nobody gets these pages.
             return;
         }
-        let start = self.0.start().raw();
-        TAKEN.lock().retain(|other| other.start != start);
+        let (start, pages) = (self.0.start().raw(), self.0.count() + 1);
+        FREE.lock().give(start..start + pages * layout::PAGE_SIZE);
     }
 }

@@ -35,11 +35,68 @@ use crate::machine::Region;
 use crate::observe::{access, rules, seam};
 use crate::{mode, observe, task};
 
-/// A set per order, up to 2^20 frames at once.
-type Lists = FrameAllocator<21>;
+/// Single frames come out of the blocks this many at a time, and go back twice as many at a time.
+const BATCH: usize = 32;
 
-static LISTS: Lock<Lists> = Lock::new(Lists::new());
-static FREE: AtomicU64 = AtomicU64::new(0);
+/// The free frames: `buddy_system_allocator`'s blocks, and in front of them single frames.
+///
+/// A set of blocks is a tree, and a frame that is split off or joined with its buddies costs several
+/// changes of several trees. So one that is freed alone waits on a stack, where the next allocation finds it, as in Linux's
+/// per-CPU lists. It is free in every respect: unmapped, poisoned, counted, reported.
+///
+/// The stack is not a core's own but under the lock of the blocks, which is taken anyway: no frame is hidden from a core
+/// whose memory runs out. Blocks are taken for the stack alone, and only when it is empty: none is missed for what waits there.
+struct Lists {
+    /// A set per order.
+    blocks: FrameAllocator,
+    /// The last one freed on top; fewer than two batches.
+    singles: Vec<usize>,
+    /// How many frames there are in both.
+    count: u64,
+}
+
+impl Lists {
+    /// A frame: the one that was freed last, or the lowest of a batch.
+    fn take(&mut self) -> Option<usize> {
+        if self.singles.is_empty() {
+            let mut sizes = (0..=BATCH.ilog2()).rev().map(|order| 1 << order);
+            let (first, size) = sizes.find_map(|size| Some((self.blocks.alloc(size)?, size)))?;
+            self.singles.extend((first..first + size).rev());
+        }
+        self.count -= 1;
+        self.singles.pop()
+    }
+
+    /// Takes a run of frames back. Two or more go to the blocks at once, and a full stack does.
+    fn give(&mut self, run: Range<usize>) {
+        self.count += run.len() as u64;
+        if run.len() > 1 {
+            return give_blocks(&mut self.blocks, run);
+        }
+        self.singles.push(run.start);
+        if self.singles.len() == 2 * BATCH {
+            self.singles.sort_unstable();
+            let runs = self.singles.chunk_by(|low, high| low + 1 == *high);
+            runs.for_each(|run| give_blocks(&mut self.blocks, run[0]..run[0] + run.len()));
+            self.singles.clear();
+        }
+    }
+}
+
+/// Adds a run as the largest blocks that it consists of: one look for a buddy each.
+fn give_blocks(blocks: &mut FrameAllocator, mut run: Range<usize>) {
+    while !run.is_empty() {
+        let size = 1 << run.start.trailing_zeros().min(run.len().ilog2());
+        blocks.dealloc(run.start, size);
+        run.start += size;
+    }
+}
+
+static LISTS: Lock<Lists> = Lock::new(Lists {
+    blocks: FrameAllocator::new(),
+    singles: Vec::new(),
+    count: 0,
+});
 static DEBUG: AtomicBool = AtomicBool::new(false);
 static POISON: AtomicBool = AtomicBool::new(false);
 /// Who had each frame last, under `debug=on` or `poison=on`.
@@ -57,6 +114,11 @@ impl Owned {
     /// Which frame.
     pub fn frame(&self) -> Frame {
         self.0
+    }
+
+    /// Its number among all frames, as the lists have it.
+    fn number(&self) -> usize {
+        (self.0.pa().raw() / PAGE_SIZE) as usize
     }
 
     /// Gives up the proof: the frame belongs to a table from now on, or is mapped where its owner
@@ -85,6 +147,7 @@ impl Owned {
 
     /// Fills it with the poison.
     fn poison(&self) {
+        access::fill(self.0);
         let words = self.words().iter();
         words.for_each(|word| word.store(POISON_WORD, Relaxed));
     }
@@ -98,14 +161,15 @@ pub(super) unsafe fn add(ram: Range<Pa>) {
     let first = ram.start.raw().div_ceil(PAGE_SIZE) as usize;
     let end = (ram.end.raw() / PAGE_SIZE) as usize;
     if first < end {
-        LISTS.lock().add_frame(first, end);
-        FREE.fetch_add((end - first) as u64, Relaxed);
+        let mut lists = LISTS.lock();
+        lists.blocks.add_frame(first, end);
+        lists.count += (end - first) as u64;
     }
 }
 
 /// How many frames are free.
 pub fn free_count() -> u64 {
-    FREE.load(Relaxed)
+    LISTS.lock().count
 }
 
 /// Whether the debug page allocator is on.
@@ -166,12 +230,10 @@ pub fn alloc() -> Option<Owned> {
     }
     // The guard masks interrupts; the lists may take nodes from the heap under it, which takes no
     // frames.
-    let number = LISTS.lock().alloc(1)?;
-    FREE.fetch_sub(1, Relaxed);
+    let number = LISTS.lock().take()?;
     let mut frame = Owned(Frame::new(Pa::new(number as u64 * PAGE_SIZE)?)?);
-    observe::report(|| What::Alloc {
-        frame: frame.0.pa().raw(),
-    });
+    let pa = frame.0.pa().raw();
+    observe::report(|| What::Alloc { frame: pa });
     if DEBUG.load(Relaxed) {
         frame = mode::reenter(|| mode::published(|| map_linear(frame))).unwrap_or_else(|error| {
             panic!("debug page allocator: a frame is allocated twice: {error}")
@@ -180,8 +242,8 @@ pub fn alloc() -> Option<Owned> {
     if POISON.load(Relaxed) {
         check_poison(&frame);
     }
-    let (pa, site) = (frame.0.pa().raw(), Location::caller());
-    owners(|owners| owners.allocated(pa, task::current().id, site));
+    let (task, site) = (task::current().id, Location::caller());
+    owners(|owners| owners.allocated(pa, task, site));
     Some(frame)
 }
 
@@ -214,7 +276,7 @@ fn disown(frame: &Owned, site: &'static Location<'static>) {
 /// Frees a frame. Whoever mapped it elsewhere has unmapped it, and completed the invalidation.
 #[track_caller]
 pub fn free(frame: Owned) {
-    free_all([frame]);
+    release(&mut [frame], Location::caller());
 }
 
 /// Frees many frames, with one section and one invalidation for all of their linear mappings.
@@ -222,30 +284,38 @@ pub fn free(frame: Owned) {
 /// Freeing them one by one costs two DSBs, a TLBI and an ISB for each.
 #[track_caller]
 pub fn free_all(frames: impl IntoIterator<Item = Owned>) {
-    let mut frames: Vec<Owned> = frames.into_iter().collect();
-    if frames.is_empty() {
-        return;
-    }
-    // In ascending order neighbours join, and the invalidation reaches little beyond what was
-    // unmapped.
-    frames.sort_unstable_by_key(|frame| frame.0.pa());
-    let site = Location::caller();
-    for frame in &frames {
+    release(
+        &mut frames.into_iter().collect::<Vec<_>>(),
+        Location::caller(),
+    );
+}
+
+/// Frees them run by run: neighbours are unmapped together, and go to the lists as blocks.
+///
+/// In ascending order, so that neighbours meet, and the invalidation reaches little beyond what was unmapped.
+fn release(frames: &mut [Owned], site: &'static Location<'static>) {
+    frames.sort_unstable_by_key(Owned::number);
+    for frame in frames.iter() {
         disown(frame, site);
         if POISON.load(Relaxed) {
-            access::fill(frame.0);
             frame.poison();
         }
     }
-    if DEBUG.load(Relaxed) {
-        mode::reenter(|| mode::section(|| unmap_linear(&frames)));
+    if DEBUG.load(Relaxed) && !frames.is_empty() {
+        mode::reenter(|| mode::section(|| unmap_linear(frames)));
     }
-    for Owned(frame) in frames {
-        let pa = frame.pa().raw();
-        observe::report(|| What::Free { frame: pa });
-        LISTS.lock().dealloc((pa / PAGE_SIZE) as usize, 1);
-        FREE.fetch_add(1, Relaxed);
+    for run in runs(frames) {
+        for frame in run.iter().map(|frame| frame.0.pa().raw()) {
+            observe::report(|| What::Free { frame });
+        }
+        let first = run[0].number();
+        LISTS.lock().give(first..first + run.len());
     }
+}
+
+/// The neighbours among frames in ascending order, together.
+fn runs(frames: &[Owned]) -> impl Iterator<Item = &[Owned]> {
+    frames.chunk_by(|low, high| low.number() + 1 == high.number())
 }
 
 /// One valid last-level descriptor stored where an invalid one was: owes a pair, and no
@@ -260,13 +330,13 @@ fn map_linear(frame: Owned) -> Result<Owned, Error> {
 fn unmap_linear(frames: &[Owned]) {
     let space = kernel_space();
     let mut gather = space.gather(());
-    for frame in frames {
-        let va = layout::linear(frame.0.pa());
-        let unmapped = Pages::one(va).and_then(|page| space.unmap(page, &mut gather));
+    for run in runs(frames) {
+        let (first, count) = (run[0].0.pa(), run.len() as u64);
+        let unmapped = Pages::new(layout::linear(first), count)
+            .and_then(|pages| space.unmap(pages, &mut gather));
         assert!(
-            unmapped == Ok(1),
-            "{:?} was not in the linear map: {unmapped:?}",
-            frame.0
+            unmapped == Ok(count),
+            "{count} frames from {first} on were not in the linear map: {unmapped:?}"
         );
     }
     let _ = gather.finish();

@@ -23,11 +23,7 @@ static HEAP: KernelHeap = KernelHeap(Lock::new(Heap::empty()));
 ///
 /// With `checking` the rules need memory too: a copy of every table, and an entry for whatever is owed.
 pub(super) fn size_for(ram_bytes: u64, checking: bool) -> u64 {
-    let for_rules = if checking {
-        ram_bytes / 64 + (12 << 20)
-    } else {
-        0
-    };
+    let for_rules = (ram_bytes / 64 + (12 << 20)) * u64::from(checking);
     let size = ram_bytes / 128 + ram_bytes / 400 + (2 << 20) + for_rules;
     size.min(32 << 20) & !(layout::PAGE_SIZE - 1)
 }
@@ -52,10 +48,8 @@ pub(super) unsafe fn init(memory: Region) {
 // makes it one caller at a time.
 unsafe impl GlobalAlloc for KernelHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.0
-            .lock()
-            .allocate_first_fit(layout)
-            .map_or(ptr::null_mut(), NonNull::as_ptr)
+        let block = self.0.lock().allocate_first_fit(layout);
+        block.map_or(ptr::null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {

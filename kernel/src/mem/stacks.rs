@@ -63,20 +63,14 @@ impl Stack {
                 Ok(Self(pages))
             })
         });
-        if mapped.is_ok() {
+        match &mapped {
             // The mapping owns them from here on.
-            frames.into_iter().for_each(|frame| {
-                frame.into_frame();
-            });
-        } else {
-            let twice =
-                |error| matches!(error, &StackError::Tables(at) if at.what == What::AlreadyMapped);
-            assert!(
-                !mapped.as_ref().is_err_and(twice),
-                "stack {slot} is mapped twice"
-            );
+            Ok(_) => frames.into_iter().map(Owned::into_frame).for_each(drop),
+            Err(StackError::Tables(error)) if error.what == What::AlreadyMapped => {
+                panic!("stack {slot} is mapped twice")
+            }
             // One table holds a stack's pages, so the failure is that there is none: nothing was mapped.
-            frames::free_all(frames);
+            Err(_) => frames::free_all(frames),
         }
         mapped
     }

@@ -77,7 +77,7 @@ impl<I: Instructions> Instructions for Observer<I> {
     unsafe fn write_ttbr0(self, value: u64) {
         if is_watched() {
             // SAFETY: the caller's promise is this one's.
-            unsafe { write_ttbr0_watched(self.0, value) };
+            unsafe { reported(self.0).write_ttbr0(value) };
         } else {
             // SAFETY: the caller's promise is this one's.
             unsafe { self.0.write_ttbr0(value) };
@@ -89,15 +89,6 @@ impl<I: Instructions> Instructions for Observer<I> {
 #[inline(never)]
 fn execute_watched(machine: impl Instructions, op: Op, why: Why) {
     reported(machine).execute(op, why);
-}
-
-/// # Safety
-/// As [`Instructions::write_ttbr0`].
-#[cold]
-#[inline(never)]
-unsafe fn write_ttbr0_watched(machine: impl Instructions, value: u64) {
-    // SAFETY: the caller's promise is this one's.
-    unsafe { reported(machine).write_ttbr0(value) };
 }
 
 /// `mmu-check`'s adapter around the machine: it knows what is reported before, after, or as one with

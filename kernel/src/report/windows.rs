@@ -13,7 +13,34 @@ use crate::arch::window::{self, Window};
 use crate::base::Lock;
 use crate::observe;
 use crate::task::Tally;
-use crate::task::kinds::NAMES;
+use crate::task::kinds::KINDS;
+
+/// The names of the kinds in [`task::kinds`](crate::task::kinds), as the plugin has them; those of barriers in the order of
+/// [`stage1_hw::Barrier`].
+const NAMES: [&str; KINDS] = [
+    "dsb-ish",
+    "dsb-ishst",
+    "dsb-ishld",
+    "dsb-nsh",
+    "dsb-sy",
+    "dmb-ish",
+    "dmb-ishst",
+    "dmb-ishld",
+    "dmb-nsh",
+    "dmb-sy",
+    "isb",
+    "tlbi-vae1is",
+    "tlbi-vale1is",
+    "tlbi-vaae1is",
+    "tlbi-vaale1is",
+    "tlbi-rvae1is",
+    "tlbi-rvale1is",
+    "tlbi-rvaae1is",
+    "tlbi-rvaale1is",
+    "tlbi-aside1is",
+    "tlbi-vmalle1is",
+    "tlbi-vmalle1",
+];
 
 /// This kernel's counts of every closed window, a line each.
 static WINDOWS: Lock<String> = Lock::new(String::new());

@@ -43,8 +43,7 @@ static SLICE: AtomicU64 = AtomicU64::new(0);
 /// On this core at once, on others from the next task on that they run.
 pub fn set_slice(micros: u64) {
     SLICE.store(time::from_micros(micros), Relaxed);
-    let queue = QUEUE.lock();
-    arm(queue.next_wake());
+    arm(QUEUE.lock().next_wake());
 }
 
 /// Lets another task run, if one is ready. A section that is open stays open.

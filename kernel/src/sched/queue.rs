@@ -155,11 +155,10 @@ impl Queue {
     /// The idle cores whose timer is set for a sleeper who does not sleep any more, a bit each. They are not
     /// idle from here on: the caller wakes them, so that they stop it.
     pub fn cores_to_rest(&mut self) -> u8 {
-        let cores = if self.next_wake().is_none() {
-            self.idle & self.timed
-        } else {
-            0
-        };
+        if self.next_wake().is_some() {
+            return 0;
+        }
+        let cores = self.idle & self.timed;
         self.idle &= !cores;
         cores
     }

@@ -1,12 +1,12 @@
 //! Tasks from their creation to their end.
 
 use core::any::Any;
-use core::fmt;
 use core::marker::PhantomData;
 
 use alloc::boxed::Box;
 use lazy_mmu::{Leak, Policy};
 use mmu_check::What;
+use thiserror::Error;
 
 use super::queue::Until;
 use super::{QUEUE, arrive, leave, send};
@@ -19,23 +19,14 @@ use crate::observe;
 use crate::task::{self, Figures, Tally, Task};
 
 /// Why there is no new task.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum SpawnError {
     /// All numbers are in use.
+    #[error("{MAX_TASKS} tasks are there already: join one first")]
     TooMany,
     /// No stack for it.
-    Stack(StackError),
-}
-
-impl fmt::Display for SpawnError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SpawnError::TooMany => {
-                write!(f, "{MAX_TASKS} tasks are there already: join one first")
-            }
-            SpawnError::Stack(error) => error.fmt(f),
-        }
-    }
+    #[error(transparent)]
+    Stack(#[from] StackError),
 }
 
 /// What a task begins with.
@@ -98,10 +89,7 @@ pub fn spawn_held<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<Join<T>, SpawnError> {
     let id = QUEUE.lock().reserve().ok_or(SpawnError::TooMany)?;
-    let stack = Stack::map(usize::from(id)).map_err(|error| {
-        QUEUE.lock().release(id);
-        SpawnError::Stack(error)
-    })?;
+    let stack = Stack::map(usize::from(id)).inspect_err(|_| QUEUE.lock().release(id))?;
     let task = task::by_id(id);
     *WORK[usize::from(id)].lock() = Some(Box::new(move || Box::new(work())));
     let new = task.mmu.set_policy(policy);

@@ -18,7 +18,7 @@ pub use last_fault::LastFault;
 pub use stats::{Figures, Stats};
 
 use core::marker::PhantomData;
-use core::ops::Deref;
+use core::ops::{Add, Deref};
 use core::sync::atomic::{
     AtomicBool, AtomicU8, AtomicU64,
     Ordering::{Acquire, Relaxed},
@@ -212,9 +212,7 @@ pub fn all() -> impl Iterator<Item = &'static Task> {
 pub fn machine_tally() -> Tally {
     let tasks = all().map(|task| task.counts.tally());
     let cores = CORES.iter().map(|core| core.interrupt_counts.tally());
-    tasks
-        .chain(cores)
-        .fold(Tally::default(), |sum, tally| sum + tally)
+    tasks.chain(cores).fold(Tally::default(), Add::add)
 }
 
 /// The current task, for as long as the code at hand runs in it: it cannot be sent to another.

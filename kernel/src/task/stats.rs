@@ -80,9 +80,8 @@ impl Stats {
     /// A section was closed. One that was never opened is the contract's to report.
     #[inline]
     pub fn closed(&self) {
-        let depth = self.depth.get();
-        if depth > 0 {
-            self.depth.set(depth - 1);
+        if let Some(depth) = self.depth.get().checked_sub(1) {
+            self.depth.set(depth);
         }
     }
 }

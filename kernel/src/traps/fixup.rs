@@ -44,10 +44,8 @@ pub(super) fn apply(frame: &mut TrapFrame) -> bool {
         }
         _ => return false,
     };
-    let Some(entry) = table()
-        .iter()
-        .find(|entry| target(&entry.instruction) == instruction)
-    else {
+    let is_its = |entry: &&Entry| target(&entry.instruction) == instruction;
+    let Some(entry) = table().iter().find(is_its) else {
         return false;
     };
     frame.elr = target(&entry.fixup);

@@ -33,12 +33,7 @@ pub(super) fn is_over(frame: &TrapFrame) -> bool {
     if !may_be_over || !task::is_task(registers::current_task()) {
         return false;
     }
-    let answer = if esr.is_store() {
-        translate::write(HW, va)
-    } else {
-        translate::read(HW, va)
-    };
-    if answer.is_err() {
+    if translate::access(HW, va, esr.is_store()).is_err() {
         return false;
     }
     let task = task::current();

@@ -1,7 +1,10 @@
 //! The frame allocator: with `debug=on` each call is page-table work of its own.
 
+use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::vec::Vec;
 
+use lazy_mmu_kernel::base::layout::PAGE_SIZE;
 use lazy_mmu_kernel::mem::frames::{self, Owned};
 
 use crate::ground;
@@ -20,9 +23,9 @@ pub fn all(bench: &mut Bench, n: u64) -> Result<(), Failure> {
     bench.row("free", Who::Ours, n, || {
         owned.into_iter().for_each(frames::free)
     })?;
-    let owned = taken(n)?;
+    let owned = neighbours(n)?;
     bench.row("free-batch", Who::Ours, n, || frames::free_all(owned))?;
-    let mut owned = taken(n)?;
+    let mut owned = neighbours(n)?;
     ground::shuffle(&mut owned);
     bench.row("free-shuffled", Who::Ours, n, || frames::free_all(owned))?;
     let left = frames::free_count();
@@ -31,6 +34,23 @@ pub fn all(bench: &mut Bench, n: u64) -> Result<(), Failure> {
         "{left} frames are free, and {free} were before"
     );
     Ok(())
+}
+
+/// `n` neighbours, aligned to their number: into how many TLBIs a run divides depends on where it lies, and that on what was
+/// allocated before, which differs with the number of cores.
+fn neighbours(n: u64) -> Result<Vec<Owned>, Failure> {
+    let mut blocks = BTreeMap::<u64, Vec<Owned>>::new();
+    while let Some(frame) = frames::alloc() {
+        let block = frame.frame().pa().raw() / (PAGE_SIZE * n);
+        let here = blocks.entry(block).or_default();
+        here.push(frame);
+        if here.len() as u64 == n {
+            let found = core::mem::take(here);
+            frames::free_all(blocks.into_values().flatten());
+            return Ok(found);
+        }
+    }
+    Err(Failure(format!("no {n} frames beside each other")))
 }
 
 /// `n` frames, outside of a window.
