@@ -27,25 +27,40 @@ impl<M: Mmu> Space<'_, M> {
     ) -> Result<u64, Error> {
         self.check_with(pages, gather)?;
         self.sweep(pages, |slots, _| {
-            let (first, level) = (slots.va, slots.level);
-            let slots = slots.take(gather.room());
-            let mut va = first.raw();
-            let cleared = self.mmu.edit(slots, |old| {
-                if !old.is_leaf(level) {
-                    return Step::Stop;
-                }
-                let mapping = Mapping {
-                    va: Va::new(va),
-                    level,
-                    desc: old,
-                };
-                gather.park(mapping);
-                va = va.wrapping_add(level.size());
-                Step::Store(Desc::INVALID)
-            });
-            gather.add(first, level, cleared.passed);
-            Ok(cleared.passed)
+            // No tables at the last level: a loop without that comparison.
+            Ok(if slots.level == Level::L3 {
+                self.clear(slots, Desc::is_valid, gather)
+            } else {
+                let level = slots.level;
+                self.clear(slots, |old| old.is_leaf(level), gather)
+            })
         })
+    }
+
+    /// Clears descriptors as long as they are leaves. Returns how many it cleared.
+    fn clear<S: Sink>(
+        &self,
+        slots: Slots<M::Table>,
+        is_leaf: impl Fn(Desc) -> bool,
+        gather: &mut Gather<'_, M, S>,
+    ) -> usize {
+        let slots = slots.take(gather.room());
+        let (first, level, mut va) = (slots.va, slots.level, slots.va.raw());
+        let parked = &mut *gather;
+        let edited = self.mmu.edit(slots, move |desc| {
+            if !is_leaf(desc) {
+                return Step::Stop;
+            }
+            parked.park(Mapping {
+                va: Va::new(va),
+                level,
+                desc,
+            });
+            va = va.wrapping_add(level.size());
+            Step::Store(Desc::INVALID)
+        });
+        gather.add(first, level, edited.passed);
+        edited.passed
     }
 
     /// Gives the mappings of `pages` other permissions. Holes are fine; mappings that have them

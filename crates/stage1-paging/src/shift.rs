@@ -84,16 +84,12 @@ impl<M: Mmu> Space<'_, M> {
                 return Err(What::PartOfBlock); // a block cannot take the place of a table
             }
             let room = source.at.len().min(ENTRIES - level.index(va));
-            let mut next = source.at.start;
-            let edited = self.mmu.edit(Slots::new(table, level, va, room), |old| {
-                let desc = self.mmu.read(source.table, next);
-                if old.is_valid() || !desc.is_leaf(level) {
-                    return Step::Stop;
-                }
-                next += 1;
-                Step::Store(desc)
-            });
-            let n = edited.passed;
+            let target = Slots::new(table, level, va, room);
+            let n = if level == Level::L3 {
+                self.copy(&source, target, Desc::is_valid)
+            } else {
+                self.copy(&source, target, |desc| desc.is_leaf(level))
+            };
             if n == 0 {
                 return Err(What::AlreadyMapped);
             }
@@ -108,6 +104,26 @@ impl<M: Mmu> Space<'_, M> {
             self.mmu.owe();
         }
         moved
+    }
+
+    /// Copies leaves to free places. Returns how many there were in a row.
+    fn copy(
+        &self,
+        from: &Slots<M::Table>,
+        to: Slots<M::Table>,
+        is_leaf: impl Fn(Desc) -> bool,
+    ) -> usize {
+        let (mmu, table, mut next) = (self.mmu, from.table, from.at.start);
+        let copied = mmu.edit(to, move |old| {
+            let desc = mmu.read(table, next);
+            next += 1;
+            if old.is_valid() || !is_leaf(desc) {
+                Step::Stop
+            } else {
+                Step::Store(desc)
+            }
+        });
+        copied.passed
     }
 
     fn move_overlapping<S: Sink>(
