@@ -15,6 +15,10 @@ use crate::space::Space;
 /// still translates to it: a gather that is forgotten takes its frames along. (Hence no sink behind
 /// a reference.) `()` is for mappings that do not own their frames.
 pub trait Sink {
+    /// Whether it does anything with what it is given. [`Space::replace`] gives one that does not nothing, and need not
+    /// find out which frames stay in use.
+    const COLLECTS: bool = true;
+
     /// Takes one removed mapping. Called in the loop over descriptors, before the invalidation:
     /// remember it, and touch nothing else.
     fn park(&mut self, mapping: Mapping);
@@ -38,6 +42,8 @@ pub trait Sink {
 }
 
 impl Sink for () {
+    const COLLECTS: bool = false;
+
     #[inline]
     fn park(&mut self, _: Mapping) {}
 }
