@@ -62,10 +62,17 @@ struct Owed<'m, M: Mmu> {
 }
 
 impl<M: Mmu> Owed<'_, M> {
+    #[inline]
     fn pay(&mut self) -> Done {
         if self.debt.is_empty() {
             return Done::nothing_owed();
         }
+        self.invalidate()
+    }
+
+    /// Pays what is owed.
+    #[inline(never)]
+    fn invalidate(&mut self) -> Done {
         let done = self.mmu.invalidate(&mut self.debt);
         while let Some(table) = self.tables {
             let next = self.mmu.read(table, 0);
@@ -78,6 +85,7 @@ impl<M: Mmu> Owed<'_, M> {
 }
 
 impl<M: Mmu> Drop for Owed<'_, M> {
+    #[inline]
     fn drop(&mut self) {
         // An early return with `?` leaves no stale translation behind.
         self.pay();
@@ -104,6 +112,7 @@ pub struct Gather<'m, M: Mmu, S: Sink = ()> {
 }
 
 impl<'m, M: Mmu, S: Sink> Gather<'m, M, S> {
+    #[inline]
     pub(crate) fn new(space: &Space<'m, M>, sink: S) -> Self {
         Self {
             owed: Owed {

@@ -166,7 +166,7 @@ pub trait Mmu {
     fn owe(&self);
 
     /// Invalidates what `debt` names, on every core of the Inner Shareable domain:
-    /// `dsb ishst`, every TLBI of [`Debt::batches`] (or [`Debt::ops`], one by one), `dsb ish`,
+    /// `dsb ishst`, every TLBI of [`Debt::each_batch`] (or [`Debt::ops`], one by one), `dsb ish`,
     /// `isb`, then [`Debt::done`].
     ///
     /// The first DSB makes the stores visible to every walker, so that none loads the old
