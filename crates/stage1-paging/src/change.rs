@@ -6,7 +6,7 @@ use crate::error::{Error, What};
 use crate::gather::{Gather, Sink};
 use crate::listed::Listed;
 use crate::map::check_prot;
-use crate::mmu::{Mmu, Slots, Step};
+use crate::mmu::{Edited, Mmu, Slots, Step};
 use crate::space::Space;
 
 impl<M: Mmu> Space<'_, M> {
@@ -26,41 +26,50 @@ impl<M: Mmu> Space<'_, M> {
         gather: &mut Gather<'_, M, S>,
     ) -> Result<u64, Error> {
         self.check_with(pages, gather)?;
+        let mut unmapped = 0;
         self.sweep(pages, |slots, _| {
+            let level = slots.level;
             // No tables at the last level: a loop without that comparison.
-            Ok(if slots.level == Level::L3 {
+            let cleared = if level == Level::L3 {
                 self.clear(slots, Desc::is_valid, gather)
             } else {
-                let level = slots.level;
                 self.clear(slots, |old| old.is_leaf(level), gather)
-            })
-        })
+            };
+            unmapped += cleared.stored() as u64 * level.pages();
+            Ok(cleared.passed)
+        })?;
+        Ok(unmapped)
     }
 
-    /// Clears descriptors as long as they are leaves. Returns how many it cleared.
+    /// Clears leaves and passes over holes, up to a table. Adds each run of leaves to the gather.
     fn clear<S: Sink>(
         &self,
         slots: Slots<M::Table>,
         is_leaf: impl Fn(Desc) -> bool,
         gather: &mut Gather<'_, M, S>,
-    ) -> usize {
+    ) -> Edited {
         let slots = slots.take(gather.room());
-        let (first, level, mut va) = (slots.va, slots.level, slots.va.raw());
-        let parked = &mut *gather;
-        let edited = self.mmu.edit(slots, move |desc| {
-            if !is_leaf(desc) {
+        let (first, level) = (slots.va, slots.level);
+        // Where the run began that goes on; looked at where there is a hole, and at the end.
+        let mut run = 0;
+        let (mut next, begin, owed) = (0, &mut run, &mut *gather);
+        let cleared = self.mmu.edit(slots, move |desc| {
+            let n = next;
+            next += 1;
+            if is_leaf(desc) {
+                let va = level.nth(first, n);
+                owed.park(Mapping { va, level, desc });
+                return Step::Store(Desc::INVALID);
+            }
+            if desc.is_valid() {
                 return Step::Stop;
             }
-            parked.park(Mapping {
-                va: Va::new(va),
-                level,
-                desc,
-            });
-            va = va.wrapping_add(level.size());
-            Step::Store(Desc::INVALID)
+            owed.add_run(first, level, *begin..n);
+            *begin = next;
+            Step::Skip
         });
-        gather.add(first, level, edited.passed);
-        edited.passed
+        gather.add_run(first, level, run..cleared.passed);
+        cleared
     }
 
     /// Gives the mappings of `pages` other permissions. Holes are fine; mappings that have them

@@ -3,6 +3,8 @@
 //! Linux's `mmu_gather`, without its memory: frames go to a [`Sink`] the caller supplies, unlinked
 //! tables are chained through their own first descriptors.
 
+use core::ops::Range;
+
 use crate::addr::{Frame, Level, Pages, Va};
 use crate::debt::{Debt, Done};
 use crate::desc::{Desc, Mapping};
@@ -170,6 +172,15 @@ impl<'m, M: Mmu, S: Sink> Gather<'m, M, S> {
     /// `n` leaves of `level` from `va` on were changed or removed.
     pub(crate) fn add(&mut self, va: Va, level: Level, n: usize) {
         self.owed.debt.add(va, level, n as u64);
+    }
+
+    /// Those of the leaves of `level` from `first` on that have these numbers. A call and not inlined, so that a loop over leaves stays
+    /// small.
+    #[inline(never)]
+    pub(crate) fn add_run(&mut self, first: Va, level: Level, numbers: Range<usize>) {
+        if !numbers.is_empty() {
+            self.add(level.nth(first, numbers.start), level, numbers.len());
+        }
     }
 
     pub(crate) fn add_all(&mut self) {
