@@ -78,7 +78,7 @@ impl<M: Mmu> Space<'_, M> {
     /// Lost permissions are lost, and new ones usable, when the gather has paid. New permissions
     /// need the invalidation as well: a TLB may hold the old ones, and no fault handler here makes
     /// such an access again. Owes one pair besides, like every store of valid descriptors, unless
-    /// the invalidation settles it ([`Mmu::INVALIDATION_SETTLES`]). Returns how many pages are
+    /// the invalidation settles it ([`Mmu::invalidation_settles`]). Returns how many pages are
     /// mapped.
     ///
     /// From writable to executable, or back, goes by way of read-only, in two calls. A TLB may hold the
@@ -144,7 +144,7 @@ impl<M: Mmu> Space<'_, M> {
             }
             Ok(edited.passed)
         });
-        if stored && !M::INVALIDATION_SETTLES {
+        if stored && !self.mmu.invalidation_settles() {
             self.mmu.owe();
         }
         result
@@ -229,7 +229,7 @@ impl<M: Mmu> Space<'_, M> {
             gather.pay();
         }
         let changed = self.make(pages, &new, gather);
-        if broke || changed && !M::INVALIDATION_SETTLES {
+        if broke || changed && !self.mmu.invalidation_settles() {
             self.mmu.owe();
         }
         Ok(())

@@ -13,7 +13,8 @@ impl<M: Mmu> Space<'_, M> {
     /// A hole stays behind as one, and takes no place: what is mapped where it would go is left as it is,
     /// and a table is linked only for pages.
     ///
-    /// The new place is usable when the pair is paid that this owes (one per call); the old
+    /// The new place is usable when the pair is paid that this owes (one per call), or the gather if
+    /// that settles it ([`Mmu::invalidation_settles`]); the old
     /// addresses may be mapped anew when the gather has paid. Frames stay in use, so the sink gets
     /// nothing.
     ///
@@ -72,14 +73,14 @@ impl<M: Mmu> Space<'_, M> {
         dest: Pages,
         gather: &mut Gather<'_, M, S>,
     ) -> Result<u64, Error> {
-        let mut stored = false;
+        let (mut linked, mut any) = (false, false);
         let moved = self.sweep(from, |source, _| {
             let level = source.level;
             let va = dest.skip(from.before(source.va)).start();
             if !level.aligned(va.raw()) {
                 return Err(What::PartOfBlock);
             }
-            let (table, found) = self.table_for(va, level, &mut stored)?;
+            let (table, found) = self.table_for(va, level, &mut linked)?;
             if found != level {
                 return Err(What::PartOfBlock); // a block cannot take the place of a table
             }
@@ -93,14 +94,15 @@ impl<M: Mmu> Space<'_, M> {
             if n == 0 {
                 return Err(What::AlreadyMapped);
             }
-            stored = true;
+            any = true;
             let first = source.va;
             let copied = Slots::new(source.table, level, first, n);
             self.mmu.fill(copied, Desc::INVALID);
             gather.add(first, level, n);
             Ok(n)
         });
-        if stored {
+        // A table that was linked for nothing has no invalidation.
+        if any && !self.mmu.invalidation_settles() || linked && !any {
             self.mmu.owe();
         }
         moved
