@@ -186,6 +186,13 @@ impl<'a> Slots<'a> {
     }
 }
 
+/// The words, for a loop that counts and branches back once for eight of them.
+#[inline(always)]
+pub(crate) fn unrolled(words: &[AtomicU64]) -> impl Iterator<Item = &AtomicU64> {
+    let (eights, rest) = words.as_chunks::<8>();
+    eights.iter().flatten().chain(rest)
+}
+
 /// What page-table work executes.
 ///
 /// Implementing it is safe: an implementation that leaves a barrier out is wrong, and nothing in
@@ -222,18 +229,20 @@ pub trait Instructions: Copy {
     /// says stop. The inner loop of every operation: a decorator decides once per call, not per
     /// descriptor, whether it looks at each.
     #[inline(always)]
-    fn edit(self, slots: Slots<'_>, mut f: impl FnMut(Desc) -> Step) -> Edited {
+    fn edit(self, slots: Slots<'_>, f: impl FnMut(Desc) -> Step) -> Edited {
+        // A variable of this function's own: what the closure holds stays in registers, though a decorator may hand the closure on.
+        let mut f = f;
         // One variable goes along with the stores; what is counted besides is what is left alone.
         let (mut passed, mut skipped) = (0, 0);
-        while passed < slots.words.len() {
-            let word = &slots.words[passed];
+        let _ = unrolled(slots.words).try_for_each(|word| {
             match f(Desc::from_bits(word.load(Relaxed))) {
                 Step::Store(new) => word.store(new.bits(), Relaxed),
                 Step::Skip => skipped += 1,
-                Step::Stop => break,
+                Step::Stop => return None,
             }
             passed += 1;
-        }
+            Some(())
+        });
         Edited { passed, skipped }
     }
 

@@ -43,6 +43,11 @@ pub trait Services {
     /// mode defers it to. See [`Mmu::owe`].
     fn owe(&self);
 
+    /// See [`Mmu::invalidation_settles`].
+    fn invalidation_settles(&self) -> bool {
+        false
+    }
+
     /// See [`Mmu::may_break`].
     fn may_break(&self, pages: Pages) -> bool;
 
@@ -205,6 +210,10 @@ impl<S: Services> Mmu for Hardware<S> {
     #[inline]
     fn owe(&self) {
         self.services.owe();
+    }
+
+    fn invalidation_settles(&self) -> bool {
+        self.services.invalidation_settles()
     }
 
     fn invalidate(&self, debt: &mut Debt) -> Done {

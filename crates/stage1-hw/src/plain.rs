@@ -7,7 +7,7 @@ use aarch64_cpu::registers::TTBR0_EL1;
 use stage1_paging::{Batch, Desc, PAGE_SIZE, Pa, Tlbi};
 use tock_registers::interfaces::{Readable, Writeable};
 
-use crate::instructions::{Barrier, Instructions, Op, Page, Slots, Why};
+use crate::instructions::{Barrier, Instructions, Op, Page, Slots, Why, unrolled};
 
 /// The plain machine: each method is its instruction. What each is for is [`Why`]'s to say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,11 +47,7 @@ impl Instructions for Plain {
     /// Without a load.
     #[inline(always)]
     fn fill(self, slots: Slots<'_>, new: Desc) {
-        let bits = new.bits();
-        slots
-            .words
-            .iter()
-            .for_each(|word| word.store(bits, Relaxed));
+        unrolled(slots.words).for_each(|word| word.store(new.bits(), Relaxed));
     }
 
     /// By blocks where the core has `DC ZVA`, else word by word.

@@ -39,14 +39,14 @@ pub struct Upkeep {
 /// Complete when it returns; the caller may call [`Debt::done`] then.
 pub fn invalidate(machine: impl Instructions, debt: &Debt, upkeep: Upkeep) {
     machine.execute(Op::Dsb(Barrier::Ishst), Why::BeforeTlbi);
-    for batch in debt.batches(upkeep.tlb) {
+    debt.each_batch(upkeep.tlb, |batch| {
         machine.execute(Op::Tlbi(batch), Why::Invalidate);
-    }
+    });
     if upkeep.repeat_tlbi {
         machine.execute(Op::Dsb(Barrier::Ish), Why::AfterTlbi);
-        for batch in debt.batches(upkeep.tlb) {
+        debt.each_batch(upkeep.tlb, |batch| {
             machine.execute(Op::Tlbi(batch), Why::Invalidate);
-        }
+        });
     }
     machine.execute(Op::Dsb(Barrier::Ish), Why::AfterTlbi);
     machine.execute(Op::Isb, Why::AfterTlbi);

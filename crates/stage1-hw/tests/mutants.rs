@@ -59,9 +59,9 @@ fn of_instructions(file: &'static str) -> Vec<Change> {
 
 // The lines of `invalidate`, as they are.
 const BEFORE: &str = "    machine.execute(Op::Dsb(Barrier::Ishst), Why::BeforeTlbi);\n";
-const TLBIS: &str = "    for batch in debt.batches(upkeep.tlb) {
+const TLBIS: &str = "    debt.each_batch(upkeep.tlb, |batch| {
         machine.execute(Op::Tlbi(batch), Why::Invalidate);
-    }
+    });
 ";
 
 /// Two neighbouring pieces of a file in the other order.

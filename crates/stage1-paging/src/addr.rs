@@ -227,6 +227,11 @@ impl Level {
         ((va.0 >> self.shift()) & 0x1ff) as usize
     }
 
+    /// The first address of the `n`-th descriptor after the one that begins at `first`.
+    pub(crate) const fn nth(self, first: Va, n: usize) -> Va {
+        Va(first.0.wrapping_add((n as u64) << self.shift()))
+    }
+
     /// The first address that the descriptor for `va` spans.
     pub const fn floor(self, va: Va) -> Va {
         Va(va.0 & !(self.size() - 1))

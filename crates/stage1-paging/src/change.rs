@@ -6,7 +6,7 @@ use crate::error::{Error, What};
 use crate::gather::{Gather, Sink};
 use crate::listed::Listed;
 use crate::map::check_prot;
-use crate::mmu::{Mmu, Slots, Step};
+use crate::mmu::{Edited, Mmu, Slots, Step};
 use crate::space::Space;
 
 impl<M: Mmu> Space<'_, M> {
@@ -26,26 +26,50 @@ impl<M: Mmu> Space<'_, M> {
         gather: &mut Gather<'_, M, S>,
     ) -> Result<u64, Error> {
         self.check_with(pages, gather)?;
+        let mut unmapped = 0;
         self.sweep(pages, |slots, _| {
-            let (first, level) = (slots.va, slots.level);
-            let slots = slots.take(gather.room());
-            let mut va = first.raw();
-            let cleared = self.mmu.edit(slots, |old| {
-                if !old.is_leaf(level) {
-                    return Step::Stop;
-                }
-                let mapping = Mapping {
-                    va: Va::new(va),
-                    level,
-                    desc: old,
-                };
-                gather.park(mapping);
-                va = va.wrapping_add(level.size());
-                Step::Store(Desc::INVALID)
-            });
-            gather.add(first, level, cleared.passed);
+            let level = slots.level;
+            // No tables at the last level: a loop without that comparison.
+            let cleared = if level == Level::L3 {
+                self.clear(slots, Desc::is_valid, gather)
+            } else {
+                self.clear(slots, |old| old.is_leaf(level), gather)
+            };
+            unmapped += cleared.stored() as u64 * level.pages();
             Ok(cleared.passed)
-        })
+        })?;
+        Ok(unmapped)
+    }
+
+    /// Clears leaves and passes over holes, up to a table. Adds each run of leaves to the gather.
+    fn clear<S: Sink>(
+        &self,
+        slots: Slots<M::Table>,
+        is_leaf: impl Fn(Desc) -> bool,
+        gather: &mut Gather<'_, M, S>,
+    ) -> Edited {
+        let slots = slots.take(gather.room());
+        let (first, level) = (slots.va, slots.level);
+        // Where the run began that goes on; looked at where there is a hole, and at the end.
+        let mut run = 0;
+        let (mut next, begin, owed) = (0, &mut run, &mut *gather);
+        let cleared = self.mmu.edit(slots, move |desc| {
+            let n = next;
+            next += 1;
+            if is_leaf(desc) {
+                let va = level.nth(first, n);
+                owed.park(Mapping { va, level, desc });
+                return Step::Store(Desc::INVALID);
+            }
+            if desc.is_valid() {
+                return Step::Stop;
+            }
+            owed.add_run(first, level, *begin..n);
+            *begin = next;
+            Step::Skip
+        });
+        gather.add_run(first, level, run..cleared.passed);
+        cleared
     }
 
     /// Gives the mappings of `pages` other permissions. Holes are fine; mappings that have them
@@ -54,7 +78,7 @@ impl<M: Mmu> Space<'_, M> {
     /// Lost permissions are lost, and new ones usable, when the gather has paid. New permissions
     /// need the invalidation as well: a TLB may hold the old ones, and no fault handler here makes
     /// such an access again. Owes one pair besides, like every store of valid descriptors, unless
-    /// the invalidation settles it ([`Mmu::INVALIDATION_SETTLES`]). Returns how many pages are
+    /// the invalidation settles it ([`Mmu::invalidation_settles`]). Returns how many pages are
     /// mapped.
     ///
     /// From writable to executable, or back, goes by way of read-only, in two calls. A TLB may hold the
@@ -120,7 +144,7 @@ impl<M: Mmu> Space<'_, M> {
             }
             Ok(edited.passed)
         });
-        if stored && !M::INVALIDATION_SETTLES {
+        if stored && !self.mmu.invalidation_settles() {
             self.mmu.owe();
         }
         result
@@ -154,58 +178,40 @@ impl<M: Mmu> Space<'_, M> {
         let pages = Pages::new(start, frames.len() as u64)?;
         self.check_with(pages, gather)?;
         check_prot(prot, start)?;
-        let bits = Desc::leaf(Level::L3, Frame::ZERO, prot, self.half.is_global()).bits();
-        let new = New {
+        let bits = Desc::leaf(Level::L3, Frame::ZERO, prot, self.half.is_global());
+        let mut new = New {
             start,
             frames,
             bits,
+            breaks_same: false,
         };
         let mut may_break = None;
-        let (mut broke, mut held, mut why) = (false, false, What::NotMapped);
+        let (mut broke, mut breaks_same, mut held) = (false, false, false);
+        let mut why = What::NotMapped;
         let seen = self.last_level(pages, |slots| {
-            let (va, head) = (slots.va, self.mmu.read(slots.table, slots.at.start));
-            if !head.is_valid() {
+            let head = self.mmu.read(slots.table, slots.at.start);
+            let rest = new.from(slots.va);
+            let (true, Some(run)) = (head.is_valid(), Run::of(head, rest)) else {
                 why = What::NotMapped;
                 return 0;
-            }
+            };
             if let Some(refusal) = refuse(head, prot) {
                 why = refusal;
                 return 0;
             }
-            // Leaves that differ from this one in their frames alone are a run: of those that are broken, or of those that need not be.
-            let [same, other] = new.breaks(head);
-            let breaks = |old: Desc, new: Desc| {
-                if old.frame(Level::L3) == new.frame(Level::L3) {
-                    same
-                } else {
-                    other
-                }
-            };
-            let mut new = new.from(va);
-            let Some(first) = new.clone().next() else {
-                return 0;
-            };
-            let run = breaks(head, first);
-            if run && !*may_break.get_or_insert_with(|| self.mmu.may_break(pages)) {
+            held |= head.may_contradict(prot.access);
+            if !needs_break(Level::L3, head, run.replaced(bits)) {
+                return run.keep(self.mmu, slots, rest);
+            }
+            if !*may_break.get_or_insert_with(|| self.mmu.may_break(pages)) {
                 why = What::InUse;
                 return 0;
             }
-            held |= head.may_contradict(prot.access);
-            let edited = self.mmu.edit(slots, |old| match new.next() {
-                Some(new) if old.is_but_for_frame(head) && breaks(old, new) == run => {
-                    if run {
-                        Step::Store(old.broken())
-                    } else {
-                        Step::Skip
-                    }
-                }
-                _ => Step::Stop,
-            });
-            if edited.stored() > 0 {
-                gather.add(va, Level::L3, edited.passed);
-                broke = true;
-            }
-            edited.passed
+            let va = slots.va;
+            let n = run.store(self.mmu, slots, rest, |old, _| old.broken());
+            gather.add(va, Level::L3, n);
+            (broke, breaks_same) = (true, breaks_same | run.same);
+            n
         });
         let rest = pages.skip(seen);
         if !rest.is_empty() {
@@ -216,13 +222,14 @@ impl<M: Mmu> Space<'_, M> {
             let what = if block { What::PartOfBlock } else { why };
             return Err(Error::new(what, rest.start()));
         }
+        new.breaks_same = breaks_same;
         if held {
             gather.pay_all();
         } else if broke {
             gather.pay();
         }
         let changed = self.make(pages, &new, gather);
-        if broke || changed && !M::INVALIDATION_SETTLES {
+        if broke || changed && !self.mmu.invalidation_settles() {
             self.mmu.owe();
         }
         Ok(())
@@ -230,39 +237,20 @@ impl<M: Mmu> Space<'_, M> {
 
     /// The second half of [`Space::replace`]: all of `pages` are last-level leaves, broken where
     /// they had to be. Returns whether any was changed without a break.
-    fn make<S: Sink>(&self, pages: Pages, all: &New<'_>, gather: &mut Gather<'_, M, S>) -> bool {
-        let (mut any, mut kept) = (false, Listed::new(all.frames));
+    fn make<S: Sink>(&self, pages: Pages, new: &New<'_>, gather: &mut Gather<'_, M, S>) -> bool {
+        let (mut any, mut kept) = (false, Listed::new(new.frames));
         self.last_level(pages, |slots| {
-            let (start, mut va) = (slots.va, slots.va.raw());
             let head = self.mmu.read(slots.table, slots.at.start);
-            // The memory type may be all that changes: then the frame is still in use.
-            let in_place = Desc::from_bits(all.bits).in_place_of(head.restored());
-            let make = |old: Desc, new: Desc| {
-                let same = old.frame(Level::L3) == new.frame(Level::L3);
-                let new = if same {
-                    in_place.with_frame_of(new)
-                } else {
-                    new
-                };
-                (same, new)
-            };
-            // Live ones are changed without a break, as they may be. TLBs still have to drop the old form: a run of such, or of others.
-            let changes = |old: Desc, new: Desc| old.is_valid() && old != new;
-            let mut new = all.from(start);
-            let Some(first) = new.clone().next() else {
-                return 0;
-            };
-            let run = changes(head, make(head, first).1);
+            let frames = new.from(slots.va);
             let slots = slots.take(gather.room());
-            let edited = self.mmu.edit(slots, |old| {
-                let Some(new) = new.next() else {
-                    return Step::Stop;
-                };
-                let (same, new) = make(old, new);
-                if !old.is_but_for_frame(head) || changes(old, new) != run {
-                    return Step::Stop;
+            let (start, mut va) = (slots.va, slots.va.raw());
+            // Gives the sink what is in use no more.
+            let mut replaced = |old: Desc, frame: Frame| {
+                if !S::COLLECTS {
+                    return;
                 }
-                if !same && !kept.contains(old.frame(Level::L3)) {
+                let was = old.frame(Level::L3);
+                if was != frame && !kept.contains(was) {
                     gather.park(Mapping {
                         va: Va::new(va),
                         level: Level::L3,
@@ -270,17 +258,36 @@ impl<M: Mmu> Space<'_, M> {
                     });
                 }
                 va = va.wrapping_add(Level::L3.size());
-                if old == new {
-                    Step::Skip
-                } else {
-                    Step::Store(new)
-                }
+            };
+            if !head.is_valid() && !new.breaks_same {
+                // Broken for another frame: nothing of the old form stays.
+                let (mut frames, bits) = (frames.iter(), new.bits);
+                let edited = self.mmu.edit(slots, move |old| match frames.next() {
+                    Some(frame) if !old.is_valid() => {
+                        replaced(old, *frame);
+                        Step::Store(bits.with_frame(*frame))
+                    }
+                    _ => Step::Stop,
+                });
+                return edited.passed;
+            }
+            let Some(run) = Run::of(head, frames) else {
+                return 0;
+            };
+            let live = run.replaced(new.bits);
+            if live == head {
+                return run.keep(self.mmu, slots, frames);
+            }
+            let n = run.store(self.mmu, slots, frames, |old, frame| {
+                replaced(old, frame);
+                live.with_frame(frame)
             });
-            if run && edited.passed > 0 {
-                gather.add(start, Level::L3, edited.passed);
+            // Live ones were changed without a break, as they may be. TLBs still have to drop the old form.
+            if head.is_valid() {
+                gather.add(start, Level::L3, n);
                 any = true;
             }
-            edited.passed
+            n
         });
         any
     }
@@ -335,24 +342,91 @@ struct New<'f> {
     start: Va,
     frames: &'f [Frame],
     /// A descriptor without its frame.
-    bits: u64,
+    bits: Desc,
+    /// Some are broken that get the frame that they have.
+    breaks_same: bool,
 }
 
-impl New<'_> {
-    /// Whether a leaf like `old` is broken for one of its own frame, and for one of another.
-    fn breaks(&self, old: Desc) -> [bool; 2] {
-        let same = Desc::from_bits(self.bits).with_frame_of(old);
-        let other = Desc::from_bits(same.bits() ^ PAGE_SIZE);
-        [same, other].map(|new| needs_break(Level::L3, old, new))
-    }
-
-    /// The descriptors from the one for `va` on.
-    #[inline]
-    fn from(&self, va: Va) -> impl Iterator<Item = Desc> + Clone {
+impl<'f> New<'f> {
+    /// The frames from the one for `va` on.
+    fn from(&self, va: Va) -> &'f [Frame] {
         let page = usize::try_from((va.raw() - self.start.raw()) >> PAGE_SHIFT);
         let rest = page.ok().and_then(|page| self.frames.get(page..));
-        let leaf = |frame: &Frame| Desc::from_bits(self.bits | frame.pa().raw());
-        rest.unwrap_or_default().iter().map(leaf)
+        rest.unwrap_or_default()
+    }
+}
+
+/// A run of last-level leaves, live or broken, that get new frames: they differ in their frames alone, and either all get the frame
+/// that they have, or none does. So what is to be done with one is to be done with all.
+#[derive(Clone, Copy)]
+struct Run {
+    head: Desc,
+    same: bool,
+}
+
+impl Run {
+    /// The run that begins with `head`, which gets the first of `frames`.
+    fn of(head: Desc, frames: &[Frame]) -> Option<Self> {
+        let same = head.frame(Level::L3) == *frames.first()?;
+        Some(Self { head, same })
+    }
+
+    /// What becomes of `head`, but for the frame: its own if that stays, else another.
+    fn replaced(self, bits: Desc) -> Desc {
+        let new = bits.with_frame_of(self.head);
+        if self.same {
+            // The memory type may be all that changes: then the frame is still in use.
+            new.in_place_of(self.head.restored())
+        } else {
+            Desc::from_bits(new.bits() ^ PAGE_SIZE)
+        }
+    }
+
+    /// Stores what `new` makes of each leaf and its frame, to the end of the run. Returns how many.
+    #[inline]
+    fn store<M: Mmu>(
+        self,
+        mmu: &M,
+        slots: Slots<M::Table>,
+        frames: &[Frame],
+        mut new: impl FnMut(Desc, Frame) -> Desc,
+    ) -> usize {
+        let (mut frames, has) = (frames.iter(), self.members());
+        let edited = mmu.edit(slots, move |old| match frames.next() {
+            Some(frame) if has(old, *frame) => Step::Store(new(old, *frame)),
+            _ => Step::Stop,
+        });
+        edited.passed
+    }
+
+    /// Leaves the run as it is, and returns how many it has.
+    fn keep<M: Mmu>(self, mmu: &M, slots: Slots<M::Table>, frames: &[Frame]) -> usize {
+        let (mut frames, has) = (frames.iter(), self.members());
+        let edited = mmu.edit(slots, move |old| match frames.next() {
+            Some(frame) if has(old, *frame) => Step::Skip,
+            _ => Step::Stop,
+        });
+        edited.passed
+    }
+
+    /// Whether a leaf that gets a frame is one of the run. One comparison: with the bits of the frame at the bottom, the difference is 0
+    /// if only the frame is there and stays, less than 2^36 if only the frame changes, and more if there is anything else.
+    #[inline]
+    fn members(self) -> impl Fn(Desc, Frame) -> bool {
+        let attributes = self
+            .head
+            .with_frame(Frame::ZERO)
+            .bits()
+            .rotate_right(PAGE_SHIFT);
+        let (least, count) = if self.same {
+            (0, 1)
+        } else {
+            (1, (1 << 36) - 1)
+        };
+        move |leaf, frame| {
+            let difference = (leaf.bits() ^ frame.pa().raw()).rotate_right(PAGE_SHIFT) ^ attributes;
+            difference.wrapping_sub(least) < count
+        }
     }
 }
 

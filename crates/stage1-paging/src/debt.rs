@@ -1,5 +1,7 @@
 //! What is owed to the TLBs: which translations were withdrawn, and which invalidations that takes.
 
+use core::slice;
+
 use crate::addr::{Half, Level, PAGE_SHIFT, Pages, Va};
 use crate::tlbi::{Batch, Features, Run, Tlbi, steps, take};
 
@@ -81,6 +83,49 @@ impl Span {
     }
 }
 
+/// Runs, in ascending order of their first pages.
+///
+/// Most debts are one run, and set up no list. The tag is a word of its own, and not in a field's spare values, so that a run is
+/// stored by words.
+#[derive(Debug)]
+#[repr(u64)]
+enum Spans {
+    None,
+    One(Span),
+    Several {
+        list: [Span; SPANS],
+        used: usize,
+        /// The lowest [`Span::price`] of two neighbours where the list is full, else 0.
+        cheapest: u64,
+    },
+}
+
+impl Spans {
+    #[inline]
+    fn as_slice(&self) -> &[Span] {
+        match self {
+            Spans::None => &[],
+            Spans::One(span) => slice::from_ref(span),
+            Spans::Several { list, used, .. } => list.get(..*used).unwrap_or(list),
+        }
+    }
+
+    /// The last run, which ends highest, and how many descriptors a gap behind it may have so that filling it is no dearer than
+    /// merging two others.
+    #[inline]
+    fn last_mut(&mut self) -> Option<(&mut Span, u64)> {
+        match self {
+            Spans::None => None,
+            Spans::One(span) => Some((span, 0)),
+            Spans::Several {
+                list,
+                used,
+                cheapest,
+            } => Some((list.get_mut(*used - 1)?, *cheapest)),
+        }
+    }
+}
+
 /// Translations withdrawn from one half and not yet invalidated.
 ///
 /// A [`Gather`](crate::Gather) collects it; [`Mmu::invalidate`](crate::Mmu::invalidate) pays it. It
@@ -90,11 +135,7 @@ impl Span {
 #[must_use = "translations that were withdrawn may still be in TLBs"]
 pub struct Debt {
     half: Half,
-    /// In ascending order of their first pages.
-    spans: [Span; SPANS],
-    used: usize,
-    /// The lowest [`Span::price`] of two neighbours; known when there are [`SPANS`] of them.
-    cheapest: u64,
+    spans: Spans,
     /// A table was unlinked: walk caches hold it.
     tables: bool,
     /// Everything of the half, whatever the spans say.
@@ -103,12 +144,11 @@ pub struct Debt {
 
 impl Debt {
     /// Nothing owed yet for `half`.
+    #[inline]
     pub(crate) const fn new(half: Half) -> Self {
         Self {
             half,
-            spans: [Span::EMPTY; SPANS],
-            used: 0,
-            cheapest: 0,
+            spans: Spans::None,
             tables: false,
             all: false,
         }
@@ -120,8 +160,9 @@ impl Debt {
     }
 
     /// Whether nothing is owed.
+    #[inline]
     pub const fn is_empty(&self) -> bool {
-        self.used == 0 && !self.all
+        matches!(self.spans, Spans::None) && !self.all
     }
 
     /// Whether walk caches must be invalidated too, because a table was unlinked.
@@ -130,6 +171,9 @@ impl Debt {
     }
 
     /// Adds `n` descriptors of `level` from the one that translates `va`.
+    ///
+    /// Upwards, as operations go, that is one comparison.
+    #[inline]
     pub(crate) fn add(&mut self, va: Va, level: Level, n: u64) {
         let new = Span {
             start: va,
@@ -137,52 +181,57 @@ impl Debt {
             level,
             mixed: false,
         };
-        if self.used == 0 {
-            (self.spans[0], self.used) = (new, 1);
+        let Some((last, room)) = self.spans.last_mut() else {
+            self.spans = Spans::One(new);
             return;
-        }
-        // Upwards, as operations go: behind the last run, or so close to it that no two others are cheaper to merge.
-        if let Some(last) = self.spans[..self.used].last_mut()
-            && last.level == level
-            && last.end() <= new.first()
-            && (last.end() == new.first()
-                || self.used == SPANS && last.price(&new) <= self.cheapest)
-        {
+        };
+        // Below the last run it is no gap, and wraps around. Of one level, the gap is the price of merging.
+        let gap = new.first().wrapping_sub(last.end()) >> (level.shift() - PAGE_SHIFT);
+        if gap <= room && last.level == level {
             last.pages = new.end() - last.first();
-            return;
+        } else {
+            self.place(new);
         }
-        self.place(new);
     }
 
     /// Adds a run wherever it belongs.
     #[inline(never)]
     fn place(&mut self, mut new: Span) {
-        if let Some(cover) = self.spans[..self.used].iter_mut().find(|s| s.covers(&new)) {
+        let mut all = [Span::EMPTY; SPANS + 1];
+        let mut used = 0;
+        for span in self.spans.as_slice() {
+            all[used] = *span;
+            used += 1;
+        }
+        if let Some(cover) = all[..used].iter_mut().find(|s| s.covers(&new)) {
             // Its range and stride reach the new one. If that is of another level, a hint would leave it in the TLB.
             cover.mixed |= cover.level != new.level;
-            return;
+        } else {
+            while let Some(at) = all[..used].iter().position(|s| s.adjoins(&new)) {
+                new = all[at].merged(&new);
+                all.copy_within(at + 1..used, at);
+                used -= 1;
+            }
+            let at = all[..used].partition_point(|s| s.first() < new.first());
+            all.copy_within(at..used, at + 1);
+            all[at] = new;
+            used += 1;
         }
-        while let Some(at) = self.spans[..self.used].iter().position(|s| s.adjoins(&new)) {
-            new = self.spans[at].merged(&new);
-            self.spans.copy_within(at + 1..self.used, at);
-            self.used -= 1;
-        }
-        let at = self.spans[..self.used].partition_point(|s| s.first() < new.first());
-        let mut all = [Span::EMPTY; SPANS + 1];
-        all[..SPANS].copy_from_slice(&self.spans);
-        all.copy_within(at..self.used, at + 1);
-        all[at] = new;
-        if self.used == SPANS {
+        if used > SPANS {
             let price = |n: &usize| all[*n].price(&all[*n + 1]);
             let n = (0..SPANS).min_by_key(price).unwrap_or(0);
             all[n] = all[n].merged(&all[n + 1]);
             all.copy_within(n + 2.., n + 1);
-        } else {
-            self.used += 1;
+            used = SPANS;
         }
-        self.spans.copy_from_slice(&all[..SPANS]);
-        let neighbours = self.spans.windows(2).map(|two| two[0].price(&two[1]));
-        self.cheapest = neighbours.min().unwrap_or(0);
+        let [list @ .., _] = all;
+        let prices = list.windows(2).map(|two| two[0].price(&two[1]));
+        let cheapest = prices.min().filter(|_| used == SPANS).unwrap_or(0);
+        self.spans = Spans::Several {
+            list,
+            used,
+            cheapest,
+        };
     }
 
     /// Adds a table of the level below `level`, unlinked from the descriptor that translates `va`.
@@ -203,30 +252,44 @@ impl Debt {
     pub(crate) fn touches(&self, pages: Pages) -> bool {
         let first = pages.start().raw() >> PAGE_SHIFT;
         let hit = |s: &Span| s.first() < first + pages.count() && first < s.end();
-        self.all || self.spans[..self.used].iter().any(hit)
+        self.all || self.spans.as_slice().iter().any(hit)
     }
 
     /// The pages it is about: all that were withdrawn, and the gaps between runs that were merged.
     pub fn pages(&self) -> impl Iterator<Item = Pages> {
-        let spans = if self.all {
-            &[]
-        } else {
-            &self.spans[..self.used]
-        };
+        let spans = if self.all { &[] } else { self.spans.as_slice() };
         let whole = self.all.then(|| Pages::whole(self.half));
         // A span lies within its half, so `new` does not refuse it.
         let runs = spans.iter().flat_map(|s| Pages::new(s.start, s.pages));
         whole.into_iter().chain(runs)
     }
 
-    fn runs(&self) -> impl Iterator<Item = Run> {
-        self.spans[..self.used].iter().map(|s| Run {
-            va: s.start,
-            pages: s.pages,
-            stride: s.level.pages(),
+    #[inline]
+    fn run(&self, span: &Span) -> Run {
+        Run {
+            va: span.start,
+            pages: span.pages,
+            stride: span.level.pages(),
             // With a table gone the entries to drop stand at several levels: no hint.
-            level: (!s.mixed && !self.tables).then_some(s.level),
-        })
+            level: (!span.mixed && !self.tables).then_some(span.level),
+        }
+    }
+
+    /// Whether everything goes.
+    #[inline]
+    fn is_everything(&self, features: Features) -> bool {
+        self.all || {
+            // No run takes more operations than it has pages. So of few they need not be counted.
+            let pages: u64 = self.spans.as_slice().iter().map(|span| span.pages).sum();
+            pages > MAX_OPS && self.count(features) > MAX_OPS
+        }
+    }
+
+    /// How many operations all runs take.
+    #[inline(never)]
+    fn count(&self, features: Features) -> u64 {
+        let steps = |span| steps(&self.run(span), features);
+        self.spans.as_slice().iter().map(steps).sum()
     }
 
     /// The invalidations to execute between `dsb ishst` and `dsb ish`, in any order.
@@ -237,16 +300,29 @@ impl Debt {
         self.batches(features).flat_map(Batch::ops)
     }
 
-    /// The same, repetitions folded: the fast way to execute them.
-    pub fn batches(&self, features: Features) -> impl Iterator<Item = Batch> {
-        let count: u64 = self.runs().map(|run| steps(&run, features)).sum();
-        let all = self.all || count > MAX_OPS;
-        let (half, leaf_only) = (self.half, !self.tables);
-        let runs = self.runs().take(if all { 0 } else { SPANS });
-        let each =
-            move |mut run| core::iter::from_fn(move || take(&mut run, half, leaf_only, features));
-        let everything = all.then(|| Batch::one(Tlbi::all(half)));
-        everything.into_iter().chain(runs.flat_map(each))
+    fn batches(&self, features: Features) -> impl Iterator<Item = Batch> {
+        let all = self.is_everything(features);
+        let everything = all.then(|| Batch::one(Tlbi::all(self.half)));
+        let spans = if all { &[] } else { self.spans.as_slice() };
+        let each = move |span| {
+            let mut run = self.run(span);
+            core::iter::from_fn(move || take(&mut run, self.half, !self.tables, features))
+        };
+        everything.into_iter().chain(spans.iter().flat_map(each))
+    }
+
+    /// Calls `f` with each of [`Debt::ops`], repetitions folded: the fast way to execute them.
+    #[inline(always)]
+    pub fn each_batch(&self, features: Features, mut f: impl FnMut(Batch)) {
+        if self.is_everything(features) {
+            return f(Batch::one(Tlbi::all(self.half)));
+        }
+        for span in self.spans.as_slice() {
+            let mut run = self.run(span);
+            while let Some(batch) = take(&mut run, self.half, !self.tables, features) {
+                f(batch);
+            }
+        }
     }
 
     /// How many translations the invalidations drop at most, in pages or blocks; `None` when that
@@ -259,7 +335,7 @@ impl Debt {
     /// [`Mmu::invalidate`](crate::Mmu::invalidate), after their last barrier.
     pub fn done(&mut self) -> Done {
         let all_of = self.all.then_some(self.half);
-        (self.used, self.tables, self.all) = (0, false, false);
+        (self.spans, self.tables, self.all) = (Spans::None, false, false);
         Done { all_of }
     }
 }

@@ -266,6 +266,12 @@ impl Desc {
         Self(self.0 & !OUTPUT | other.0 & OUTPUT)
     }
 
+    /// The descriptor of a last-level leaf with this frame.
+    #[inline]
+    pub(crate) const fn with_frame(self, frame: Frame) -> Self {
+        Self(self.0 & !OUTPUT | frame.pa().raw())
+    }
+
     /// Bits \[47:12\]: the output address, or the next table's.
     const fn output(self) -> Frame {
         Frame::containing(Pa::masked(self.0))

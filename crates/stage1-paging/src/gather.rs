@@ -3,6 +3,8 @@
 //! Linux's `mmu_gather`, without its memory: frames go to a [`Sink`] the caller supplies, unlinked
 //! tables are chained through their own first descriptors.
 
+use core::ops::Range;
+
 use crate::addr::{Frame, Level, Pages, Va};
 use crate::debt::{Debt, Done};
 use crate::desc::{Desc, Mapping};
@@ -15,6 +17,10 @@ use crate::space::Space;
 /// still translates to it: a gather that is forgotten takes its frames along. (Hence no sink behind
 /// a reference.) `()` is for mappings that do not own their frames.
 pub trait Sink {
+    /// Whether it does anything with what it is given. [`Space::replace`] gives one that does not nothing, and need not
+    /// find out which frames stay in use.
+    const COLLECTS: bool = true;
+
     /// Takes one removed mapping. Called in the loop over descriptors, before the invalidation:
     /// remember it, and touch nothing else.
     fn park(&mut self, mapping: Mapping);
@@ -38,6 +44,8 @@ pub trait Sink {
 }
 
 impl Sink for () {
+    const COLLECTS: bool = false;
+
     #[inline]
     fn park(&mut self, _: Mapping) {}
 }
@@ -56,10 +64,17 @@ struct Owed<'m, M: Mmu> {
 }
 
 impl<M: Mmu> Owed<'_, M> {
+    #[inline]
     fn pay(&mut self) -> Done {
         if self.debt.is_empty() {
             return Done::nothing_owed();
         }
+        self.invalidate()
+    }
+
+    /// Pays what is owed.
+    #[inline(never)]
+    fn invalidate(&mut self) -> Done {
         let done = self.mmu.invalidate(&mut self.debt);
         while let Some(table) = self.tables {
             let next = self.mmu.read(table, 0);
@@ -72,6 +87,7 @@ impl<M: Mmu> Owed<'_, M> {
 }
 
 impl<M: Mmu> Drop for Owed<'_, M> {
+    #[inline]
     fn drop(&mut self) {
         // An early return with `?` leaves no stale translation behind.
         self.pay();
@@ -98,6 +114,7 @@ pub struct Gather<'m, M: Mmu, S: Sink = ()> {
 }
 
 impl<'m, M: Mmu, S: Sink> Gather<'m, M, S> {
+    #[inline]
     pub(crate) fn new(space: &Space<'m, M>, sink: S) -> Self {
         Self {
             owed: Owed {
@@ -155,6 +172,15 @@ impl<'m, M: Mmu, S: Sink> Gather<'m, M, S> {
     /// `n` leaves of `level` from `va` on were changed or removed.
     pub(crate) fn add(&mut self, va: Va, level: Level, n: usize) {
         self.owed.debt.add(va, level, n as u64);
+    }
+
+    /// Those of the leaves of `level` from `first` on that have these numbers. A call and not inlined, so that a loop over leaves stays
+    /// small.
+    #[inline(never)]
+    pub(crate) fn add_run(&mut self, first: Va, level: Level, numbers: Range<usize>) {
+        if !numbers.is_empty() {
+            self.add(level.nth(first, numbers.start), level, numbers.len());
+        }
     }
 
     pub(crate) fn add_all(&mut self) {

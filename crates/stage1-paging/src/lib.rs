@@ -11,7 +11,7 @@
 //! | invalid → valid | to be seen: `dsb ishst; isb`, once per call | [`Mmu::owe`], now or when a lazy MMU section ends |
 //! | a new table | its zeroes before its link: `dmb ishst`, never deferred; then as above | [`Mmu::link`] |
 //! | valid → invalid | to be dropped from the TLBs: `dsb ishst`, TLBIs, `dsb ish`, `isb` | a [`Gather`], once for many |
-//! | valid → other permissions | both of these, or the second alone ([`Mmu::INVALIDATION_SETTLES`]) | [`Mmu::owe`] and a [`Gather`] |
+//! | valid → other permissions | both of these, or the second alone ([`Mmu::invalidation_settles`]) | [`Mmu::owe`] and a [`Gather`] |
 //! | valid → valid elsewhere ([`needs_break`]) | break, invalidate, make, publish | [`Space::replace`], [`Space::move_pages`], [`Space::split`] |
 //! | table → nothing | to be dropped from walk caches too, before the table is freed | a [`Gather`] |
 //!

@@ -5,8 +5,8 @@ use crate::addr::{Frame, PAGE_SHIFT};
 /// A list of frames, to be looked in often and without memory of its own.
 ///
 /// Where the list and what is looked for are frames of different regions, two comparisons suffice. Frames of one
-/// region take a bit each, exact while the region has no more than [`BITS`] frames. Only what passes both is
-/// searched for.
+/// region take a bit each, which decides while the region has no more than [`BITS`] frames. Beyond, what has its bit
+/// set is searched for.
 pub(crate) struct Listed<'f> {
     frames: &'f [Frame],
     low: Frame,
@@ -46,7 +46,8 @@ impl<'f> Listed<'f> {
             bits
         });
         let (word, bit) = place(frame);
-        bits[word] & bit != 0 && self.frames.contains(&frame)
+        let exact = self.high.pa().raw() - self.low.pa().raw() < (BITS as u64) << PAGE_SHIFT;
+        bits[word] & bit != 0 && (exact || self.frames.contains(&frame))
     }
 }
 

@@ -95,15 +95,6 @@ pub trait Mmu {
     /// A handle to a table.
     type Table: Copy;
 
-    /// Whether [`Mmu::invalidate`] settles the pair that live descriptors owe when their
-    /// permissions change, so that they do not owe one besides.
-    ///
-    /// It could: its `dsb ishst` and its ISB come after the stores, and before it the new
-    /// permissions are not to be relied on. Linux pays both (`__set_pte` queues the barriers
-    /// whatever the kernel entry was before), and so does the default, so that counts can be
-    /// compared.
-    const INVALIDATION_SETTLES: bool = false;
-
     /// The descriptor at `index` (below 512).
     fn read(&self, table: Self::Table, index: usize) -> Desc;
 
@@ -165,8 +156,22 @@ pub trait Mmu {
     /// it stored.
     fn owe(&self);
 
+    /// Whether [`Mmu::invalidate`] settles the pair of what [`Space::protect`](crate::Space::protect),
+    /// [`Space::move_pages`](crate::Space::move_pages) and, in place, [`Space::replace`](crate::Space::replace) store,
+    /// so that they do not owe one besides.
+    ///
+    /// It does: its `dsb ishst` and its ISB come after these stores, and all of them have a gather that owes
+    /// for them. What it takes is that nobody relies on them before the gather has paid. That is so where
+    /// the pair would be paid at once, outside of a section of the lazy MMU mode: inside one its end promises
+    /// that all is published, whatever becomes of the gather. Linux pays both (`__set_pte` queues the
+    /// barriers whatever the kernel entry was before), and so does the default, so that counts can be compared.
+    #[inline]
+    fn invalidation_settles(&self) -> bool {
+        false
+    }
+
     /// Invalidates what `debt` names, on every core of the Inner Shareable domain:
-    /// `dsb ishst`, every TLBI of [`Debt::batches`] (or [`Debt::ops`], one by one), `dsb ish`,
+    /// `dsb ishst`, every TLBI of [`Debt::each_batch`] (or [`Debt::ops`], one by one), `dsb ish`,
     /// `isb`, then [`Debt::done`].
     ///
     /// The first DSB makes the stores visible to every walker, so that none loads the old

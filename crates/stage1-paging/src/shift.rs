@@ -13,7 +13,8 @@ impl<M: Mmu> Space<'_, M> {
     /// A hole stays behind as one, and takes no place: what is mapped where it would go is left as it is,
     /// and a table is linked only for pages.
     ///
-    /// The new place is usable when the pair is paid that this owes (one per call); the old
+    /// The new place is usable when the pair is paid that this owes (one per call), or the gather if
+    /// that settles it ([`Mmu::invalidation_settles`]); the old
     /// addresses may be mapped anew when the gather has paid. Frames stay in use, so the sink gets
     /// nothing.
     ///
@@ -72,42 +73,59 @@ impl<M: Mmu> Space<'_, M> {
         dest: Pages,
         gather: &mut Gather<'_, M, S>,
     ) -> Result<u64, Error> {
-        let mut stored = false;
+        let (mut linked, mut any) = (false, false);
         let moved = self.sweep(from, |source, _| {
             let level = source.level;
             let va = dest.skip(from.before(source.va)).start();
             if !level.aligned(va.raw()) {
                 return Err(What::PartOfBlock);
             }
-            let (table, found) = self.table_for(va, level, &mut stored)?;
+            let (table, found) = self.table_for(va, level, &mut linked)?;
             if found != level {
                 return Err(What::PartOfBlock); // a block cannot take the place of a table
             }
             let room = source.at.len().min(ENTRIES - level.index(va));
-            let mut next = source.at.start;
-            let edited = self.mmu.edit(Slots::new(table, level, va, room), |old| {
-                let desc = self.mmu.read(source.table, next);
-                if old.is_valid() || !desc.is_leaf(level) {
-                    return Step::Stop;
-                }
-                next += 1;
-                Step::Store(desc)
-            });
-            let n = edited.passed;
+            let target = Slots::new(table, level, va, room);
+            let n = if level == Level::L3 {
+                self.copy(&source, target, Desc::is_valid)
+            } else {
+                self.copy(&source, target, |desc| desc.is_leaf(level))
+            };
             if n == 0 {
                 return Err(What::AlreadyMapped);
             }
-            stored = true;
+            any = true;
             let first = source.va;
             let copied = Slots::new(source.table, level, first, n);
             self.mmu.fill(copied, Desc::INVALID);
             gather.add(first, level, n);
             Ok(n)
         });
-        if stored {
+        // A table that was linked for nothing has no invalidation.
+        if any && !self.mmu.invalidation_settles() || linked && !any {
             self.mmu.owe();
         }
         moved
+    }
+
+    /// Copies leaves to free places. Returns how many there were in a row.
+    fn copy(
+        &self,
+        from: &Slots<M::Table>,
+        to: Slots<M::Table>,
+        is_leaf: impl Fn(Desc) -> bool,
+    ) -> usize {
+        let (mmu, table, mut next) = (self.mmu, from.table, from.at.start);
+        let copied = mmu.edit(to, move |old| {
+            let desc = mmu.read(table, next);
+            next += 1;
+            if old.is_valid() || !is_leaf(desc) {
+                Step::Stop
+            } else {
+                Step::Store(desc)
+            }
+        });
+        copied.passed
     }
 
     fn move_overlapping<S: Sink>(

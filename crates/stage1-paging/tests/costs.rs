@@ -335,8 +335,6 @@ struct Settling(Model);
 impl Mmu for Settling {
     type Table = Frame;
 
-    const INVALIDATION_SETTLES: bool = true;
-
     fn read(&self, table: Frame, index: usize) -> Desc {
         self.0.read(table, index)
     }
@@ -363,6 +361,10 @@ impl Mmu for Settling {
 
     fn owe(&self) {
         self.0.owe();
+    }
+
+    fn invalidation_settles(&self) -> bool {
+        true
     }
 
     fn invalidate(&self, debt: &mut Debt) -> Done {
@@ -405,4 +407,43 @@ fn an_invalidation_may_settle_changed_permissions() {
         .replace(Va::new(VA), &[ram(2)], Prot::RW, &mut gather)
         .unwrap();
     assert_eq!(trace(&machine.0.events()), "cdtDisdi");
+}
+
+#[test]
+fn an_invalidation_may_settle_a_move_but_not_a_table_linked_for_nothing() {
+    let machine = Settling(Model::new(2, FULL));
+    let root = machine.0.space(TASK).root();
+    let (space, on_model) = (
+        Space::new(&machine, root, TASK),
+        Space::new(&machine.0, root, TASK),
+    );
+    let (from, to) = (pages(VA, 2), VA + (4 << 20));
+    space.map(from, ram(1), Prot::RW, Fit::Pages).unwrap();
+    seen(&machine.0, &on_model, VA);
+    let _ = machine.0.events();
+    // A table is linked, two pages are copied and cleared.
+    let mut gather = space.gather(());
+    assert_eq!(space.move_pages(from, Va::new(to), &mut gather), Ok(2));
+    gather.finish();
+    assert_eq!(
+        trace(&machine.0.events()),
+        "amsssccdtDi",
+        "no pair of its own"
+    );
+    for page in [0, 1] {
+        let moved = only(Seen::Page(ram(1 + page), Prot::RW));
+        assert_eq!(seen(&machine.0, &on_model, to + (page << 12)), moved);
+        assert_eq!(
+            seen(&machine.0, &on_model, VA + (page << 12)),
+            only(Seen::Fault)
+        );
+    }
+    // Out of frames below a table that was linked: it has no invalidation, and owes its pair.
+    machine.0.limit_tables(1);
+    let mut gather = space.gather(());
+    let far = Va::new(1 << 39);
+    let refused = space.move_pages(pages(to, 2), far, &mut gather);
+    assert_eq!(failure(refused).0, What::OutOfFrames);
+    gather.finish();
+    assert_eq!(trace(&machine.0.events()), "amsdi");
 }

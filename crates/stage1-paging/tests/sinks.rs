@@ -202,3 +202,29 @@ fn replace_parks_no_frame_that_stays_mapped() {
     let (some, others): (Vec<_>, Vec<_>) = (0..40).map(|n| (apart(n), apart(n + 20))).unzip();
     assert_eq!(parked_by_replace(&some, &others), &some[..20]);
 }
+
+#[test]
+fn replace_gives_nothing_to_a_sink_that_does_not_collect() {
+    struct Deaf;
+    impl Sink for Deaf {
+        const COLLECTS: bool = false;
+        fn park(&mut self, mapping: Mapping) {
+            panic!("{mapping:?}");
+        }
+    }
+    let model = model();
+    let space = model.space(TASK);
+    let area = pages(VA, 3);
+    space.map(area, ram(0), Prot::RW, Fit::Pages).unwrap();
+    let mut gather = space.gather(Deaf);
+    // New, the same, and another page's.
+    let new = [ram(9), ram(1), ram(0)];
+    space
+        .replace(area.start(), &new, Prot::RW, &mut gather)
+        .unwrap();
+    gather.finish();
+    for (page, frame) in area.chunks(1).zip(new) {
+        let replaced = only(model::Seen::Page(frame, Prot::RW));
+        assert_eq!(seen(&model, &space, page.start().raw()), replaced);
+    }
+}

@@ -9,8 +9,8 @@ use stage1_paging::{Debt, Frame, Half, Pages, Va};
 
 use super::frames;
 use crate::base::{Lock, layout};
-use crate::mode;
 use crate::observe::{self, seam};
+use crate::{mode, task};
 
 /// Frames from the allocator, the linear map, one lock for all tables, the current task's mode.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +62,11 @@ impl stage1_hw::Services for KernelServices {
     #[inline]
     fn owe(&self) {
         mode::owe();
+    }
+
+    /// Outside of a section. Inside one the pair is pending, and its end pays.
+    fn invalidation_settles(&self) -> bool {
+        task::current().mmu.state().count == 0
     }
 
     /// The vmap area and the tasks' half: the rest of the upper half holds text, stacks, tables and all

@@ -105,7 +105,7 @@ pub fn shuffle<T>(items: &mut [T]) {
 pub fn gathered<'s, R>(range: PageRange<'s>, work: impl FnOnce(&mut Gather<'s, ()>) -> R) -> R {
     let mut gather = range.gather(());
     let result = work(&mut gather);
-    gather.finish();
+    gather.pay();
     result
 }
 
