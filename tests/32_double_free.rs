@@ -4,6 +4,7 @@
 //! @boot args="debug=on how=twice" verdict=3 expect="is freed twice: it was freed by task 0 at tests/32_double_free.rs:" expect="and now by task 0 at tests/32_double_free.rs:"
 //! @boot args="debug=on how=tasks" verdict=3 expect="is freed twice: it was freed by task 1 at tests/32_double_free.rs:" expect="and now by task 0"
 //! @boot args="debug=on how=batch" verdict=3 expect="is freed twice: it was freed by task 0 at tests/32_double_free.rs:"
+//! @boot args="debug=on how=among" verdict=3 expect="is freed twice: it was freed by task 0 at tests/32_double_free.rs:"
 //! @boot args="debug=off poison=on how=twice" verdict=3 expect="is freed twice: it was freed by task 0"
 //! @boot args="debug=on how=heap" verdict=3 expect="is not the allocator's to free"
 //! @boot args="debug=on how=device" verdict=3 expect="is not the allocator's to free"
@@ -39,6 +40,15 @@ fn main(boot: &Boot) -> Verdict {
             frames::free(twin);
         }
         Some("batch") => frames::free_all([frame, twin]),
+        // In a run of neighbours that are allocated.
+        Some("among") => {
+            let (Some(next), Some(last)) = (frames::alloc(), frames::alloc()) else {
+                return Verdict::Failed;
+            };
+            let twin_of_next = owned(next.frame());
+            frames::free(next);
+            frames::free_all([last, twin_of_next, frame]);
+        }
         Some("heap") => frames::free(owned(Frame::containing(layout::image_to_physical(
             layout::image().end,
         )))),

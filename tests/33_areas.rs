@@ -21,6 +21,7 @@ use lazy_mmu_kernel::mem::frames::{self, Owned};
 use lazy_mmu_kernel::mem::spaces::TaskSpace;
 use lazy_mmu_kernel::mem::{self, PageRange};
 use lazy_mmu_kernel::observe::access::{self, Expect};
+use lazy_mmu_kernel::workloads::two_ranges;
 use stage1_paging::{Access, Error, Fit, Half, Level, Pages, Prot, Va, What};
 
 lazy_mmu_kernel::entry!(main);
@@ -247,8 +248,11 @@ fn other_spaces_are_refused() -> Checked {
             "a page of the kernel's half in a task's",
         )?;
     }
-    check(one.two_ranges(u64::MAX).is_none(), "no overflow")?;
-    check(one.two_ranges(1 << 36).is_none(), "more than the half has")?;
+    check(two_ranges(&one, u64::MAX).is_none(), "no overflow")?;
+    check(
+        two_ranges(&one, 1 << 36).is_none(),
+        "more than the half has",
+    )?;
     one.destroy();
     two.destroy();
     Ok(())

@@ -154,7 +154,8 @@ unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
     })?;
     observe::ring::set_recording(arguments.trace.is_some());
     if arguments.check {
-        observe::rules::start(arguments.trace);
+        let trace = arguments.trace;
+        observe::rules::start(trace.map(|extent| (extent, report::trace_file())));
         if arguments.debug {
             // Half a minute with 4 GiB, before anything else is said. No `progress: ` line: a boot that is ended quotes the last of
             // those, and this one is soon out of date.

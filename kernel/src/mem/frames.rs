@@ -19,7 +19,6 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use alloc::format;
 use alloc::vec::Vec;
-use buddy_system_allocator::FrameAllocator;
 use lazy_mmu_boot::LINEAR_BASE;
 use spin::once::Once;
 use stage1_hw::Page;
@@ -29,74 +28,14 @@ use mmu_check::What;
 use mmu_check::owners::{Owner, Owners};
 
 use super::kernel_space;
+use super::lists::Lists;
 use crate::base::layout::{self, PAGE_SIZE};
 use crate::base::{Lock, Yield};
 use crate::machine::Region;
 use crate::observe::{access, rules, seam};
 use crate::{mode, observe, task};
 
-/// Single frames come out of the blocks this many at a time, and go back twice as many at a time.
-const BATCH: usize = 32;
-
-/// The free frames: `buddy_system_allocator`'s blocks, and in front of them single frames.
-///
-/// A set of blocks is a tree, and a frame that is split off or joined with its buddies costs several
-/// changes of several trees. So one that is freed alone waits on a stack, where the next allocation finds it, as in Linux's
-/// per-CPU lists. It is free in every respect: unmapped, poisoned, counted, reported.
-///
-/// The stack is not a core's own but under the lock of the blocks, which is taken anyway: no frame is hidden from a core
-/// whose memory runs out. Blocks are taken for the stack alone, and only when it is empty: none is missed for what waits there.
-struct Lists {
-    /// A set per order.
-    blocks: FrameAllocator,
-    /// The last one freed on top; fewer than two batches.
-    singles: Vec<usize>,
-    /// How many frames there are in both.
-    count: u64,
-}
-
-impl Lists {
-    /// A frame: the one that was freed last, or the lowest of a batch.
-    fn take(&mut self) -> Option<usize> {
-        if self.singles.is_empty() {
-            let mut sizes = (0..=BATCH.ilog2()).rev().map(|order| 1 << order);
-            let (first, size) = sizes.find_map(|size| Some((self.blocks.alloc(size)?, size)))?;
-            self.singles.extend((first..first + size).rev());
-        }
-        self.count -= 1;
-        self.singles.pop()
-    }
-
-    /// Takes a run of frames back. Two or more go to the blocks at once, and a full stack does.
-    fn give(&mut self, run: Range<usize>) {
-        self.count += run.len() as u64;
-        if run.len() > 1 {
-            return give_blocks(&mut self.blocks, run);
-        }
-        self.singles.push(run.start);
-        if self.singles.len() == 2 * BATCH {
-            self.singles.sort_unstable();
-            let runs = self.singles.chunk_by(|low, high| low + 1 == *high);
-            runs.for_each(|run| give_blocks(&mut self.blocks, run[0]..run[0] + run.len()));
-            self.singles.clear();
-        }
-    }
-}
-
-/// Adds a run as the largest blocks that it consists of: one look for a buddy each.
-fn give_blocks(blocks: &mut FrameAllocator, mut run: Range<usize>) {
-    while !run.is_empty() {
-        let size = 1 << run.start.trailing_zeros().min(run.len().ilog2());
-        blocks.dealloc(run.start, size);
-        run.start += size;
-    }
-}
-
-static LISTS: Lock<Lists> = Lock::new(Lists {
-    blocks: FrameAllocator::new(),
-    singles: Vec::new(),
-    count: 0,
-});
+static LISTS: Lock<Lists> = Lock::new(Lists::new());
 static DEBUG: AtomicBool = AtomicBool::new(false);
 static POISON: AtomicBool = AtomicBool::new(false);
 /// Who had each frame last, under `debug=on` or `poison=on`.
@@ -161,9 +100,7 @@ pub(super) unsafe fn add(ram: Range<Pa>) {
     let first = ram.start.raw().div_ceil(PAGE_SIZE) as usize;
     let end = (ram.end.raw() / PAGE_SIZE) as usize;
     if first < end {
-        let mut lists = LISTS.lock();
-        lists.blocks.add_frame(first, end);
-        lists.count += (end - first) as u64;
+        LISTS.lock().give(first..end);
     }
 }
 
@@ -202,18 +139,10 @@ pub(super) unsafe fn add_fresh(ram: Range<Pa>) {
         frames.for_each(|frame| Owned(frame).poison());
     }
     if DEBUG.load(Relaxed) {
-        let pages = Pages::new(layout::linear(ram.start), count);
         // The rules remember every descriptor until its invalidation: then a table's worth at a time.
         let at_once = if rules::is_on() { 512 } else { u64::MAX };
-        for part in pages.into_iter().flat_map(|pages| pages.chunks(at_once)) {
-            let mut gather = kernel_space().gather(());
-            let unmapped = kernel_space().unmap(part, &mut gather);
-            assert!(
-                unmapped == Ok(part.count()),
-                "the linear map has a hole where RAM is: {unmapped:?} of {part:?}"
-            );
-            let _ = gather.finish();
-        }
+        let parts = in_linear_map(ram.start, count).chunks(at_once);
+        parts.for_each(|part| unmap_linear([part]));
     }
     // SAFETY: the caller's promise. Mapped it is only when allocated, which maps it.
     unsafe { add(ram) };
@@ -302,7 +231,8 @@ fn release(frames: &mut [Owned], site: &'static Location<'static>) {
         }
     }
     if DEBUG.load(Relaxed) && !frames.is_empty() {
-        mode::reenter(|| mode::section(|| unmap_linear(frames)));
+        let parts = runs(frames).map(|run| in_linear_map(run[0].0.pa(), run.len() as u64));
+        mode::reenter(|| mode::section(|| unmap_linear(parts)));
     }
     for run in runs(frames) {
         for frame in run.iter().map(|frame| frame.0.pa().raw()) {
@@ -325,18 +255,20 @@ fn map_linear(frame: Owned) -> Result<Owned, Error> {
     Ok(frame)
 }
 
+fn in_linear_map(first: Pa, count: u64) -> Pages {
+    Pages::new(layout::linear(first), count).expect("it has all of RAM")
+}
+
 /// Clears descriptors: owes no pair, but every translation must be gone before the frames are
 /// anybody else's.
-fn unmap_linear(frames: &[Owned]) {
+fn unmap_linear(parts: impl IntoIterator<Item = Pages>) {
     let space = kernel_space();
     let mut gather = space.gather(());
-    for run in runs(frames) {
-        let (first, count) = (run[0].0.pa(), run.len() as u64);
-        let unmapped = Pages::new(layout::linear(first), count)
-            .and_then(|pages| space.unmap(pages, &mut gather));
+    for pages in parts {
+        let unmapped = space.unmap(pages, &mut gather);
         assert!(
-            unmapped == Ok(count),
-            "{count} frames from {first} on were not in the linear map: {unmapped:?}"
+            unmapped == Ok(pages.count()),
+            "{pages:?} was not in the linear map: {unmapped:?}"
         );
     }
     let _ = gather.finish();

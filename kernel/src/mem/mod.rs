@@ -4,6 +4,7 @@ pub mod areas;
 mod bring_up;
 pub mod frames;
 mod heap;
+mod lists;
 pub mod services;
 pub mod spaces;
 pub(crate) mod stacks;

@@ -6,7 +6,6 @@ use stage1_paging::{Asid, Done, Error, Half, NoFrame, Pages, Space, Va};
 
 use super::{Hardware, PageRange, ttbr0};
 use crate::base::Lock;
-use crate::base::layout::PAGE_SIZE;
 use crate::observe::seam::HW;
 
 /// Which ASIDs are in use, from 1 on. 0 belongs to nobody: it is what TTBR0 holds with the empty table.
@@ -56,6 +55,12 @@ impl TaskSpace {
         self.space.part(Pages::whole(self.space.half()))
     }
 
+    /// The right to these pages; `None` where they are not all its own.
+    pub fn part(&self, pages: Pages) -> Option<PageRange<'_>> {
+        let holds = self.space.half().holds(pages);
+        holds.then(|| self.space.part(pages))
+    }
+
     /// Splits blocks until a mapping begins at `at`: [`Space::split`].
     ///
     /// # Errors
@@ -79,21 +84,6 @@ impl TaskSpace {
         // SAFETY: a root of this kernel's, which lives until `destroy`, which takes it out of TTBR0
         // first.
         unsafe { ttbr0::set(self.space.root(), self.asid) };
-    }
-
-    /// Two ranges of that many pages, each 1 GiB-aligned and apart; `None` when they do not fit.
-    pub fn two_ranges(&self, pages: u64) -> Option<(PageRange<'_>, PageRange<'_>)> {
-        const FIRST: u64 = 1 << 30;
-        let bytes = pages.checked_add(1)?.checked_mul(PAGE_SIZE)?;
-        let second = FIRST
-            .checked_add(bytes)?
-            .checked_next_multiple_of(1 << 30)?;
-        let range = |start| {
-            let pages = Pages::new(Va::new(start), pages).ok()?;
-            let lower = self.space.half().holds(pages);
-            lower.then(|| self.space.part(pages))
-        };
-        Some((range(FIRST)?, range(second)?))
     }
 
     /// Unmaps what is left, invalidates the ASID on every core, and gives tables and ASID back.

@@ -10,8 +10,6 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use mmu_check::trace::{Buffered, Extent, Header, Recorder, Unwritten, Writer};
 use mmu_check::{Checker, Event, Expected, What};
-use semihosting::fs::File;
-use semihosting::io::Write as _;
 
 use super::Listening;
 use crate::arch::time;
@@ -62,26 +60,16 @@ impl Checking {
     }
 }
 
-/// `events.trace` on the host, in large pieces: a call of the host for every event would take minutes.
-type TraceFile = Buffered<Box<dyn FnMut(&str) -> fmt::Result + Send>>;
-
-/// Creates it. Where that cannot be, writing to it fails.
-fn trace_file() -> TraceFile {
-    let mut file = File::create(c"events.trace").ok();
-    Buffered::new(Box::new(move |text| {
-        let file = file.as_mut().ok_or(fmt::Error)?;
-        file.write_all(text.as_bytes()).map_err(|_| fmt::Error)
-    }))
-}
+/// Where the trace goes, in large pieces: a call of the host for every event would take minutes.
+pub type TraceFile = Buffered<Box<dyn FnMut(&str) -> fmt::Result + Send>>;
 
 /// Starts checking. Before the kernel's tables are built: the rules must see every table from its zeroes on.
 ///
-/// By `trace` events are also written to `events.trace`: all, or those from `begin_run` on.
-pub fn start(trace: Option<Extent>) {
-    let trace = trace.map(|extent| {
-        let clock = time::frequency();
-        Recorder::new(Writer::new(trace_file(), Header { clock }), extent)
-    });
+/// By `trace` events are also written to a file: all, or those from `begin_run` on.
+pub fn start(trace: Option<(Extent, TraceFile)>) {
+    let clock = time::frequency();
+    let trace =
+        trace.map(|(extent, file)| Recorder::new(Writer::new(file, Header { clock }), extent));
     *CHECKER.lock() = Some(Checking {
         rules: Checker::new(),
         trace,

@@ -75,7 +75,7 @@ pub(crate) use failure::failure;
 pub use fit::refused;
 use measure::Measured;
 pub use memory::{Memory, check_frames};
-pub use pages::shuffle;
+pub use pages::{shuffle, two_ranges};
 pub use stress::Stress;
 use stress::demand::Demands;
 

@@ -1,10 +1,11 @@
 //! The pages that workloads work on: their frames, their contents, and their end.
 
 use alloc::vec::Vec;
-use stage1_paging::{Frame, Prot};
+use stage1_paging::{Frame, Pages, Prot, Va};
 
 use super::memory::Frames;
 use super::{Failure, check, failure};
+use crate::base::layout;
 use crate::mem::PageRange;
 use crate::mem::areas::Area;
 use crate::mem::spaces::TaskSpace;
@@ -13,6 +14,17 @@ use crate::report::Size;
 /// Takes `count` pages of the vmap area.
 pub(super) fn take_area(count: u64) -> Result<Area, Failure> {
     Area::take(count).ok_or_else(|| failure!("the vmap area is full"))
+}
+
+/// Two ranges of that many pages of a task's half, each 1 GiB-aligned and apart; `None` when they do not fit.
+pub fn two_ranges(space: &TaskSpace, pages: u64) -> Option<(PageRange<'_>, PageRange<'_>)> {
+    const FIRST: u64 = 1 << 30;
+    let bytes = pages.checked_add(1)?.checked_mul(layout::PAGE_SIZE)?;
+    let second = FIRST
+        .checked_add(bytes)?
+        .checked_next_multiple_of(1 << 30)?;
+    let range = |start| space.part(Pages::new(Va::new(start), pages).ok()?);
+    Some((range(FIRST)?, range(second)?))
 }
 
 /// Runs `work` with a lower half of its own, which is this core's meanwhile.

@@ -8,7 +8,7 @@ use stage1_paging::Access;
 
 use super::measure::Measured;
 use super::memory::Frames;
-use super::pages::{in_task_space, scatter_and_map, signature, take_area, unmap_range};
+use super::pages::{in_task_space, scatter_and_map, signature, take_area, two_ranges, unmap_range};
 use super::reentry::Reentry;
 use super::{Failure, check, failure};
 use crate::mem::PageRange;
@@ -33,9 +33,8 @@ pub(super) fn run_task(row: &mut Measured) -> Result<(), Failure> {
     let count = row.size.pages as u64;
     let mut frames = Frames::default();
     in_task_space(|space| {
-        let (from, to) = space
-            .two_ranges(count)
-            .ok_or_else(|| failure!("the lower half is full"))?;
+        let (from, to) =
+            two_ranges(space, count).ok_or_else(|| failure!("the lower half is full"))?;
         run(row, from, to, &mut frames)
     })
 }

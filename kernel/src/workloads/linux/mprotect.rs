@@ -9,15 +9,14 @@ use crate::mem::PageRange;
 use crate::mode;
 use crate::workloads::measure::Measured;
 use crate::workloads::memory::Frames;
-use crate::workloads::pages::{in_task_space, scatter_and_map, signature, unmap_range};
+use crate::workloads::pages::{in_task_space, scatter_and_map, signature, two_ranges, unmap_range};
 use crate::workloads::{Failure, check, failure};
 
 /// Maps, touches, protects, checks, unprotects, checks.
 pub(in crate::workloads) fn run(row: &mut Measured) -> Result<(), Failure> {
     let mut frames = Frames::default();
     in_task_space(|space| {
-        let (range, _) = space
-            .two_ranges(row.size.pages as u64)
+        let (range, _) = two_ranges(space, row.size.pages as u64)
             .ok_or_else(|| failure!("the lower half is full"))?;
         change_twice(row, range, &mut frames)
     })

@@ -14,7 +14,9 @@ use crate::mem::{self, PageRange};
 use crate::mode;
 use crate::workloads::measure::Measured;
 use crate::workloads::memory::Frames;
-use crate::workloads::pages::{in_task_space, scatter_and_map, signature, take_area, unmap_range};
+use crate::workloads::pages::{
+    in_task_space, scatter_and_map, signature, take_area, two_ranges, unmap_range,
+};
 use crate::workloads::{Failure, check, failure};
 
 /// Pages of one last-level table.
@@ -35,9 +37,8 @@ pub(in crate::workloads) fn run_task(row: &mut Measured) -> Result<(), Failure> 
     let count = row.size.pages as u64;
     let mut frames = Frames::default();
     in_task_space(|space| {
-        let (from, to) = space
-            .two_ranges(count)
-            .ok_or_else(|| failure!("the lower half is full"))?;
+        let (from, to) =
+            two_ranges(space, count).ok_or_else(|| failure!("the lower half is full"))?;
         run(row, from, (to, to.pages().take(count)), &mut frames)
     })
 }

@@ -12,7 +12,7 @@ use crate::mem::frames;
 use crate::mode;
 use crate::workloads::measure::Measured;
 use crate::workloads::memory::Frames;
-use crate::workloads::pages::in_task_space;
+use crate::workloads::pages::{in_task_space, two_ranges};
 use crate::workloads::{Failure, check, failure};
 
 /// Maps, touches, unmaps and frees, checks.
@@ -20,8 +20,7 @@ pub(in crate::workloads) fn run(row: &mut Measured) -> Result<(), Failure> {
     let mut frames = Frames::default();
     in_task_space(|space| {
         let first = row.size.pages.div_ceil(2);
-        let (low, high) = space
-            .two_ranges(span(first, row.size.detail.holes))
+        let (low, high) = two_ranges(space, span(first, row.size.detail.holes))
             .ok_or_else(|| failure!("the lower half is full"))?;
         let sides = [(low, first), (high, row.size.pages - first)];
         zap(row, sides, &mut frames)
