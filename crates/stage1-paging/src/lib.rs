@@ -50,7 +50,7 @@
 //!   [`Pages`] is checked when it is made, so operations need not.
 //! - [`Desc`]: a descriptor. [`Prot`]: what a mapping shall be. [`needs_break`]: the rule.
 //! - [`Space`]: the operations. Its table says who may call what, holding which lock or right.
-//!   [`Part`]: the right to some of its pages, as a type.
+//!   [`Part`]: the right to some of its pages, as a type. [`Cursor`]: its pages one by one.
 //! - [`Gather`], [`Sink`], [`Done`]: what waits for an invalidation, and the proof that it is over.
 //! - [`Debt`], [`Tlbi`], [`Features`]: which invalidations, with operands ready for the register.
 //! - [`Mmu`]: what you implement. About 60 lines on hardware; they hold all the `unsafe`.
@@ -110,6 +110,7 @@ extern crate std;
 
 mod addr;
 mod change;
+mod cursor;
 mod debt;
 mod desc;
 mod draw;
@@ -130,6 +131,7 @@ pub use addr::{
     Asid, ENTRIES, Frame, Half, Level, PA_BITS, PAGE_SHIFT, PAGE_SIZE, Pa, Pages, PagesIter,
     VA_BITS, Va,
 };
+pub use cursor::Cursor;
 pub use debt::{Debt, Done, MAX_OPS};
 pub use desc::{Access, Desc, Kind, Mapping, Memory, Prot, needs_break};
 pub use error::{Error, What};
