@@ -94,13 +94,13 @@
 //!
 //! # Performance
 //!
-//! A loop visits each descriptor once and walks from the root only at the end of a table. Compiled
-//! for AArch64 over arrays of atomics (Rust 1.95), instructions per page in the loop, where a bare
-//! loop of stores takes 6:
+//! A loop visits each descriptor once and walks from the root only at the end of a table. Instructions
+//! per page on long ranges, over the machine of `stage1-hw` (Rust 1.95), where a bare loop of stores
+//! takes 4:
 //!
-//! | map | unmap, to the sink `()` | protect | move | each TLBI without FEAT_TLBIRANGE |
-//! |---|---|---|---|---|
-//! | 7 | 6 | 11 | 14 | 4 |
+//! | map a run | a list | unmap, to the sink `()` | protect | move | replace | each TLBI without FEAT_TLBIRANGE |
+//! |---|---|---|---|---|---|---|
+//! | 5 | 10 | 4 | 7 | 11 | 22 | 4 |
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(clippy::cast_possible_truncation)]
