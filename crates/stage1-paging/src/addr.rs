@@ -391,6 +391,11 @@ impl Pages {
         va.0.wrapping_sub(self.start.0) >> PAGE_SHIFT
     }
 
+    /// The number in the run of the page that begins at `va`; not below its count if `va` begins no page of it.
+    pub(crate) const fn number(self, va: Va) -> u64 {
+        va.0.wrapping_sub(self.start.0).rotate_right(PAGE_SHIFT)
+    }
+
     /// Leaves out the part that `n` descriptors of `level` span, counted from the one that covers
     /// the first page.
     pub(crate) const fn skip_slots(self, level: Level, n: usize) -> Self {

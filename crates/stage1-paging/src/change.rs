@@ -431,7 +431,7 @@ impl Run {
 }
 
 /// Why a live leaf may not go over to `new`.
-fn refuse(old: Desc, new: Prot) -> Option<What> {
+pub(crate) fn refuse(old: Desc, new: Prot) -> Option<What> {
     let old = old.access();
     if (old.is_writable() && new.access.is_executable())
         || (old.is_executable() && new.access.is_writable())

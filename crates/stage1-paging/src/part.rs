@@ -3,6 +3,7 @@
 use core::marker::PhantomData;
 
 use crate::addr::{Frame, Level, Pages, Va};
+use crate::cursor::Cursor;
 use crate::desc::{Access, Mapping, Prot};
 use crate::error::{Error, What};
 use crate::gather::{Gather, Sink};
@@ -94,6 +95,11 @@ impl<'s, M: Mmu> Part<'s, M> {
     /// [`Space::gather`].
     pub fn gather<S: Sink>(&self, sink: S) -> Gather<'s, M, S> {
         self.space.gather(sink)
+    }
+
+    /// [`Space::cursor`], for these pages.
+    pub const fn cursor(&self) -> Cursor<'s, M> {
+        self.space.cursor(self.pages)
     }
 
     /// [`Space::map`].

@@ -419,3 +419,24 @@ fn a_change_of_some_pages_leaves_none_of_them_stale() {
         assert_eq!(seen(&model, &space, page.start().raw()), read_only, "{n}");
     }
 }
+
+#[test]
+fn a_page_that_replace_breaks_for_its_memory_type_keeps_its_past() {
+    // Where it was before, a TLB may still hold it executable.
+    let model = Model::new(1, FULL);
+    let space = model.space(TASK);
+    let (from, to) = (pages(VA, 1), pages(VA + 0x8000, 1));
+    space.map(from, ram(0), Prot::RX, Fit::Pages).unwrap();
+    let (mut a, mut b) = (space.gather(()), space.gather(()));
+    space.protect(from, Access::ReadOnly, &mut a).unwrap();
+    space.move_pages(from, to.start(), &mut a).unwrap();
+    let prot = Prot {
+        access: Access::ReadOnly,
+        ..Prot::DEVICE
+    };
+    space.replace(to.start(), &[ram(0)], prot, &mut b).unwrap();
+    let _ = model.events();
+    space.protect(to, Access::ReadWrite, &mut b).unwrap();
+    let all = Event::Tlbi(Tlbi::all(TASK));
+    assert!(model.events().contains(&all));
+}

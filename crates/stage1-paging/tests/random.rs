@@ -49,6 +49,11 @@ enum Op {
         n: usize,
         prot: Prot,
     },
+    Cursor {
+        at: usize,
+        n: usize,
+        steps: Vec<(usize, usize, Prot)>,
+    },
     Split {
         at: usize,
     },
@@ -109,6 +114,8 @@ fn op() -> impl Strategy<Value = Op> {
             Op::Move { at, n, to }
         }),
         2 => (range(), prot()).prop_map(|((at, n), prot)| Op::Replace { at, n, prot }),
+        4 => (range(), prop::collection::vec((0usize..3, 0..WINDOW, prot()), 0..24))
+            .prop_map(|((at, n), steps)| Op::Cursor { at, n, steps }),
         1 => (0..WINDOW).prop_map(|at| Op::Split { at }),
         1 => range().prop_map(|(at, n)| Op::FreeTables { at, n }),
         1 => range().prop_map(|(at, n)| Op::Reserve { at, n }),
@@ -468,6 +475,33 @@ impl Bench<'_> {
                     want,
                     true,
                 );
+            }
+            Op::Cursor { at, n, ref steps } => {
+                let pages = self.pages(at, n);
+                let mut cursor = self.space.cursor(pages);
+                let outside = cursor.unmap(self.va(at + n), &mut gathers[which]);
+                assert_eq!(outside.map_err(|e| e.what), Err(What::Outside));
+                for &(what, place, prot) in steps.iter().filter(|_| n > 0) {
+                    let p = at + place % n;
+                    let (va, there) = (self.va(p), self.oracle.pages[p].is_some());
+                    let page = self.pages(p, 1);
+                    let oracle = &mut self.oracle;
+                    let (want, got) = match what {
+                        0 if gathers.iter().any(|g| g.touches(page)) => continue,
+                        0 => {
+                            let first = FRAMES + place as u64;
+                            let want = oracle.map(p, 1, prot, Fit::Pages, |_| Some(first));
+                            (want, cursor.map(va, frame(first), prot).map(|()| there))
+                        }
+                        1 => (oracle.unmap(p, 1), cursor.unmap(va, &mut gathers[which])),
+                        _ => {
+                            let want = oracle.protect(p, 1, prot.access);
+                            (want, cursor.protect(va, prot.access, &mut gathers[which]))
+                        }
+                    };
+                    let got = self.expect(p, got, want, false);
+                    assert_eq!(got.unwrap_or(there), there, "page {p}");
+                }
             }
             Op::Split { at } => {
                 if self.oracle.block[at / 512] && !at.is_multiple_of(512) {

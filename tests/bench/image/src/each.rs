@@ -5,7 +5,7 @@ use core::hint::black_box;
 use lazy_mmu_kernel::mem::PageRange;
 use lazy_mmu_kernel::mem::spaces::TaskSpace;
 use lazy_mmu_kernel::mode;
-use stage1_paging::{Access, Error, Fit, Pages, Prot};
+use stage1_paging::{Access, Error, Fit, Pages, Prot, Va};
 
 use crate::checks;
 use crate::ground::{self, Frames, Ground};
@@ -54,6 +54,68 @@ pub fn all(bench: &mut Bench, n: u64, ground: &Ground, frames: &Frames) -> Resul
     })?;
     ensure!(unmapped == Ok(n), "unmap-each: {unmapped:?}");
     checks::unmapped(to, "unmap-each")
+}
+
+/// The same, with a cursor.
+pub fn by_cursor(
+    bench: &mut Bench,
+    n: u64,
+    ground: &Ground,
+    frames: &Frames,
+) -> Result<(), Failure> {
+    let (range, pages, list) = (ground.area.range(), ground.pages(n), &*frames.list);
+    let of = |index: u64| list[index as usize];
+    let mapped = bench.row("map-cursor", Who::Ours, n, || {
+        mode::section(|| -> Result<(), Error> {
+            let mut cursor = range.cursor();
+            for (page, frame) in black_box(pages).into_iter().zip(black_box(list)) {
+                cursor.map(page, *frame, Prot::RW)?;
+            }
+            Ok(())
+        })
+    })?;
+    ensure!(mapped.is_ok(), "map-cursor: {mapped:?}");
+    checks::mapped(pages, of, true, "map-cursor")?;
+    for (name, access) in [
+        ("protect-ro-cursor", Access::ReadOnly),
+        ("protect-back-cursor", Access::ReadWrite),
+    ] {
+        let changed = bench.row(name, Who::Ours, n, || {
+            with_cursor(range, pages, |cursor, page, gather| {
+                cursor.protect(page, access, gather)
+            })
+        })?;
+        ensure!(changed == Ok(n), "{name}: {changed:?}");
+        checks::mapped(pages, of, access.is_writable(), name)?;
+    }
+    let unmapped = bench.row("unmap-cursor", Who::Ours, n, || {
+        with_cursor(range, pages, |cursor, page, gather| {
+            cursor.unmap(page, gather)
+        })
+    })?;
+    ensure!(unmapped == Ok(n), "unmap-cursor: {unmapped:?}");
+    checks::unmapped(pages, "unmap-cursor")
+}
+
+type Cursor<'s> = stage1_paging::Cursor<'s, lazy_mmu_kernel::mem::Hardware>;
+
+/// Does `work` on each page by itself, in a section, with one cursor and one gather; returns how many pages there were.
+#[inline(always)]
+fn with_cursor<'s>(
+    range: PageRange<'s>,
+    pages: Pages,
+    mut work: impl FnMut(&mut Cursor<'s>, Va, &mut Gather<'s>) -> Result<bool, Error>,
+) -> Result<u64, Error> {
+    mode::section(|| {
+        let (mut cursor, mut gather) = (range.cursor(), range.gather(()));
+        let mut sum = 0;
+        for page in black_box(pages) {
+            sum += u64::from(work(&mut cursor, page, &mut gather)?);
+        }
+        drop(cursor);
+        gather.pay();
+        Ok(sum)
+    })
 }
 
 type Gather<'s> = lazy_mmu_kernel::mem::Gather<'s, ()>;

@@ -127,6 +127,7 @@ fn pages(bench: &mut Bench, n: u64, ground: &Ground) -> Result<(), Failure> {
     floor::all(bench, n, &frames)?;
     bulk::all(bench, n, ground, &frames)?;
     each::all(bench, n, ground, &frames)?;
+    each::by_cursor(bench, n, ground, &frames)?;
     each::holes(bench, n, ground)?;
     bulk::composed(bench, n, ground, &frames)?;
     frames.free();

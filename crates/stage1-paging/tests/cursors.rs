@@ -1,0 +1,108 @@
+//! Cursors: what they owe and when, what they refuse, and that they keep to their pages.
+//! `random.rs` drives them among the other operations.
+
+mod common;
+
+use common::*;
+use stage1_paging::model::Seen;
+use stage1_paging::*;
+
+const VA: u64 = 0x40_0000;
+
+#[test]
+fn a_cursor_owes_one_pair_for_all_that_it_mapped_when_it_is_dropped() {
+    let model = model();
+    let space = model.space(TASK);
+    let area = pages(VA + 0x1f_e000, 4);
+    space.reserve(area).unwrap();
+    let _ = model.events();
+    // Over the end of a table.
+    let mut cursor = space.cursor(area);
+    for (n, page) in (0..).zip(area) {
+        cursor.map(page, ram(n), Prot::RW).unwrap();
+    }
+    let again = cursor.map(area.start(), ram(9), Prot::RW);
+    assert_eq!(failure(again).0, What::AlreadyMapped);
+    assert_eq!(trace(&model.events()), "ssss");
+    drop(cursor);
+    assert_eq!(trace(&model.events()), "di");
+    for (n, page) in (0..).zip(area) {
+        let mapped = only(Seen::Page(ram(n), Prot::RW));
+        assert_eq!(seen(&model, &space, page.raw()), mapped);
+    }
+    // Without a change it owes nothing; cleared descriptors owe no pair; changed ones do.
+    let mut gather = space.gather(());
+    let _ = model.events();
+    let mut cursor = space.cursor(area);
+    let same = cursor.protect(area.start(), Access::ReadWrite, &mut gather);
+    assert_eq!(same, Ok(true));
+    assert_eq!(cursor.unmap(area.start(), &mut gather), Ok(true));
+    assert_eq!(cursor.unmap(area.start(), &mut gather), Ok(false));
+    drop(cursor);
+    assert_eq!(trace(&model.events()), "c");
+    let mut cursor = space.cursor(area);
+    let second = area.skip(1).start();
+    assert_eq!(
+        cursor.protect(second, Access::ReadOnly, &mut gather),
+        Ok(true)
+    );
+    drop(cursor);
+    assert_eq!(trace(&model.events()), "sdi");
+    gather.finish();
+    assert_eq!(trace(&model.events()), "dtDi");
+}
+
+#[test]
+fn a_cursor_owes_for_a_table_that_it_linked_for_nothing() {
+    let model = model();
+    let space = model.space(TASK);
+    model.limit_tables(1);
+    let mut cursor = space.cursor(pages(VA, 1));
+    let refused = cursor.map(Va::new(VA), ram(0), Prot::RW);
+    assert_eq!(failure(refused), (What::OutOfFrames, VA, 0));
+    let _ = model.events();
+    drop(cursor);
+    assert_eq!(trace(&model.events()), "di");
+}
+
+#[test]
+fn a_cursor_refuses_what_the_operations_on_ranges_refuse() {
+    let model = model();
+    let (space, other) = (model.space(TASK), model.space(TASK));
+    let block = pages(VA, 512);
+    space.map(block, ram(0), Prot::RW, Fit::Largest).unwrap();
+    let area = pages(VA, 1026);
+    let mut gather = space.gather(());
+    let (mut mine, mut cursor) = (other.gather(()), space.cursor(area));
+    let far = Va::new(VA + (2 << 20));
+    cursor.map(far, ram(1), Prot::RW).unwrap();
+    let mut refused = |va: u64, what| {
+        let va = Va::new(va);
+        assert_eq!(failure(cursor.unmap(va, &mut gather)).0, what);
+        let protected = cursor.protect(va, Access::ReadOnly, &mut gather);
+        assert_eq!(failure(protected).0, what);
+        let mapped = failure(cursor.map(va, ram(2), Prot::RW)).0;
+        let block = what == What::PartOfBlock;
+        assert_eq!(mapped, if block { What::AlreadyMapped } else { what });
+    };
+    // In the table that is remembered, before it, in no page, in no half, behind the pages.
+    refused(far.raw() + 8, What::Misaligned);
+    refused(VA - 0x1000, What::Outside);
+    refused(VA + 0x1000, What::PartOfBlock);
+    refused(1 << 50, What::NonCanonical);
+    refused(VA + 1026 * 0x1000, What::Outside);
+    let executable = cursor.protect(far, Access::ReadExecute, &mut gather);
+    assert_eq!(failure(executable).0, What::WriteAndExecute);
+    let both = cursor.map(
+        far,
+        ram(3),
+        Prot {
+            access: Access::ReadWriteExecute,
+            ..Prot::RW
+        },
+    );
+    assert_eq!(failure(both).0, What::WriteAndExecute);
+    assert_eq!(failure(cursor.unmap(far, &mut mine)).0, What::OtherGather);
+    let protected = cursor.protect(far, Access::ReadOnly, &mut mine);
+    assert_eq!(failure(protected).0, What::OtherGather);
+}
