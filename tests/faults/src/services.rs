@@ -66,6 +66,10 @@ impl<S: stage1_hw::Services> stage1_hw::Services for Services<S> {
         image::reach(Moment::Owed);
     }
 
+    fn invalidation_settles(&self) -> bool {
+        self.0.invalidation_settles()
+    }
+
     fn may_break(&self, pages: Pages) -> bool {
         self.0.may_break(pages)
     }
