@@ -118,7 +118,7 @@ check_trace = export KEEP="$$CARGO_TARGET_DIR/test-trace/$(1)" ARGS="run=all pol
 # The host's tests come after the bare build: those of tools/ boot a kernel too.
 test-host: build
 	@$(CARGO) test $(HOST) $(ON_HOST) --exclude lazy-mmu-tests -- --show-output
-	@$(CARGO) test --quiet $(HOST) --package lazy-mmu --no-default-features --test api --test misuse --test holes
+	@$(CARGO) test --quiet $(HOST) --package lazy-mmu --no-default-features --test api --test misuse --test holes --test guards
 
 # The tests' runner reads TESTS.
 test-qemu: build $(if $(TESTS),,test-host)
@@ -154,7 +154,7 @@ mutants: setup
 	@$(ENV) out="$$CARGO_TARGET_DIR/mutants"; unset CARGO_TARGET_DIR; export PAGING_OPS=10000; failed=; set -f; \
 		ulimit -v 8388608 2>/dev/null || true; \
 		$(call mutate,stage1-paging) \
-		$(call mutate,lazy-mmu,--lib --test=api --test=misuse --test=holes,-- --skip interleave --skip exhaustive) \
+		$(call mutate,lazy-mmu,--lib --test=api --test=misuse --test=holes --test=guards,-- --skip interleave --skip exhaustive) \
 		$(call mutate,mmu-check,--test=rules --test=kinds --test=litmus) \
 		[ -z "$$failed" ] || { echo "mutants that no test fails for, or that were not tested, in:$$failed; see $$out"; exit 1; }
 
