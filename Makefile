@@ -134,7 +134,7 @@ check_trace = export KEEP="$$CARGO_TARGET_DIR/test-trace/$(1)" ARGS="run=all pol
 test-host: build
 	@sh tools/setup.sh debug
 	@$(CARGO) test $(HOST) $(ON_HOST) --exclude lazy-mmu-tests -- --show-output
-	@$(CARGO) test --quiet $(HOST) --package lazy-mmu --no-default-features --test api --test misuse --test holes
+	@$(CARGO) test --quiet $(HOST) --package lazy-mmu --no-default-features --test api --test misuse --test holes --test guards
 
 # The tests' runner reads TESTS.
 test-qemu: build $(if $(TESTS),,test-host)
@@ -170,7 +170,7 @@ mutants: setup
 	@$(ENV) out="$$CARGO_TARGET_DIR/mutants"; unset CARGO_TARGET_DIR; export PAGING_OPS=10000; failed=; set -f; \
 		ulimit -v 8388608 2>/dev/null || true; \
 		$(call mutate,stage1-paging) \
-		$(call mutate,lazy-mmu,--lib --test=api --test=misuse --test=holes,-- --skip interleave --skip exhaustive) \
+		$(call mutate,lazy-mmu,--lib --test=api --test=misuse --test=holes --test=guards,-- --skip interleave --skip exhaustive) \
 		$(call mutate,mmu-check,--test=rules --test=kinds --test=litmus) \
 		[ -z "$$failed" ] || { echo "mutants that no test fails for, or that were not tested, in:$$failed; see $$out"; exit 1; }
 

@@ -7,8 +7,12 @@ use core::fmt;
 /// It is named in the type of a task's [`TaskMmu`](crate::TaskMmu), so every call on the task uses this one and no
 /// other. It stands for *the processor that the task runs on at that moment*: what its methods need of a core they
 /// find anew each time (a register, a per-core record), for the task may have migrated since the last. A kernel's
-/// has no fields, which [`TaskMmu::new`](crate::TaskMmu::new) checks; what it cannot check is that
-/// [`publish`](Cpu::publish) pays.
+/// has no fields: [`TaskMmu::new`](crate::TaskMmu::new) checks that its size is 0. What no check sees:
+///
+/// - whether [`publish`](Cpu::publish) pays;
+/// - a core in the type itself. `struct Numbered<const N: u8>;` has size 0 and is one core all the same, as is
+///   `struct Of<Core>(PhantomData<Core>);` with a type for each. A processor has no parameter, const or type, that stands
+///   for a core; one that chooses among instructions, or decorates another processor, is fine.
 ///
 /// The crate has arm64's arch layer built in: *enter* does nothing; *leave* and *flush* test and clear the
 /// task's pending flag and call [`publish`](Cpu::publish) if it was set. In interrupt context they do
@@ -179,6 +183,12 @@ pub enum Misuse {
     PauseWraps,
     /// Warning (linux7): `resume` with no pause open; the count wraps to 255.
     ResumeWraps,
+    /// Warning (all): a guard of a section, or a closure that pauses, ends elsewhere than it has begun: the one in an
+    /// interrupt handler and the other beneath it; or, under linux7, in a pause that it was not begun in, or behind the
+    /// one that it was; or with the task's end between. The contract would ignore this exit, or take away a level that
+    /// is another's. Reported also without the feature `warnings`; then its own level is taken away, if it has one, and
+    /// what is pending is paid.
+    GuardOutOfPlace,
     /// Warning (all): a task's state is dropped, or replaced by another, inside a section, a pause, a re-entry or an
     /// interrupt, or in debt. Reported also without the feature `warnings`; what is pending is paid afterwards.
     Dropped,
@@ -194,7 +204,8 @@ impl Misuse {
         )
     }
 
-    /// Which of the four calls noticed it; none has, if it was a re-entry or the task was [dropped](Misuse::Dropped).
+    /// Which of the four calls noticed it; none has, if it was a re-entry, a [guard](Misuse::GuardOutOfPlace) or the
+    /// [drop](Misuse::Dropped) of the task.
     #[must_use]
     pub const fn call(self) -> Option<Call> {
         Some(match self {
@@ -202,7 +213,10 @@ impl Misuse {
             Misuse::NotOpen | Misuse::DisableWhilePaused | Misuse::DisableWraps => Call::Disable,
             Misuse::PauseOutside | Misuse::PauseWraps => Call::Pause,
             Misuse::ResumeUnpaused | Misuse::ResumeWraps => Call::Resume,
-            Misuse::ReentryTooDeep | Misuse::ReentryLeft | Misuse::Dropped => return None,
+            Misuse::ReentryTooDeep
+            | Misuse::ReentryLeft
+            | Misuse::GuardOutOfPlace
+            | Misuse::Dropped => return None,
         })
     }
 }
@@ -244,6 +258,10 @@ impl fmt::Display for Misuse {
                 "no pause is open",
                 "look for the resume that was made twice",
             ),
+            Misuse::GuardOutOfPlace => (
+                "it was made on the other side of a pause, an interrupt or the task's end",
+                "drop it where it was made",
+            ),
             Misuse::Dropped => (
                 "its task is in a section, a pause, a re-entry, an interrupt or in debt",
                 "end what is open and call end_of_task first",
@@ -252,6 +270,7 @@ impl fmt::Display for Misuse {
         match (self.call(), self) {
             (Some(call), _) => write!(f, "{call}: {what}; {to_do}"),
             (None, Misuse::Dropped) => write!(f, "TaskMmu dropped: {what}; {to_do}"),
+            (None, Misuse::GuardOutOfPlace) => write!(f, "end of a guard: {what}; {to_do}"),
             (None, _) => write!(f, "TaskMmu::reenter: {what}; {to_do}"),
         }
     }

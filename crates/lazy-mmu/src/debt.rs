@@ -42,6 +42,15 @@ use core::marker::PhantomData;
 /// task.section(|s| map(s).read());
 /// # }
 /// ```
+/// This compiles:
+/// ```
+/// # use lazy_mmu::*;
+/// # struct Page; impl Page { fn read(&self) {} }
+/// # fn map<'id>(s: &Section<'_, 'id, impl LazyMmu>) -> Unpublished<'id, Page> { s.owes(Page) }
+/// # fn f(task: &TaskMmu<V3, impl Cpu>) {
+/// task.section(|s| { let page = map(s); s.settle(page).read() });
+/// # }
+/// ```
 /// Carried out of its section unpublished:
 /// ```compile_fail
 /// # use lazy_mmu::*;
@@ -49,6 +58,15 @@ use core::marker::PhantomData;
 /// # fn map<'id>(s: &Section<'_, 'id, impl LazyMmu>) -> Unpublished<'id, Page> { s.owes(Page) }
 /// # fn f(task: &TaskMmu<V3, impl Cpu>) {
 /// let page = task.section(|s| map(s));
+/// # }
+/// ```
+/// This compiles:
+/// ```
+/// # use lazy_mmu::*;
+/// # struct Page;
+/// # fn map<'id>(s: &Section<'_, 'id, impl LazyMmu>) -> Unpublished<'id, Page> { s.owes(Page) }
+/// # fn f(task: &TaskMmu<V3, impl Cpu>) {
+/// let page = task.publish(|s| map(s));
 /// # }
 /// ```
 /// Given out by the end of another section, be it an inner one or another task's:
@@ -236,8 +254,8 @@ use core::marker::PhantomData;
 /// - It does not cover a pair that somebody else pays. Another task's flush on this core happens to
 ///   publish this task's stores too; an interrupt handler's does. Neither clears this task's debt, and
 ///   nothing may rely on them.
-/// - It does not know of what was made by [`hold`](crate::Section::hold) whether its stores have owed: if they
-///   have not, the end of a section has nothing to pay.
+/// - [`hold`](crate::Section::hold) takes whatever its closure returns. It does not know whether that depends on stores,
+///   whether those have owed, and on which task: if none has on this section's, its end has nothing to pay.
 #[must_use = "it becomes usable by being returned from the section that made it"]
 pub struct Unpublished<'id, T> {
     value: T,

@@ -100,8 +100,10 @@
 //! Linux changed because a pause and a callee's section do meet: with KASAN and DEBUG_PAGEALLOC together,
 //! freeing a page inside a paused stretch calls `enable`. The exclusive contract has to report it, for it
 //! says that whoever pauses knows what runs until the resume; the nesting one must not. The price of
-//! ignoring is that ignored calls are not counted, so `pause; enable; resume; disable` takes one section
-//! too many away. No debt is forgotten under either, only noted where it could have been paid. Under the nesting
+//! ignoring is that ignored calls are not counted: `pause; enable; resume; disable` takes one section
+//! too many away, and `enable; pause; disable; resume` leaves one open. The four calls do so, silently, as in Linux; a
+//! [guard](Entered) or a closure that ends on the other side of a pause does not, and is
+//! [reported](Misuse::GuardOutOfPlace). No debt is forgotten under either, only noted where it could have been paid. Under the nesting
 //! contract stores in a paused stretch pay at once. Under the exclusive one they do as long as the stretch
 //! makes none of the four calls; a callee there that opens a section *and pauses it* ends with a resume,
 //! so that after its warnings the mode is on for the rest of the stretch: what is stored there is noted, and
@@ -128,7 +130,8 @@
 //! # The processor
 //!
 //! [`Cpu`] is the kernel's half: it pays, and hears of misuse. It is part of the task's type, so that no call can be
-//! made with another one, and it has no fields, so that none can be the core that the task was on before a migration.
+//! made with another one. It must be no particular core, for the task may have migrated since the last call:
+//! [`new`](TaskMmu::new) takes none that has a size, and [`Cpu`] says what that does not see.
 //!
 //! # Using it
 //!
@@ -138,7 +141,8 @@
 //! 3. After a store that owes, call [`owe`](TaskMmu::owe); four instructions where the debt is deferred. Or
 //!    [`owes`](Section::owes), which also holds back what the store has made.
 //! 4. Wrap loops over entries in [`section`](TaskMmu::section), and have what they map returned through
-//!    [`publish`](TaskMmu::publish) or [`try_publish`](TaskMmu::try_publish), so that using it ahead of its barrier
+//!    [`publish`](TaskMmu::publish) (where `?` is used, [`try_publish`](TaskMmu::try_publish) or
+//!    [`publish_option`](TaskMmu::publish_option)), so that using it ahead of its barrier
 //!    [does not compile](Unpublished).
 //! 5. Call [`irq_enter`](TaskMmu::irq_enter) and [`irq_exit`](TaskMmu::irq_exit) around handlers, on the task
 //!    that was interrupted.
@@ -160,6 +164,8 @@
 //! - A warning is reported each time, where Linux 7.0's `VM_WARN_ON_ONCE` reports the first.
 //! - Bugs are checked in every build, where `VM_BUG_ON` needs CONFIG_DEBUG_VM; warnings unless the crate is built without
 //!   its default feature `warnings`. A bug whose report returns ends its call.
+//! - The end of a section's closure or guard is `disable` where that fits; elsewhere it is its own
+//!   ([`Misuse::GuardOutOfPlace`]). Linux has the four calls alone.
 //! - `in_interrupt()` is what [`irq_enter`](TaskMmu::irq_enter) counts; a section of code that has bottom halves
 //!   disabled is none.
 //!

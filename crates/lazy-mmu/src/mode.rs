@@ -91,8 +91,15 @@ impl<K: Contract, C: Cpu, S: Slot> Mode<K, C, S> {
     /// did to the flag is overwritten, as by a plain store of the flag alone.
     #[inline]
     pub(crate) fn set_enabled(&self, enabled: bool) {
+        self.set_enabled_where(enabled);
+    }
+
+    /// [`set_enabled`](Self::set_enabled), and whether this is an interrupt.
+    #[inline]
+    pub(crate) fn set_enabled_where(&self, enabled: bool) -> bool {
         let irqs = self.live.get() & !ENABLED;
         self.live.set(irqs | u8::from(enabled));
+        irqs > 0
     }
 
     /// For a contract whose calls return at once in an interrupt. It has checked that this is none, so the depth of
@@ -180,6 +187,23 @@ impl<K: Contract, C: Cpu, S: Slot> Mode<K, C, S> {
     #[inline(never)]
     pub(crate) fn bug(&self, misuse: Misuse) {
         self.contract.calling_out(|| self.cpu.misuse(misuse));
+    }
+
+    /// A guard ends where it does not belong: reported, and then `end`, also if the report unwinds.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn out_of_place(&self, end: impl FnMut()) {
+        let _end = OnDrop(end);
+        self.bug(Misuse::GuardOutOfPlace);
+    }
+
+    /// Ends something of the task's own beneath a handler, as if that were not there: what is pending is paid. The guard
+    /// that this is for is on the handler's stack, so no call of the task is under way.
+    pub(crate) fn as_the_tasks_own(&self, end: impl FnOnce()) {
+        let irqs = self.live.get() & !ENABLED;
+        self.live.set(self.live.get() & ENABLED);
+        let _back = OnDrop(|| self.live.set(self.live.get() & ENABLED | irqs));
+        end();
     }
 
     /// As [`bug`](Self::bug), and gone if the crate is built without `warnings`; so is then the test that leads

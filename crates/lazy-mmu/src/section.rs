@@ -1,6 +1,7 @@
 //! The interface for people: sections and pauses as closures, and what a section makes as a value that its
 //! end turns into something usable.
 
+use crate::contract::rules::Level;
 use crate::{Call, Contract, Cpu, Slot, TaskMmu, Unpublished};
 use core::marker::PhantomData;
 
@@ -48,7 +49,10 @@ pub struct Section<'a, 'id, M: LazyMmu> {
 
 /// A section that is open until this is dropped. See [`TaskMmu::enter`].
 ///
-/// Its drop pays, and on the core of its own task: it cannot be sent to another.
+/// Its drop ends the section and pays, on the core on which its task runs: it cannot be sent to another thread. It belongs
+/// where it was made: on the same side of each interrupt handler, under [`Linux7`](crate::Linux7) of each pause too, and
+/// before the task's end. Dropped elsewhere it is [reported](crate::Misuse::GuardOutOfPlace); its level ends all the same,
+/// and no other does. Not noticed is one that a handler has made and a later handler drops.
 ///
 /// ```compile_fail,E0277
 /// # use lazy_mmu::*;
@@ -73,8 +77,7 @@ pub struct Section<'a, 'id, M: LazyMmu> {
 #[derive(Debug)]
 pub struct Entered<'a, M: LazyMmu> {
     task: &'a M,
-    /// Not after a bug whose report returned: then there is nothing to end.
-    begun: bool,
+    level: Level,
     /// Of this task alone.
     stays: PhantomData<*mut ()>,
 }
@@ -82,9 +85,7 @@ pub struct Entered<'a, M: LazyMmu> {
 impl<M: LazyMmu> Drop for Entered<'_, M> {
     #[inline]
     fn drop(&mut self) {
-        if self.begun {
-            self.task.task().disable();
-        }
+        self.task.task().end(self.level);
     }
 }
 
@@ -109,7 +110,7 @@ pub(crate) fn or_undo(work: impl FnOnce(), undo: impl FnMut()) {
 #[inline]
 fn enter<M: LazyMmu>(task: &M) -> Entered<'_, M> {
     let entered = Entered {
-        begun: task.task().enable(),
+        level: task.task().begin(),
         task,
         stays: PhantomData,
     };
@@ -147,7 +148,8 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
     /// Runs `f` inside a section. It ends on every path out of `f`: by returning, by `?`, by unwinding.
     ///
     /// Warns and stops as [`lazy_mmu_mode_enable`](Self::lazy_mmu_mode_enable) and
-    /// [`lazy_mmu_mode_disable`](Self::lazy_mmu_mode_disable) do, whose pair it is.
+    /// [`lazy_mmu_mode_disable`](Self::lazy_mmu_mode_disable) do, whose pair it is; and if `f` leaves a pause or an
+    /// interrupt open, or ends the task, as the drop of an [`Entered`] does.
     ///
     /// ```
     /// # use lazy_mmu::{Cpu, Misuse, TaskMmu, V3};
@@ -179,8 +181,7 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
     /// misuse. That happens
     /// - under [`Reenter`](crate::baseline::Reenter), whose inner exits pay nothing;
     /// - in an interrupt, where what is pending is the debt of the task beneath: the pair is executed and the
-    ///   debt stays noted. A handler's own stores are paid by then, so this pair is one too many, except if
-    ///   the section began before the handler did, which is misuse;
+    ///   debt stays noted. A handler's own stores are paid by then, so this pair is one too many;
     /// - after misuse such as a section that a callee has ended once too often.
     pub fn publish<T>(
         &self,
@@ -189,7 +190,8 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
         publish(self, f)
     }
 
-    /// As [`publish`](Self::publish), for a closure that may fail: `?` works in it.
+    /// As [`publish`](Self::publish), for a closure that may fail: `?` on a `Result` works in it, and on an `Option` in
+    /// that of [`publish_option`](Self::publish_option).
     ///
     /// # Errors
     /// What `f` returns. A failure may leave the section as it is; what was stored before it is paid like the rest.
@@ -212,10 +214,32 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
         try_publish(self, f)
     }
 
+    /// As [`try_publish`](Self::try_publish), for a closure in which `?` is on an `Option`.
+    ///
+    /// ```
+    /// # use lazy_mmu::*;
+    /// # fn f(task: &TaskMmu<V3, impl Cpu>, frame: impl Fn() -> Option<usize>) -> Option<usize> {
+    /// let page = task.publish_option(|s| {
+    ///     let frame = frame()?;
+    ///     // ...store the entry, then
+    ///     Some(s.owes(frame << 12))
+    /// })?;
+    /// # Some(page)
+    /// # }
+    /// ```
+    pub fn publish_option<T>(
+        &self,
+        f: impl for<'id> FnOnce(&mut Section<'_, 'id, Self>) -> Option<Unpublished<'id, T>>,
+    ) -> Option<T> {
+        publish(self, |s| f(s).into())
+    }
+
     /// Begins a section that ends when the guard is dropped, for code whose shape a closure does not fit.
     ///
     /// A guard can be forgotten, which leaves the task in the section: reported by
-    /// [`end_of_task`](Self::end_of_task). Warns and stops as [`section`](Self::section) does.
+    /// [`end_of_task`](Self::end_of_task). It can be dropped in a pause or an interrupt that it was not made in, or behind
+    /// the one that it was made in: reported by [`GuardOutOfPlace`](crate::Misuse::GuardOutOfPlace), except under
+    /// [`V3`](crate::V3) for a pause, which its own warnings report. Warns and stops as [`section`](Self::section) does.
     pub fn enter(&self) -> Entered<'_, Self> {
         enter(self)
     }
@@ -247,8 +271,17 @@ impl<'id, M: LazyMmu> Section<'_, 'id, M> {
         try_publish(self.task, f)
     }
 
-    /// Runs `f` with the mode paused. What is pending is paid first. Stores inside `f` pay at once, except as the last
-    /// paragraph but one says. The mode is entered again on every path out of `f`.
+    /// As [`try_publish`](Self::try_publish), with `?` on an `Option`: [`TaskMmu::publish_option`].
+    pub fn publish_option<T>(
+        &mut self,
+        f: impl for<'n> FnOnce(&mut Section<'_, 'n, M>) -> Option<Unpublished<'n, T>>,
+    ) -> Option<T> {
+        publish(self.task, |s| f(s).into())
+    }
+
+    /// Runs `f` with the mode paused. What is pending is paid first. Stores inside `f` pay at once, unless a callee of `f`
+    /// opens a section and pauses that, or the policy is [`Flat`](crate::baseline::Flat) (below). The mode is entered
+    /// again on every path out of `f`.
     ///
     /// ```
     /// # use lazy_mmu::*;
@@ -275,7 +308,7 @@ impl<'id, M: LazyMmu> Section<'_, 'id, M> {
     /// [`Misuse::EnableWhilePaused`](crate::Misuse::EnableWhilePaused) is reported at run time; under
     /// [`Linux7`](crate::Linux7) that is allowed, and ignored.
     ///
-    /// The exception: if that callee's section pauses in turn, its resume turns the mode on under
+    /// If that callee's section pauses in turn, its resume turns the mode on under
     /// [`V3`](crate::V3) and [`Reenter`](crate::baseline::Reenter), and the rest of `f` runs with it
     /// on. The former has warned twice by then ([`EnableWhilePaused`](crate::Misuse::EnableWhilePaused),
     /// [`PauseOutside`](crate::Misuse::PauseOutside)). Stores there are noted, and paid by the task's next exit
@@ -283,12 +316,14 @@ impl<'id, M: LazyMmu> Section<'_, 'id, M> {
     /// defers its own stores inside `f`, and its exit pays them.
     ///
     /// Warns as [`lazy_mmu_mode_pause`](TaskMmu::lazy_mmu_mode_pause) and
-    /// [`lazy_mmu_mode_resume`](TaskMmu::lazy_mmu_mode_resume) do.
+    /// [`lazy_mmu_mode_resume`](TaskMmu::lazy_mmu_mode_resume) do. If `f` leaves an interrupt open, ends the one that the
+    /// pause began in, or ends the task, that is [reported](crate::Misuse::GuardOutOfPlace), and the pause is over.
     pub fn pause<R>(&mut self, f: impl FnOnce() -> R) -> R {
         let task = self.task.task();
+        let in_interrupt = task.in_interrupt();
         task.pause();
         // A pause that unwinds has not begun; from here on it has.
-        let _again = OnDrop(|| task.lazy_mmu_mode_resume());
+        let _again = OnDrop(|| task.end_pause(in_interrupt));
         task.called(Call::Pause);
         f()
     }

@@ -1,5 +1,6 @@
 //! The state of one task, and the four calls.
 
+use crate::contract::rules::Level;
 use crate::mode::Mode;
 use crate::section::OnDrop;
 use crate::{Call, Chosen, Contract, Cpu, Leak, Misuse, Policy, PolicyInUse, Slot, State};
@@ -36,7 +37,7 @@ impl<K: Contract, C: Cpu> TaskMmu<K, C> {
     /// A task that follows `contract`, is in no section and owes nothing: `TaskMmu::new(V3, ThisCpu)`.
     ///
     /// `cpu` stands for the processor that the task runs on, whichever that is, so it must have no state that
-    /// could be another processor's. One that has any does not compile:
+    /// could be another processor's. One that has a size does not compile ([`Cpu`] says what has none and is wrong):
     ///
     /// ```compile_fail,E0080
     /// # use lazy_mmu::*;
@@ -140,15 +141,15 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
     /// Stops: v3 and reenter, if 255 are open.
     /// Ignored: linux7, in an interrupt or while paused; the baselines, in an interrupt.
     pub fn lazy_mmu_mode_enable(&self) {
-        self.enable();
+        self.mode.contract.enable(&self.mode);
         self.called(Call::Enable);
     }
 
-    /// As [`lazy_mmu_mode_enable`](Self::lazy_mmu_mode_enable), but for its report. Whether an exit belongs to it: not if it was a
-    /// bug, and the kernel has not stopped.
+    /// As [`lazy_mmu_mode_enable`](Self::lazy_mmu_mode_enable), but for its report, and for a guard that gives the level
+    /// to [`end`](Self::end).
     #[inline(always)]
-    pub(crate) fn enable(&self) -> bool {
-        self.mode.contract.enable(&self.mode)
+    pub(crate) fn begin(&self) -> Level {
+        self.mode.contract.begin(&self.mode)
     }
 
     #[inline(always)]
@@ -163,13 +164,15 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
     /// Stops: v3 and reenter, if none is open.
     /// Ignored: linux7, in an interrupt or while paused; the baselines, in an interrupt.
     pub fn lazy_mmu_mode_disable(&self) {
-        self.disable();
+        self.mode.contract.disable(&self.mode);
+        self.called(Call::Disable);
     }
 
     #[inline(always)]
-    pub(crate) fn disable(&self) {
-        self.mode.contract.disable(&self.mode);
-        self.called(Call::Disable);
+    pub(crate) fn end(&self, level: Level) {
+        if self.mode.contract.end(&self.mode, level) {
+            self.called(Call::Disable);
+        }
     }
 
     /// Leaves the mode, whatever the depth: what is pending is paid, and stores that follow pay at once.
@@ -195,6 +198,12 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
     /// Ignored: linux7, flat and reenter, in an interrupt; eager, always.
     pub fn lazy_mmu_mode_resume(&self) {
         self.mode.contract.resume(&self.mode);
+        self.called(Call::Resume);
+    }
+
+    /// The end of a closure whose pause was made in an interrupt, or not.
+    pub(crate) fn end_pause(&self, in_interrupt: bool) {
+        self.mode.contract.end_pause(&self.mode, in_interrupt);
         self.called(Call::Resume);
     }
 

@@ -288,8 +288,8 @@ fn names_go_both_ways() {
     assert_eq!(with(Policy::V3).0.state().to_string(), "count=0 enabled=0");
 }
 
-/// A handler has begun inside the section and is still there when the value is given out: nothing may touch the
-/// task's debt, and the value is usable all the same.
+/// A handler has begun inside the section and is still there when the value is given out, which is usable. Of one that is
+/// settled the task's debt is left alone. The section's own end there is misuse: it is reported, and pays.
 #[test]
 fn a_value_that_comes_out_in_a_handler_is_usable() {
     for policy in Policy::ALL.into_iter().filter(|p| *p != Policy::Eager) {
@@ -300,7 +300,8 @@ fn a_value_that_comes_out_in_a_handler_is_usable() {
             s.hold(|| "page")
         });
         assert_eq!((page, cpu.pairs.get()), ("page", 1), "{policy}");
-        assert!(task.is_pending(), "{policy}: the debt is the task's");
+        assert!(!task.is_pending(), "{policy}");
+        assert_eq!(cpu.take_misuse(), [Misuse::GuardOutOfPlace], "{policy}");
 
         let (task, cpu) = with(policy);
         task.section(|s| {

@@ -113,6 +113,11 @@ fn no_policy_is_set_in_an_open_section() {
             refused(&task, "in a section");
             s.section(|_| refused(&task, "in an inner section"));
             refused(&task, "after an inner exit");
+            task.irq_enter();
+            task.section(|s| s.owe());
+            refused(&task, "in a handler");
+            task.irq_exit();
+            refused(&task, "after a handler's section");
             s.pause(|| refused(&task, "in a pause"));
             task.reenter(|| refused(&task, "in a re-entry"));
             task.reenter(|| task.section(|_| task.reenter(|| refused(&task, "in two"))));
@@ -399,6 +404,34 @@ fn a_question_mark_works_where_a_value_is_published() {
             assert_eq!(inner(s, false), Err("no frame"));
         });
         assert_eq!(task.end_of_task(), Ok(()));
+    }
+}
+
+#[test]
+fn a_question_mark_works_on_an_option_where_a_value_is_published() {
+    let frame = |there: bool| there.then_some(3);
+    for policy in Policy::ALL {
+        let (task, cpu) = with(policy);
+        let map = |there| {
+            task.publish_option(|s| {
+                s.owe();
+                let frame = frame(there)?;
+                Some(s.owes(frame * 2))
+            })
+        };
+        assert_eq!((map(true), task.is_pending()), (Some(6), false), "{policy}");
+        let before = cpu.pairs.get();
+        assert_eq!((map(false), task.is_pending()), (None, false), "{policy}");
+        assert_eq!(
+            cpu.pairs.get() - before,
+            1,
+            "{policy}: what was stored is paid"
+        );
+        task.section(|s| {
+            let mut inner = |there| s.publish_option(|s| Some(s.owes(frame(there)?)));
+            assert_eq!((inner(true), inner(false)), (Some(3), None));
+            assert!(!task.is_pending(), "{policy}");
+        });
     }
 }
 

@@ -345,6 +345,25 @@ impl Debt {
 ///
 /// It says nothing about other gathers; that the right frames are freed with it is what the
 /// [`Sink`](crate::Sink) is for, which comes out of its own gather together with this proof.
+///
+/// It is neither `Clone` nor `Copy`, so what gives an ASID or a frame back with it takes it by value:
+///
+/// ```
+/// # use stage1_paging::Done;
+/// # fn f(done: Done) {
+/// fn give_back(_: Done) {}
+/// give_back(done);
+/// # }
+/// ```
+/// Then it is used up, and none is kept until the ASID is in use again:
+/// ```compile_fail,E0382
+/// # use stage1_paging::Done;
+/// # fn f(done: Done) {
+/// fn give_back(_: Done) {}
+/// give_back(done);
+/// give_back(done);
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Done {
     /// The half that was invalidated whole, if one was.
@@ -358,6 +377,10 @@ impl Done {
     }
 
     /// Whether everything of `half` was invalidated, as at the end of a space: so its ASID, if it has one, may be another's.
+    ///
+    /// It holds until a walk through the tables of `half` can be made again, and for the cores of the
+    /// [`Mmu`](crate::Mmu) that has invalidated. Neither is in the proof: who gives the ASID back consumes it at once, and
+    /// has one machine.
     pub fn is_of_all(&self, half: Half) -> bool {
         self.all_of == Some(half)
     }

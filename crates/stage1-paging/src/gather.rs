@@ -25,8 +25,9 @@ pub trait Sink {
     /// remember it, and touch nothing else.
     fn park(&mut self, mapping: Mapping);
 
-    /// How many more it can take. Looked at once for each run of descriptors of one table, so that a sink
-    /// without bounds pays nothing for those that have some.
+    /// How many more it can take. Looked at once for each run of descriptors of one table, and by
+    /// [`destroy`](crate::Space::destroy) for each leaf, so that a sink without bounds pays nothing for those that
+    /// have some.
     #[inline]
     fn room(&self) -> usize {
         usize::MAX

@@ -26,10 +26,11 @@ impl<M: Mmu> Space<'_, M> {
     ///
     /// # Errors
     /// Nothing changed: those of [`Pages::new`] for either range, [`What::OtherHalf`],
-    /// [`What::OtherGather`]. Part of the way, where the ranges are disjoint, and with nothing
-    /// changed where they overlap: [`What::AlreadyMapped`] (where a page would go),
+    /// [`What::OtherGather`]. Part of the way, where the ranges are disjoint, and with no page
+    /// moved where they overlap: [`What::AlreadyMapped`] (where a page would go),
     /// [`What::OutOfFrames`] for a table there, [`What::PartOfBlock`]; where they overlap also
-    /// [`What::InUse`] ([`Mmu::may_break`]). [`Error::at`] is in `from`.
+    /// [`What::InUse`] ([`Mmu::may_break`]). Tables that were linked before it stay. [`Error::at`]
+    /// is in `from`.
     pub fn move_pages<S: Sink>(
         &self,
         from: Pages,

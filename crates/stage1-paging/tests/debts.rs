@@ -238,6 +238,15 @@ fn cost_the_two_cheapest_of_five_are_merged_in_whatever_order_they_come() {
     );
 }
 
+/// The fifth is nearer to the last than any two neighbours are to each other, but for the first two.
+#[test]
+fn cost_the_first_two_are_merged_where_they_are_the_nearest() {
+    let five = [10, 20, 131, 245, 295].map(|index| page(0, index));
+    let (runs, ops) = owed(PLAIN, &five);
+    assert_eq!(runs, [hull(five[0], five[1]), five[2], five[3], five[4]]);
+    assert_eq!(ops.len(), 11 + 3);
+}
+
 #[test]
 fn cost_every_other_page_is_four_runs_and_reaches_no_further() {
     for downwards in [false, true] {

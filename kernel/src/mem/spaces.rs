@@ -91,7 +91,7 @@ impl TaskSpace {
     pub fn destroy(self) {
         ttbr0::clear();
         let ((), done) = self.space.destroy(());
-        give_asid(self.asid, &done);
+        give_asid(self.asid, done);
     }
 }
 
@@ -103,11 +103,12 @@ fn take_asid() -> Option<Asid> {
     Some(Asid(free as u16 + 1))
 }
 
-/// Gives back an ASID that is invalidated on every core: its next owner finds no translation of this one's.
+/// Gives back an ASID that is invalidated on every core: its next owner finds no translation of this one's. Consumes the
+/// proof, which is of this owner alone.
 ///
 /// # Panics
 /// If `done` is of something else.
-fn give_asid(asid: Asid, done: &Done) {
+fn give_asid(asid: Asid, done: Done) {
     assert!(
         done.is_of_all(Half::Lower(asid)),
         "ASID {} goes back with translations in TLBs",

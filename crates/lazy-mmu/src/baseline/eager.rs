@@ -1,7 +1,7 @@
 //! No mode at all: arm64 Linux up to 6.15.
 
 use super::{closed, opened};
-use crate::contract::rules::Rules;
+use crate::contract::rules::{Level, Rules};
 use crate::mode::Mode;
 use crate::{Contract, Cpu, Policy, Slot};
 
@@ -15,11 +15,11 @@ impl Rules for Eager {
     }
 
     #[inline]
-    fn enable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> bool {
+    fn enable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> Level {
         if !mode.in_interrupt() {
             opened(mode);
         }
-        true
+        Level::Task
     }
 
     #[inline]

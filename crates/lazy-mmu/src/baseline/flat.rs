@@ -4,7 +4,7 @@
 //! the flag.
 
 use super::{closed, opened};
-use crate::contract::rules::Rules;
+use crate::contract::rules::{Level, Rules};
 use crate::mode::Mode;
 use crate::section::{OnDrop, or_undo};
 use crate::{Contract, Cpu, Policy, Slot};
@@ -20,13 +20,13 @@ impl Rules for Flat {
     }
 
     #[inline]
-    fn enable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> bool {
+    fn enable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> Level {
         if !mode.in_interrupt() {
             opened(mode);
             or_undo(|| mode.arch_enter_first(), || closed(mode));
             mode.set_enabled(true);
         }
-        true
+        Level::Task
     }
 
     #[inline]

@@ -6,7 +6,7 @@
 //! `pause_count` has the re-entries that are under way: in one the task is not in its caller's sections, and must
 //! not be taken for idle.
 
-use crate::contract::rules::Rules;
+use crate::contract::rules::{Level, Rules};
 use crate::mode::Mode;
 use crate::section::{OnDrop, or_undo};
 use crate::{Contract, Cpu, Misuse, Policy, Slot};
@@ -24,21 +24,21 @@ impl Rules for Reenter {
 
     /// In an interrupt it is ignored, as the exit will be.
     #[inline]
-    fn enable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> bool {
+    fn enable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> Level {
         if mode.in_interrupt() {
-            return true;
+            return Level::Apart;
         }
         let count = mode.count();
         if count == u8::MAX {
             mode.bug(Misuse::TooDeep);
-            return false;
+            return Level::None;
         }
         mode.set_count(count + 1);
         if count == 0 {
             or_undo(|| mode.arch_enter(), || mode.set_count(0));
             mode.set_enabled(true);
         }
-        true
+        Level::Task
     }
 
     #[inline]

@@ -1,6 +1,6 @@
 //! Rules that are chosen at run time.
 
-use super::rules::Rules;
+use super::rules::{Level, Rules};
 use crate::baseline::{Eager, Flat, Reenter};
 use crate::mode::Mode;
 use crate::section::OnDrop;
@@ -47,48 +47,56 @@ impl<S: Slot> Chosen<S> {
 /// A call of the rules that are chosen. The contracts come first; the baselines are out of their way, and so is a call
 /// that a handler, a report or a hook makes while another has called out.
 macro_rules! chosen {
-    ($call:ident, $of_baseline:ident, $answer:ty) => {
+    ($call:ident, $of_baseline:ident, $answer:ty $(, $level:ident)?) => {
         #[inline(always)]
-        fn $call<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> $answer {
+        fn $call<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S> $(, $level: Level)?) -> $answer {
             match self.0.get() {
-                Policy::V3_BYTE => V3.$call(mode),
-                Policy::LINUX7_BYTE => Linux7.$call(mode),
-                baseline => $of_baseline(baseline, mode),
+                Policy::V3_BYTE => V3.$call(mode $(, $level)?),
+                Policy::LINUX7_BYTE => Linux7.$call(mode $(, $level)?),
+                baseline => $of_baseline(baseline, mode $(, $level)?),
             }
         }
     };
-    ($($call:ident, $of_baseline:ident, $on_top:ident, $answer:ty;)*) => {
+    ($($call:ident, $of_baseline:ident, $on_top:ident, $answer:ty $(, $level:ident)?;)*) => {
         $(#[inline(never)]
-        fn $of_baseline<K: Contract, C: Cpu, S: Slot>(byte: u8, mode: &Mode<K, C, S>) -> $answer {
+        fn $of_baseline<K: Contract, C: Cpu, S: Slot>(
+            byte: u8,
+            mode: &Mode<K, C, S> $(, $level: Level)?
+        ) -> $answer {
             if byte & CALLING_OUT != 0 {
-                return $on_top(byte, mode);
+                return $on_top(byte, mode $(, $level)?);
             }
             match Policy::from_byte(byte) {
-                Policy::Eager => Eager.$call(mode),
-                Policy::Flat => Flat.$call(mode),
-                _ => Reenter.$call(mode),
+                Policy::Eager => Eager.$call(mode $(, $level)?),
+                Policy::Flat => Flat.$call(mode $(, $level)?),
+                _ => Reenter.$call(mode $(, $level)?),
             }
         }
 
         #[cold]
         #[inline(never)]
-        fn $on_top<K: Contract, C: Cpu, S: Slot>(byte: u8, mode: &Mode<K, C, S>) -> $answer {
+        fn $on_top<K: Contract, C: Cpu, S: Slot>(
+            byte: u8,
+            mode: &Mode<K, C, S> $(, $level: Level)?
+        ) -> $answer {
             match Policy::from_byte(byte & !CALLING_OUT) {
-                Policy::Eager => Eager.$call(mode),
-                Policy::Flat => Flat.$call(mode),
-                Policy::Reenter => Reenter.$call(mode),
-                Policy::V3 => V3.$call(mode),
-                Policy::Linux7 => Linux7.$call(mode),
+                Policy::Eager => Eager.$call(mode $(, $level)?),
+                Policy::Flat => Flat.$call(mode $(, $level)?),
+                Policy::Reenter => Reenter.$call(mode $(, $level)?),
+                Policy::V3 => V3.$call(mode $(, $level)?),
+                Policy::Linux7 => Linux7.$call(mode $(, $level)?),
             }
         })*
     };
 }
 
 chosen! {
-    enable, enable_of_baseline, enable_on_top, bool;
+    enable, enable_of_baseline, enable_on_top, Level;
     disable, disable_of_baseline, disable_on_top, ();
     pause, pause_of_baseline, pause_on_top, ();
     resume, resume_of_baseline, resume_on_top, ();
+    begin, begin_of_baseline, begin_on_top, Level;
+    end, end_of_baseline, end_on_top, bool, level;
 }
 
 impl<P: Slot> Rules for Chosen<P> {
@@ -111,10 +119,25 @@ impl<P: Slot> Rules for Chosen<P> {
         self.0.get() & CALLING_OUT != 0
     }
 
-    chosen!(enable, enable_of_baseline, bool);
+    chosen!(enable, enable_of_baseline, Level);
     chosen!(disable, disable_of_baseline, ());
     chosen!(pause, pause_of_baseline, ());
     chosen!(resume, resume_of_baseline, ());
+    chosen!(begin, begin_of_baseline, Level);
+    chosen!(end, end_of_baseline, bool, level);
+
+    #[inline]
+    fn is_paused<K: Contract, C: Cpu, S: Slot>(
+        &self,
+        mode: &Mode<K, C, S>,
+        in_interrupt: bool,
+    ) -> bool {
+        match self.policy() {
+            Policy::V3 => V3.is_paused(mode, in_interrupt),
+            Policy::Linux7 => Linux7.is_paused(mode, in_interrupt),
+            _ => !in_interrupt,
+        }
+    }
 
     #[inline]
     fn is_active<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> bool {

@@ -8,7 +8,7 @@
 //! There is no bug here: a count that is already at its end is warned about and wraps. Each count is read again
 //! where the C reads it again, behind the warning: who is called out to may have changed it.
 
-use super::rules::Rules;
+use super::rules::{Level, Rules};
 use crate::mode::Mode;
 use crate::section::or_undo;
 use crate::{Contract, Cpu, Hook, Misuse, Policy, Slot};
@@ -24,21 +24,20 @@ impl Rules for Linux7 {
     }
 
     #[inline(always)]
-    fn enable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> bool {
+    fn enable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> Level {
         if mode.in_interrupt() || mode.pause_count() > 0 {
-            return true;
+            return Level::Apart;
         }
         let count = mode.count();
         if count == u8::MAX {
-            enable_at_the_end(mode);
-            return true;
+            return enable_at_the_end(mode);
         }
         mode.set_count(count + 1);
         if count == 0 {
             mode.set_enabled_outside_interrupts(true);
             arch_enter(mode);
         }
-        true
+        Level::Task
     }
 
     #[inline(always)]
@@ -50,13 +49,34 @@ impl Rules for Linux7 {
         if count == 0 {
             return disable_at_the_end(mode);
         }
-        mode.set_count(count - 1);
-        if count == 1 {
-            mode.set_enabled_outside_interrupts(false);
-            mode.hook_and_pay_outside_interrupts(Hook::Leave);
+        exit(mode, count);
+    }
+
+    /// A guard knows whether its level was counted.
+    #[inline(always)]
+    fn begin<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> Level {
+        self.enable(mode)
+    }
+
+    /// The mode is on only in a section, outside of pauses and interrupts.
+    #[inline(always)]
+    fn end<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>, level: Level) -> bool {
+        if level == Level::Task && mode.is_on() {
+            exit(mode, mode.count());
         } else {
-            mode.hook_and_pay_outside_interrupts(Hook::Flush);
+            end_by_its_place(mode, level);
         }
+        true
+    }
+
+    /// Not after the task's end.
+    #[inline]
+    fn is_paused<K: Contract, C: Cpu, S: Slot>(
+        &self,
+        mode: &Mode<K, C, S>,
+        in_interrupt: bool,
+    ) -> bool {
+        !in_interrupt && mode.pause_count() > 0
     }
 
     #[inline(always)]
@@ -108,6 +128,48 @@ impl Rules for Linux7 {
     }
 }
 
+/// `disable`, with `count` sections open.
+#[inline(always)]
+fn exit<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>, count: u8) {
+    mode.set_count(count - 1);
+    if count == 1 {
+        mode.set_enabled_outside_interrupts(false);
+        mode.hook_and_pay_outside_interrupts(Hook::Leave);
+    } else {
+        mode.hook_and_pay_outside_interrupts(Hook::Flush);
+    }
+}
+
+/// A level that was ignored ends where calls are ignored, and one that was counted where they are not.
+#[cold]
+#[inline(never)]
+fn end_by_its_place<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>, level: Level) {
+    match (level, mode.in_interrupt() || mode.pause_count() > 0) {
+        (Level::Apart, true) => {}
+        (Level::Wrapped, false) => Linux7.disable(mode),
+        (Level::Task | Level::Wrapped, true) => {
+            mode.out_of_place(|| mode.as_the_tasks_own(|| exit_out_of_place(mode, level)));
+        }
+        // Behind the pause or the interrupt; or the task has ended, for else the mode would be on.
+        _ => mode.out_of_place(|| mode.pay()),
+    }
+}
+
+/// Takes a guard's level away where `disable` is ignored. In a pause the mode has been left, and its hook has run.
+fn exit_out_of_place<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>, level: Level) {
+    let count = mode.count();
+    match count {
+        // The task has ended.
+        0 if level == Level::Task => mode.pay(),
+        _ if mode.pause_count() > 0 => {
+            mode.set_count(count.wrapping_sub(1));
+            mode.pay();
+        }
+        0 => disable_at_the_end(mode),
+        _ => exit(mode, count),
+    }
+}
+
 /// The hook of the outermost `enable`. If it unwinds, no section has begun, and what the hook has stored is paid.
 #[inline(always)]
 fn arch_enter<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
@@ -124,7 +186,7 @@ fn arch_enter<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
 /// `enable` with 255 sections open. Behind the warning the count is read again, and there may be a pause by then.
 #[cold]
 #[inline(never)]
-fn enable_at_the_end<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
+fn enable_at_the_end<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) -> Level {
     mode.warn_if(true, Misuse::EnableWraps);
     let before = mode.count();
     let after = before.wrapping_add(1);
@@ -132,6 +194,11 @@ fn enable_at_the_end<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
     mode.set_enabled_outside_interrupts(after > 0 && mode.pause_count() == 0);
     if before == 0 {
         arch_enter(mode);
+    }
+    if after == 0 {
+        Level::Wrapped
+    } else {
+        Level::Task
     }
 }
 

@@ -9,19 +9,80 @@
 use crate::mode::Mode;
 use crate::{Contract, Cpu, Policy, Slot};
 
-/// The four calls on a task's bytes, and what answers for them.
+/// What a section's guard keeps of the call that began it, so that its end fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Counted, in the task itself.
+    Task,
+    /// Begun in an interrupt, or where the contract ignores the call.
+    Apart,
+    /// Counted past 255: the count has wrapped to 0.
+    Wrapped,
+    /// None: it was a bug, and its report has returned.
+    None,
+}
+
+/// The four calls on a task's bytes, the ends of guards, and what answers for them.
 pub trait Rules {
     /// What it is called.
     fn policy(&self) -> Policy;
 
-    /// Whether an exit belongs to it: not after a bug whose report returned.
-    fn enable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> bool;
+    fn enable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> Level;
 
     fn disable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>);
 
     fn pause<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>);
 
     fn resume<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>);
+
+    /// [`enable`](Self::enable), by a guard.
+    #[inline(always)]
+    fn begin<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> Level {
+        let in_interrupt = mode.in_interrupt();
+        match self.enable(mode) {
+            Level::Task if in_interrupt => Level::Apart,
+            level => level,
+        }
+    }
+
+    /// [`disable`](Self::disable), by the guard of that level; whether there was one. Where the contract would ignore the
+    /// exit of a level that it has counted, or take away one that it has not, that is reported and the level alone ends.
+    #[inline]
+    fn end<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>, level: Level) -> bool {
+        match (level, mode.in_interrupt()) {
+            (Level::None, _) => return false,
+            (Level::Task | Level::Wrapped, true) => {
+                mode.out_of_place(|| mode.as_the_tasks_own(|| self.disable(mode)));
+            }
+            (Level::Apart, false) => mode.out_of_place(|| mode.pay()),
+            (_, _) => self.disable(mode),
+        }
+        true
+    }
+
+    /// Whether a pause that was made in an interrupt, or not, is there to be resumed.
+    #[inline]
+    fn is_paused<K: Contract, C: Cpu, S: Slot>(
+        &self,
+        mode: &Mode<K, C, S>,
+        in_interrupt: bool,
+    ) -> bool {
+        let _ = mode;
+        !in_interrupt
+    }
+
+    /// [`resume`](Self::resume), at the end of a closure whose pause was made in an interrupt, or not.
+    fn end_pause<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>, in_interrupt: bool) {
+        let there = self.is_paused(mode, in_interrupt);
+        if mode.in_interrupt() == in_interrupt && (there || in_interrupt) {
+            return self.resume(mode);
+        }
+        mode.out_of_place(|| {
+            if there {
+                mode.as_the_tasks_own(|| self.resume(mode));
+            }
+        });
+    }
 
     /// Runs a report or a hook from which a call goes on, marked if the rules could be changed in it.
     #[inline]

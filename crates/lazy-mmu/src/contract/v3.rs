@@ -13,7 +13,7 @@
 //!   task with a section that is not enabled. Nothing is lost by it (stores then pay at once), but the end
 //!   of the section warns. The nesting contract, which ignores handlers, has no such window.
 
-use super::rules::Rules;
+use super::rules::{Level, Rules};
 use crate::mode::Mode;
 use crate::section::{OnDrop, or_undo};
 use crate::{Contract, Cpu, Misuse, Policy, Slot};
@@ -29,21 +29,13 @@ impl Rules for V3 {
     }
 
     #[inline(always)]
-    fn enable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> bool {
-        let mut count = mode.count();
-        if count == u8::MAX {
-            mode.bug(Misuse::TooDeep);
-            return false;
-        }
-        if mode.warn_if(count > 0 && !mode.enabled(), Misuse::EnableWhilePaused) {
-            count = mode.count();
-        }
-        if count == 0 {
-            mode.arch_enter_first();
-            mode.set_enabled(true);
-        }
-        mode.set_count(mode.count().wrapping_add(1));
-        true
+    fn enable<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> Level {
+        enter::<false, _, _, _>(mode)
+    }
+
+    #[inline(always)]
+    fn begin<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>) -> Level {
+        enter::<true, _, _, _>(mode)
     }
 
     #[inline(always)]
@@ -72,6 +64,46 @@ impl Rules for V3 {
         let _on = OnDrop(|| mode.set_enabled(true));
         mode.arch_enter_first();
     }
+
+    #[inline(always)]
+    fn end<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>, level: Level) -> bool {
+        if level == Level::Task && mode.is_on() && mode.count() > 0 {
+            exit(mode);
+            return true;
+        }
+        end_by_its_place(mode, level)
+    }
+
+    /// In a handler too, whose calls have their effects.
+    #[inline]
+    fn is_paused<K: Contract, C: Cpu, S: Slot>(&self, mode: &Mode<K, C, S>, _: bool) -> bool {
+        mode.count() > 0
+    }
+}
+
+/// `enable`; a guard also looks where it is.
+#[inline(always)]
+fn enter<const GUARD: bool, K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) -> Level {
+    let mut count = mode.count();
+    if count == u8::MAX {
+        mode.bug(Misuse::TooDeep);
+        return Level::None;
+    }
+    if mode.warn_if(count > 0 && !mode.enabled(), Misuse::EnableWhilePaused) {
+        count = mode.count();
+    }
+    let in_interrupt = if count == 0 {
+        mode.arch_enter_first();
+        mode.set_enabled_where(true)
+    } else {
+        GUARD && mode.in_interrupt()
+    };
+    mode.set_count(mode.count().wrapping_add(1));
+    if GUARD && in_interrupt {
+        Level::Apart
+    } else {
+        Level::Task
+    }
 }
 
 #[inline(always)]
@@ -83,6 +115,21 @@ fn exit<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>) {
     } else {
         mode.arch_flush();
     }
+}
+
+/// Each level was counted, so it ends wherever that is.
+#[cold]
+#[inline(never)]
+fn end_by_its_place<K: Contract, C: Cpu, S: Slot>(mode: &Mode<K, C, S>, level: Level) -> bool {
+    if level == Level::None {
+        return false;
+    }
+    if mode.in_interrupt() == (level == Level::Apart) {
+        V3.disable(mode);
+    } else {
+        mode.out_of_place(|| mode.as_the_tasks_own(|| V3.disable(mode)));
+    }
+    true
 }
 
 /// Also if the report unwinds: the level that it is about does not stay open.
