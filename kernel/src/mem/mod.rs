@@ -6,7 +6,7 @@ pub mod frames;
 mod heap;
 pub mod services;
 pub mod spaces;
-pub(crate) mod stacks;
+pub mod stacks;
 pub(crate) mod ttbr0;
 
 pub use bring_up::{MemoryError, RAM_MIN};
