@@ -171,7 +171,7 @@ mutants: setup
 		ulimit -v 8388608 2>/dev/null || true; \
 		$(call mutate,stage1-paging) \
 		$(call mutate,lazy-mmu,--lib --test=api --test=misuse --test=holes --test=guards,-- --skip interleave --skip exhaustive) \
-		$(call mutate,mmu-check,--test=rules --test=kinds --test=litmus) \
+		$(call mutate,mmu-check,--test=rules --test=kinds --test=litmus --test=event) \
 		[ -z "$$failed" ] || { echo "mutants that no test fails for, or that were not tested, in:$$failed; see $$out"; exit 1; }
 
 clean:

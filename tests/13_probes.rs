@@ -53,6 +53,12 @@ fn main(_: &Boot) -> Verdict {
         "{:?}",
         translate::write(HW, image.start)
     );
+    // SAFETY: the fetch must fail: nothing is mapped there.
+    let fetched = unsafe { probe::execute(nowhere) };
+    ensure!(is_translation(fetched), "{fetched:?}");
+    // SAFETY: the fetch must fail: rodata, which is not executable.
+    let fetched = unsafe { probe::execute(image.text_end) };
+    ensure!(is_permission(fetched), "{fetched:?}");
     // The MMU says yes to EL1, and the load has EL0's permissions: made again for a while, and no longer.
     let as_el0 = probe::read_u64_as_el0(image.rodata_end);
     ensure!(is_permission(as_el0), "{as_el0:?}");

@@ -1,6 +1,7 @@
 //! W^X: no page of the upper half is writable and executable, by its descriptor and by what the machine does.
 //!
 //! @boot cpu=max,cortex-a53
+//! @boot args="check=on" expect="no violation"
 //! @boot args="debug=off"
 //! @boot args="debug=off" mem=1G
 #![no_std]
@@ -14,6 +15,7 @@ use lazy_mmu_kernel::arch::{probe, registers};
 use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::base::layout;
 use lazy_mmu_kernel::mem::{self, frames};
+use lazy_mmu_kernel::observe::access::{self, Expect};
 use lazy_mmu_kernel::{Boot, println};
 use stage1_paging::{Access, Half, Pages, Va};
 
@@ -72,7 +74,10 @@ fn main(boot: &Boot) -> Verdict {
         linear(image.text_end),
     ] {
         // SAFETY: must fail; if it does not, the word is what it was.
-        let stored = unsafe { probe::write_u64(va, probe::read_u64(va).unwrap_or_default()) };
+        let stored = unsafe {
+            let word = probe::read_u64(va).unwrap_or_default();
+            access::write(va, word, Expect::Faults)
+        };
         let refused = stored.is_err_and(|fault| matches!(fault.kind, FaultKind::Permission(_)));
         ensure!(refused, "{va}: a store gives {stored:?}");
     }
@@ -92,7 +97,7 @@ fn main(boot: &Boot) -> Verdict {
     ] {
         // SAFETY: must fail; where it does not, a page that begins with RET comes straight back, and any other is a
         // test that ends in an exception, which is no pass either.
-        let fetched = unsafe { probe::execute(va) };
+        let fetched = unsafe { access::execute(va, Expect::Faults) };
         let refused = fetched.is_err_and(|fault| matches!(fault.kind, FaultKind::Permission(_)));
         ensure!(refused, "{va}: a fetch gives {fetched:?}");
     }

@@ -1,11 +1,13 @@
 //! Break-before-make under fire: pages are replaced while every other core loads from them, and executes one, without pause.
 //!
 //! A load sees the old page or the new one, never a fault and never anything else: an access that meets the break waits for
-//! the make. A page that really is not there still faults. Text, stacks and the linear map are never broken. It goes on until every reader has seen either page and met a
+//! the make. First, text is replaced that another core executes and that has not run into the break: it must synchronise its context before
+//! it relies on the new text, and only its fetch shows that. A page that really is not there still faults. Text, stacks and the linear map are never broken. It goes on until every reader has seen either page and met a
 //! break: how soon that is, is the host's affair.
 //!
 //! @boot smp=2,4 cpu=max,cortex-a72 timeout=180
 //! @boot smp=2 args="check=on" expect="no violation" timeout=180
+//! @boot smp=2 verdict=1 args="check=on isb=off" expect="VIOLATION R3" expect="executes" timeout=180
 #![no_std]
 #![no_main]
 
@@ -19,16 +21,19 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use common::ensure;
 use lazy_mmu::Policy;
-use lazy_mmu_kernel::arch::{probe, time};
+use lazy_mmu_kernel::arch::{probe, registers, time};
 use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::base::layout;
+use lazy_mmu_kernel::mem::PageRange;
 use lazy_mmu_kernel::mem::areas::Area;
 use lazy_mmu_kernel::mem::{self, frames};
 use lazy_mmu_kernel::observe::access::{self, Expect};
+use lazy_mmu_kernel::observe::seam::HW;
 use lazy_mmu_kernel::{Boot, mode, println, sched, task};
+use stage1_hw::{Instructions, Op, Why};
 use stage1_paging::{Frame, Level, Mapping, Pages, Prot, Sink, Va, What};
 
-lazy_mmu_kernel::entry!(main);
+lazy_mmu_kernel::entry!(main, keys = ["isb"]);
 
 const PAGES: u64 = 16;
 const LEAST_ROUNDS: u64 = 300;
@@ -97,6 +102,39 @@ fn load(pages: Pages, ret: Va) -> Result<[u64; 3], String> {
     Ok([old, new, fetches])
 }
 
+/// Another core calls `ret` before the page is replaced by `text`, and again behind it, with an ISB between if it `synchronises`, and with
+/// nothing else that synchronises its context. A load before the second call needs none: no TLB holds the old page, and a spurious fault is retried.
+fn fetch_elsewhere(range: PageRange<'_>, ret: Va, text: Frame, synchronises: bool) -> Verdict {
+    static STEP: AtomicU64 = AtomicU64::new(0);
+    STEP.store(0, SeqCst);
+    let reached = |step| time::wait_until(PATIENCE, || STEP.load(SeqCst) == step);
+    let fetches = move || {
+        // SAFETY: both frames are text, unchanged since the kernel was loaded, and have a RET there.
+        let fetch = || unsafe { access::execute(ret, Expect::Retries) };
+        let before = fetch();
+        STEP.store(1, SeqCst);
+        let replaced = reached(2);
+        if synchronises {
+            HW.execute(Op::Isb, Why::Register);
+        }
+        let load = access::read(ret, Expect::Retries);
+        replaced && before.is_ok() && load.is_ok() && fetch().is_ok()
+    };
+    // Nobody preempts, and this task does not leave the core that it has.
+    let other = sched::spawn(Policy::V3, move || registers::without_interrupts(fetches));
+    let Ok(other) = other else {
+        return Verdict::Failed;
+    };
+    ensure!(reached(1), "no other core has called {ret}");
+    let mut gather = range.gather(());
+    let replaced = range.replace(Level::L3.floor(ret), &[text], Prot::RX, &mut gather);
+    let _ = gather.finish();
+    ensure!(replaced.is_ok(), "{replaced:?}");
+    STEP.store(2, SeqCst);
+    ensure!(other.join().value, "{ret} was not there");
+    Verdict::Good
+}
+
 fn main(boot: &Boot) -> Verdict {
     let (Some(area), Some((texts, ret))) = (Area::take(PAGES + 1), two_with_ret()) else {
         return Verdict::Failed;
@@ -119,6 +157,13 @@ fn main(boot: &Boot) -> Verdict {
     );
     let mapped = range.map_page(code, texts[0], Prot::RX);
     ensure!(mapped.is_ok(), "{mapped:?}");
+    let synchronises = boot.arguments.own("isb") != Some("off");
+    for text in [texts[1], texts[0]] {
+        let verdict = fetch_elsewhere(range, ret, text, synchronises);
+        if verdict != Verdict::Good {
+            return verdict;
+        }
+    }
     let readers: Result<Vec<_>, _> = (1..boot.cores)
         .map(|_| sched::spawn(Policy::V3, move || load(pages, ret)))
         .collect();
@@ -142,6 +187,9 @@ fn main(boot: &Boot) -> Verdict {
             replaced
         });
         ensure!(replaced.is_ok(), "{replaced:?}");
+        // SAFETY: as in `load`. This core has paid, and may execute the new text at once.
+        let fetched = unsafe { access::execute(ret, Expect::Works) };
+        ensure!(fetched.is_ok(), "{fetched:x?}");
         // A different pause each time, so that loads fall before, into and after the break.
         time::wait_until(100 + round % 7 * 20, || false);
         round += 1;

@@ -21,21 +21,60 @@ use lazy_mmu_kernel::base::MAX_TASKS;
 use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::base::layout;
 use lazy_mmu_kernel::mem::frames;
+use lazy_mmu_kernel::mem::stacks::StackError;
 use lazy_mmu_kernel::observe::access::{self, Expect};
 use lazy_mmu_kernel::sched::{self, Join, SpawnError};
 use lazy_mmu_kernel::{Boot, mode, task};
-use stage1_paging::Va;
+use stage1_paging::{Va, What};
 
 lazy_mmu_kernel::entry!(main);
 
 fn main(boot: &Boot) -> Verdict {
-    for check in [values, sleepers, leaks, all_numbers, guards] {
+    for check in [no_frames, values, sleepers, leaks, all_numbers, guards] {
         let verdict = check(boot);
         if verdict != Verdict::Good {
             return verdict;
         }
     }
     ensure!(sched::quiesce(), "a core is left busy");
+    Verdict::Good
+}
+
+/// Too few frames for a stack, or for the table that maps it: an error, and number and frames are free again, however often.
+fn no_frames(boot: &Boot) -> Verdict {
+    if boot.arguments.check {
+        // The rules remember more of each frame than the heap has room for.
+        return Verdict::Good;
+    }
+    const STACK: usize = 8;
+    // One table maps the stacks of these, and the next number's stack needs another one, which nobody has linked yet.
+    const ONE_TABLE: usize = 32;
+    let held: Result<Vec<_>, _> = (1..ONE_TABLE)
+        .map(|_| sched::spawn_held(Policy::V3, || ()))
+        .collect();
+    let Ok(held) = held else {
+        return Verdict::Failed;
+    };
+    let mut all: Vec<_> = core::iter::from_fn(frames::alloc).collect();
+    for left in [STACK - 1, STACK] {
+        frames::free_all(all.drain(all.len() + frames::free_count() as usize - left..));
+        for _ in 0..2 * MAX_TASKS {
+            let refused = sched::spawn(Policy::V3, || ()).err();
+            let right = match refused {
+                Some(SpawnError::Stack(StackError::NoFrame)) => left < STACK,
+                Some(SpawnError::Stack(StackError::Tables(error))) => {
+                    left == STACK && error.what == What::OutOfFrames
+                }
+                _ => false,
+            };
+            ensure!(right, "{left} frames: {refused:?}");
+            let free = frames::free_count();
+            ensure!(free == left as u64, "{free} frames of {left}");
+        }
+    }
+    frames::free_all(all);
+    held.iter().for_each(Join::start);
+    held.into_iter().for_each(|join| join.join().value);
     Verdict::Good
 }
 

@@ -20,12 +20,15 @@ use lazy_mmu_kernel::{Boot, mode};
 
 lazy_mmu_kernel::entry!(main);
 
-/// A slice, and how long a task is busy, in microseconds: so long that slices end meanwhile.
+/// A slice, and how long its end may take to interrupt a task, in microseconds: how soon it does, is the host's affair.
 const SLICE: u64 = 100;
-const BUSY: u64 = 20_000;
+const PATIENCE: u64 = 60_000_000;
 
-fn be_busy() {
-    time::wait_until(BUSY, || false);
+/// Keeps this task busy until a figure of it has grown, or nobody waits any longer.
+fn busy_until(figure: fn(&Figures) -> u64) {
+    let now = || figure(&task::current().stats.figures());
+    let before = now();
+    time::wait_until(PATIENCE, || now() > before);
 }
 
 /// The figures of a task that does `work`, on one core, where another is always ready.
@@ -42,7 +45,7 @@ fn figures_of(slice: u64, work: fn()) -> Option<Figures> {
 fn alone() -> Verdict {
     let before = task::current().stats.figures();
     sched::set_slice(SLICE);
-    mode::section(be_busy);
+    mode::section(|| busy_until(|figures| figures.interrupts_inside));
     sched::set_slice(0);
     let figures = task::current().stats.figures() - before;
     ensure!(figures.interrupts_inside > 0, "{figures:?}");
@@ -88,9 +91,22 @@ fn handlers_sections() -> Verdict {
     Verdict::Good
 }
 
+/// The deepest nesting is the task's own, and not that of the one that had its number before.
+fn deepest_of_one_number() -> Verdict {
+    let nested = || mode::section(|| mode::section(|| mode::section(|| {})));
+    let deep = sched::spawn(Policy::V3, nested).map(sched::Join::join);
+    let shallow = sched::spawn(Policy::V3, || mode::section(|| {})).map(sched::Join::join);
+    let (Ok(deep), Ok(shallow)) = (deep, shallow) else {
+        return Verdict::Failed;
+    };
+    ensure!(deep.id == shallow.id, "{} {}", deep.id, shallow.id);
+    let deepest = [deep.figures.deepest, shallow.figures.deepest];
+    ensure!(deepest == [3, 1], "{deepest:?}");
+    Verdict::Good
+}
+
 /// On several cores: who migrates outside of sections does not migrate inside one, and the other way round.
 fn migrants() -> Verdict {
-    const PATIENCE: u64 = 60_000_000;
     const TASKS: usize = 6;
     let yields = || {
         for _ in 0..200 {
@@ -134,7 +150,9 @@ fn migrants() -> Verdict {
 }
 
 fn main(boot: &Boot) -> Verdict {
-    let verdict = alone().and(handlers_sections());
+    let verdict = alone()
+        .and(handlers_sections())
+        .and(deepest_of_one_number());
     if verdict != Verdict::Good {
         return verdict;
     }
@@ -161,8 +179,10 @@ fn one_core() -> Verdict {
         sched::yield_now();
     });
     // By an interrupt.
-    let forced_outside = figures_of(SLICE, be_busy);
-    let forced_inside = figures_of(SLICE, || mode::section(be_busy));
+    let forced_outside = figures_of(SLICE, || busy_until(|figures| figures.preemptions));
+    let forced_inside = figures_of(SLICE, || {
+        mode::section(|| busy_until(|figures| figures.preemptions_inside))
+    });
     let (Some(outside), Some(inside), Some(owing)) = (outside, inside, owing) else {
         return Verdict::Failed;
     };

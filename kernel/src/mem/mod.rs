@@ -7,7 +7,7 @@ mod heap;
 mod lists;
 pub mod services;
 pub mod spaces;
-pub(crate) mod stacks;
+pub mod stacks;
 pub(crate) mod ttbr0;
 
 pub use bring_up::{MemoryError, RAM_MIN};

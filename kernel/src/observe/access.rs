@@ -37,6 +37,20 @@ pub unsafe fn write(va: Va, value: u64, expect: Expect) -> Result<(), Fault> {
     unsafe { probe::write_u64(va, value) }
 }
 
+/// Calls `va`, where a [`probe::RET`] is. `expect` is what the caller relies on.
+///
+/// # Errors
+/// The fault that the fetch took.
+///
+/// # Safety
+/// As [`probe::execute`].
+#[inline]
+pub unsafe fn execute(va: Va, expect: Expect) -> Result<(), Fault> {
+    report_use(va, AccessKind::Execute, expect);
+    // SAFETY: the caller's promise.
+    unsafe { probe::execute(va) }
+}
+
 /// Reports that a whole frame is about to be written through the linear map.
 #[inline]
 pub fn fill(frame: Frame) {

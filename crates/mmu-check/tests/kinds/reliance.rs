@@ -410,6 +410,7 @@ fn whose_walkers_come_to_an_unlinked_table() {
     // A page that is mapped and unmapped there.
     let (map, clear) = (page("0x0", OTHER), page(OTHER, "0x0"));
     let both = [&map[..], &clear];
+    let map = [&map[..]];
     let whole = [UNLINK, "dsb ishst", TLBI, "dsb ish"];
     let leaves = [
         UNLINK,
@@ -431,6 +432,31 @@ fn whose_walkers_come_to_an_unlinked_table() {
             let seen = first(UPPER, &[&program.concat()[..], &[&probe[core]]].concat());
             assert_eq!(seen.is_some(), found[core], "{name}, core {core}: {seen:?}");
         }
+    }
+    // A page that is mapped there and stays: it is stale from the store on, for whoever still walks there.
+    let freed = "free frame=0x80000000";
+    for (name, program, found) in [
+        (
+            "before the DSB",
+            [&whole[..3], &map, &whole[3..]],
+            [true; 2],
+        ),
+        (
+            "and the ISB",
+            [&whole[..3], &map, &["dsb ish", "isb"]],
+            [true; 2],
+        ),
+        ("a walk begun", [&whole[..], &map, &[]], [true, false]),
+        ("the other core's link", [&own, isb, &map], [false, true]),
+        ("rid of it before", [&whole, isb, &map], [false; 2]),
+    ] {
+        for core in [0, 1] {
+            let seen = first(UPPER, &[&program.concat()[..], &[&probe[core]]].concat());
+            assert_eq!(seen.is_some(), found[core], "{name}, core {core}: {seen:?}");
+        }
+        let rule = found.contains(&true).then_some("R4");
+        let seen = first(UPPER, &[&program.concat()[..], &[freed]].concat());
+        assert_eq!(seen, rule, "{name}");
     }
     // The link above it is gone, and its own is not.
     for (tlbi, rule) in [

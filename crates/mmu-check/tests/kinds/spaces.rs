@@ -225,3 +225,41 @@ fn a_root_of_both_halves() {
     assert_eq!(freed("tlbi vmalle1is 0x0"), None);
     assert_eq!(freed("tlbi vaae1is 0xff800000000"), None);
 }
+
+/// A root that was in no TTBR0 yet is walked by nobody: what is changed below it is stale nowhere.
+#[test]
+fn a_root_that_was_never_entered() {
+    let fill = [
+        "zero frame=0xa000",
+        "zero frame=0xb000",
+        "zero frame=0xc000",
+        "zero frame=0xd000",
+        "dmb ishst",
+        "store slot=0xa000 va=0x0 level=0 old=0x0 new=0xb003",
+        "store slot=0xb000 va=0x0 level=1 old=0x0 new=0xc003",
+        "store slot=0xc000 va=0x0 level=2 old=0x0 new=0xd003",
+        "store slot=0xd008 va=0x1000 level=3 old=0x0 new=0x60000080000f07",
+    ];
+    let enter = ["dsb ishst", "ttbr0 root=0xa000 asid=3", "isb"];
+    let change = "store slot=0xd008 va=0x1000 level=3 old=0x60000080000f07 new=0x600000c0000f07";
+    let clear = "store slot=0xd008 va=0x1000 level=3 old=0x60000080000f07 new=0x0";
+    let unlink = "store slot=0xc000 va=0x0 level=2 old=0xd003 new=0x0";
+    for (name, program, entered) in [
+        ("changed without a break", &[change][..], "R2"),
+        (
+            "a page's frame freed",
+            &[clear, "free frame=0x80000000"],
+            "R4",
+        ),
+        ("a table freed", &[unlink, "free frame=0xd000"], "R5"),
+        ("its task ends", &["task-end"], "R8"),
+    ] {
+        assert_eq!(first(LOWER, &[&fill, program].concat()), None, "{name}");
+        // Filled behind it, the root owes the pair as well.
+        let program = match entered {
+            "R8" => [&fill[..8], &enter, &fill[8..], program].concat(),
+            _ => [&fill[..], &enter, program].concat(),
+        };
+        assert_eq!(first(LOWER, &program), Some(entered), "{name}, entered");
+    }
+}
