@@ -67,7 +67,7 @@ fn main(_: &Boot) -> Verdict {
             window::end(Window::Test);
             counted
         });
-        for (kind, count) in kinds::NAMES.iter().zip(counted.executed) {
+        for (kind, count) in report::KIND_NAMES.iter().zip(counted.executed) {
             let expected = u64::from(*kind == name);
             ensure!(count == expected, "{name} is counted as {kind} {count}");
         }

@@ -125,6 +125,7 @@ mod own;
 mod part;
 mod shift;
 mod space;
+mod spans;
 mod tlbi;
 
 pub use addr::{

@@ -8,7 +8,7 @@ mod windows;
 pub use json::write_json;
 pub use rows::{Detail, OfTask, Row, Run, Size};
 pub use table::{print_saving, print_table};
-pub use windows::{in_window, note_measured, note_window, write_windows};
+pub use windows::{KIND_NAMES, in_window, note_measured, note_window, write_windows};
 
 use alloc::boxed::Box;
 use core::ffi::CStr;

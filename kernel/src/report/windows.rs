@@ -17,7 +17,7 @@ use crate::task::kinds::KINDS;
 
 /// The names of the kinds in [`task::kinds`](crate::task::kinds), as the plugin has them; those of barriers in the order of
 /// [`stage1_hw::Barrier`].
-const NAMES: [&str; KINDS] = [
+pub const KIND_NAMES: [&str; KINDS] = [
     "dsb-ish",
     "dsb-ishst",
     "dsb-ishld",
@@ -85,7 +85,7 @@ pub fn note_measured(tag: &[u8], window: Window, tally: Option<Tally>, instructi
     match tally {
         None => windows.push_str(" uncounted"),
         Some(tally) => {
-            for (name, count) in NAMES.iter().zip(tally.executed) {
+            for (name, count) in KIND_NAMES.iter().zip(tally.executed) {
                 if count > 0 {
                     let _ = write!(windows, " {name}={count}");
                 }
