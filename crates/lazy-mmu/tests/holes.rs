@@ -5,7 +5,7 @@ mod common;
 
 use common::{Core, Task, with};
 use lazy_mmu::{Call, Chosen, Cpu, Hook, Leak, Misuse, Policy, PolicyInUse, State, TaskMmu, V3};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A lazy iterator stores while it is collected: nothing that it gives out is unpaid when the collection sees it.
@@ -366,6 +366,42 @@ fn a_report_that_unwinds_at_the_end_of_a_reentry_gives_its_sections_back() {
         (255, 0, true)
     );
     assert!(task.end_of_task().is_err());
+}
+
+/// A processor whose hooks look at the task that they are called for.
+#[derive(Default)]
+struct Looks {
+    task: Cell<Option<&'static TaskMmu<lazy_mmu::baseline::Reenter, &'static Looks>>>,
+    seen: RefCell<Vec<(Hook, u8, u8)>>,
+}
+
+impl Cpu for &'static Looks {
+    fn publish(&self) {}
+
+    fn misuse(&self, misuse: Misuse) {
+        panic!("{misuse}");
+    }
+
+    fn hook(&self, hook: Hook) {
+        if let Some(state) = self.task.get().map(TaskMmu::state) {
+            let seen = (hook, state.count, state.pause_count);
+            self.seen.borrow_mut().push(seen);
+        }
+    }
+}
+
+/// The re-entry is counted while its hooks run: a task that looked idle there could be given another policy.
+#[test]
+fn the_hooks_of_a_reentry_see_it_under_way() {
+    let cpu: &'static Looks = Box::leak(Box::default());
+    let task: &'static TaskMmu<_, _> =
+        Box::leak(Box::new(TaskMmu::hosted(lazy_mmu::baseline::Reenter, cpu)));
+    task.lazy_mmu_mode_enable();
+    cpu.task.set(Some(task));
+    task.reenter(|| ());
+    assert_eq!(cpu.seen.take(), [(Hook::Leave, 0, 1), (Hook::Enter, 1, 1)]);
+    task.lazy_mmu_mode_disable();
+    assert_eq!(task.end_of_task(), Ok(()));
 }
 
 /// A task whose report of its drop unwinds has paid all the same.
