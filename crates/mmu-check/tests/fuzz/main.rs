@@ -155,7 +155,8 @@ fn without_a_rule_something_is_missed() {
         Rule::Early,
         Rule::Zeroes,
     ] {
-        let found = (1..5_000).map(Plan::of).find(|plan| {
+        // R5 alone sees a link behind an invalidation of leaves, which few plans have. The machine runs those that it is about.
+        let found = (1..200_000).map(Plan::of).find(|plan| {
             breaks(plan) == Some(rule)
                 && first_broken(Checker::without(rule), &events(plan)).is_none()
                 && plan.goes_wrong() == Some(true)

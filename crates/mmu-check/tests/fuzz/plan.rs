@@ -3,8 +3,9 @@
 //! A plan has one subject. Half of the plans begin with what is right for it, and have a step or two of that left out,
 //! replaced or added; the others are random throughout.
 //!
-//! What they leave out: contiguous descriptors; AT; tables that are unlinked above the last level; an ASID that two
-//! spaces have; a space that is given back; more than one page, and more than one frame that is given back.
+//! What they leave out: contiguous descriptors; AT, and DC, which no event is of; tables that are unlinked above the last
+//! level; an ASID that two spaces have; a space that is given back; an access that is tried again after a fault, and any that
+//! is no read, where there are two spaces; more than one page, and more than one frame that is given back.
 
 use mmu_check::Op;
 use mmu_check::What;

@@ -458,6 +458,17 @@ fn whose_walkers_come_to_an_unlinked_table() {
         let seen = first(UPPER, &[&program.concat()[..], &[freed]].concat());
         assert_eq!(seen, rule, "{name}");
     }
+    // A page that has led to the table's frame is no way to what the table translates.
+    let alias = |old: &str, new: &str| {
+        format!("store slot=0x3010 va=0xffff000000002000 level=3 old={old} new={new}")
+    };
+    let frame = "0x60000000003707";
+    let (make, drop) = (alias("0x0", frame), alias(frame, "0x0"));
+    let stale = [&make, "dsb ishst", "isb", &drop];
+    for probe in &probe {
+        let program = [&stale[..], &whole, isb, &both, &[probe]].concat();
+        assert_eq!(first(UPPER, &program), None, "{probe}");
+    }
     // The link above it is gone, and its own is not.
     for (tlbi, rule) in [
         ("tlbi vae1is 0x1000000000201", Some("R3")),

@@ -3,6 +3,7 @@
 #![cfg(feature = "machine")]
 
 mod publishing;
+mod spaces;
 mod suite;
 mod withdrawing;
 
@@ -12,6 +13,7 @@ use mmu_check::Checker;
 use mmu_check::machine::program::{Do, Outcome, Seen};
 
 use publishing::{publishing, two_translations};
+use spaces::spaces;
 use suite::{Bad, Cause, ESOP, HERD, ROOT, Suite, Test};
 use withdrawing::{breaking, permissions, tables, withdrawing};
 
@@ -23,6 +25,7 @@ fn suite() -> Vec<Test> {
     breaking(&mut suite);
     permissions(&mut suite);
     tables(&mut suite);
+    spaces(&mut suite);
     suite.0
 }
 

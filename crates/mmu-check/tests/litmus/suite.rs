@@ -100,6 +100,13 @@ const DERIVED: &[&str] = &[
     "CoWinvTa1.1+elsewhere-vae1is-dsb-isb",
     "CoWinvTa1.1+elsewhere-dsb-vae1is-dsb-isb",
     "CoWinvTa1.1+elsewhere-vae1is-isb",
+    "MP.RTa1.1+tlbiis-dsb+away",
+    "MP.RTa1.1+tlbiis-W-dsb+away",
+    "MP.RTa1.1+dsb-tlbiis-dsb+away",
+    "MP.RTa1.1+tlbiis-dmb+away",
+    "MP.RTa1.1+tlbi-dsb+away",
+    "MP.RTa1.1+tlbiis-dsb+po",
+    "MP.RTa1.1+tlbiis-W-dsb+po",
     "ISA2.own+dsbnshst+tlbiis-dsb+isb",
     "ISA2.own+dmbnshst+tlbiis-dsb+isb",
     "ISA2.own+po+tlbiis-dsb+isb",
@@ -138,7 +145,7 @@ pub enum Cause {
     TlbiAfterMap,
     /// Who gives a frame back must have synchronised its own context, whether it uses the address again or not.
     FreeingCore,
-    /// A TLBI is credited where the store is visible, though its core has no way there.
+    /// A TLBI is credited where the store is visible, though who relies on it has no way there.
     Elsewhere,
 }
 

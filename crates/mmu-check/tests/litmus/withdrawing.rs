@@ -566,38 +566,7 @@ pub fn tables(suite: &mut Suite) {
             None,
         );
     }
-    elsewhere(suite);
     for_the_storing_core(suite);
-    roots(suite);
-}
-
-/// A core makes a root and takes it.
-fn roots(suite: &mut Suite) {
-    // Core 1 runs too.
-    const NEW_ROOT: u64 = 0x12_0000;
-    let mut start = lower();
-    start.extend([
-        Do::Data(NEW_ROOT, EVIL_FRAME | 3),
-        Do::Data(NEW_ROOT + 8, EVIL_FRAME | 3),
-        dsb(Ish),
-    ]);
-    for (name, between, allowed, stricter) in [
-        ("ROOT.own+po", &[][..], true, None),
-        ("ROOT.own+dmbst", &[dmb(Ishst)], true, None),
-        ("ROOT.own+dsbst", &[dsb(Ishst)], false, None),
-        (
-            "ROOT.own+dsbnshst",
-            &[dsb(Nshst)],
-            false,
-            Some(Cause::WholeTable),
-        ),
-    ] {
-        let put = [Do::Ttbr0(NEW_ROOT, 2), ISB, access(LOW, Read, Faults)];
-        let core = [&[Do::Zero(NEW_ROOT)], between, &put].concat();
-        let bad = [Bad::Works(0, core.len() - 1)];
-        let cores: [&[Do]; 2] = [&core, &[ISB]];
-        suite.add(name, ESOP, start.clone(), &cores, &bad, allowed, stricter);
-    }
 }
 
 /// Core 1 invalidates for core 0, whose own walker alone is sure to read the store.
@@ -625,40 +594,5 @@ fn for_the_storing_core(suite: &mut Suite) {
         let cores: [&[Do]; 2] = [&core, &other];
         let start = start(PAGE | RW);
         suite.add(name, ESOP, start, &cores, &bad, allowed, stricter);
-    }
-}
-
-/// A core unmaps a page of a space that it has left: its walker comes to the tables again when the core comes back.
-fn elsewhere(suite: &mut Suite) {
-    const ELSEWHERE: u64 = 0x12_0000;
-    let mut start = lower();
-    start.extend([Do::Zero(ELSEWHERE), dsb(Ish), ISB]);
-    let drop = tlbi("vae1is", 1 << 48 | 1);
-    let back = Do::Ttbr0(LOWER[0], 1);
-    for (name, between, allowed, stricter) in [
-        (
-            "CoWinvTa1.1+elsewhere-vae1is-dsb-isb",
-            &[drop, dsb(Ish), back, ISB][..],
-            false,
-            Some(Cause::Elsewhere),
-        ),
-        (
-            "CoWinvTa1.1+elsewhere-dsb-vae1is-dsb-isb",
-            &[dsb(Ishst), drop, dsb(Ish), back, ISB],
-            false,
-            None,
-        ),
-        (
-            "CoWinvTa1.1+elsewhere-vae1is-isb",
-            &[drop, back, ISB, dsb(Ish), ISB],
-            true,
-            None,
-        ),
-    ] {
-        let unmap = [Do::Ttbr0(ELSEWHERE, 2), ISB, Do::Store(SLOT_LOW, LOW, 3, 0)];
-        let core = [&unmap, between, &[access(LOW, Read, Faults)]].concat();
-        let bad = [Bad::Works(0, core.len() - 1)];
-        let cores: [&[Do]; 2] = [&core, &[ISB]];
-        suite.add(name, ESOP, start.clone(), &cores, &bad, allowed, stricter);
     }
 }
