@@ -387,7 +387,7 @@ fn accounts(boot: &Boot, stacks: u64) -> Checked {
         "free, tables, stacks: {counted:?}, said to be {said:?}"
     );
     // Not more than it needs: heap.rs argues the number.
-    let size = (ram.bytes / 128 + (2 << 20)) / PAGE;
+    let size = (ram.bytes / 128 + ram.bytes / 400 + (2 << 20)) / PAGE;
     let heap = uses.count(Use::Heap);
     check!(heap == size, "the heap has {heap} pages, not {size}");
     println!("{counted:?} frames are free, tables and stacks, {heap} are the heap");
