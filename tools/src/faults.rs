@@ -109,7 +109,7 @@ impl Observer {
             ("have failed, one by one", Observer::Workload),
             ("lazy_mmu_mode_enable ran", Observer::Workload),
             ("came back to count=", Observer::Workload),
-            ("under v3: preempted at", Observer::Workload),
+            ("FAILED H5 under v3", Observer::Workload),
         ];
         let found = WORDS.iter().find(|(part, _)| words.contains(part));
         found.map(|(_, observer)| *observer)
