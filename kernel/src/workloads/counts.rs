@@ -29,6 +29,27 @@ pub(super) fn check_pairs(whose: &str, tally: Tally) -> Result<(), Failure> {
     ))
 }
 
+/// Checks that a workload executed the same barriers and stores with nothing recorded as when it was recorded.
+///
+/// How many TLBIs it takes, and how far they reach, follows from how the frames lie, and the second run finds the allocator's lists as
+/// the first has left them.
+///
+/// # Errors
+/// The two differ.
+pub(super) fn check_both(recorded: Tally, bare: Tally) -> Result<(), Failure> {
+    let same = |tally: Tally| {
+        let [dsb, isb, dmb, _] = tally.totals();
+        [tally.stores, tally.pairs, dsb, isb, dmb]
+    };
+    let (recorded, bare) = (same(recorded), same(bare));
+    if recorded == bare {
+        return Ok(());
+    }
+    Err(failure!(
+        "stores, pairs, DSBs, ISBs and DMBs are {bare:?} with nothing recorded, and {recorded:?} when it was recorded"
+    ))
+}
+
 /// Checks that as many pairs were counted as the policy's table and the closed form give for the
 /// recorded calls.
 ///

@@ -38,7 +38,7 @@
 //! | `hazards/` | what went wrong in Linux, each as a scenario |
 //! | `pages`, `memory`, `check`, `reentry`, `handler` | what workloads have in common: pages, frames, checks of a page, allocations inside a section, page-table work in an interrupt |
 //! | `fit` | whether a run can fit the machine's memory |
-//! | `measure`, `counts` | a row in the making, and the checks of its counts |
+//! | `measure`, `look`, `counts` | a row in the making, recorded or not, and the checks of its counts |
 //! | `failure`, `progress` | what they report on the way |
 
 mod check;
@@ -49,6 +49,7 @@ mod forced;
 mod handler;
 pub mod hazards;
 mod linux;
+mod look;
 mod measure;
 mod memory;
 mod nesting;
@@ -73,6 +74,8 @@ pub use counts::check_same_work;
 pub use failure::Failure;
 pub(crate) use failure::failure;
 pub use fit::refused;
+use look::Look;
+pub use look::Meter;
 use measure::Measured;
 pub use memory::{Memory, check_frames};
 pub use pages::{shuffle, two_ranges};
@@ -85,16 +88,38 @@ use stress::demand::Demands;
 /// # Errors
 /// The first check that failed.
 pub fn run(run: Run, policy: Policy, size: Size) -> Result<Option<Row>, Failure> {
-    mode::set_policy(policy)?;
     if run == Run::Nesting {
+        mode::set_policy(policy)?;
         return nesting::run().map(|()| None);
     }
+    once(run, policy, size, Look::Row).map(Some)
+}
+
+/// Runs one workload twice under one policy: recorded, for the replay and the rules, and then with nothing recorded, so that `meter`
+/// counts the operation alone. Returns the row of the second run.
+///
+/// # Errors
+/// The first check that failed in one of them; or the two executed different barriers.
+pub fn measure(
+    run: Run,
+    policy: Policy,
+    size: Size,
+    meter: &mut dyn Meter,
+) -> Result<Row, Failure> {
+    let recorded = once(run, policy, size, Look::Recorded)?;
+    let bare = once(run, policy, size, Look::Bare(meter))?;
+    counts::check_both(recorded.tally, bare.tally)?;
+    Ok(bare)
+}
+
+fn once(run: Run, policy: Policy, size: Size, look: Look<'_>) -> Result<Row, Failure> {
+    mode::set_policy(policy)?;
     let before = Memory::now();
-    let mut row = Measured::new(run, policy, size);
+    let mut row = Measured::new(run, policy, size, look);
     run_workload(&mut row)?;
     row.finish()?;
     check_frames(before)?;
-    Ok(Some(row.into_row()))
+    Ok(row.into_row())
 }
 
 /// Runs one of the workloads that make a row.

@@ -73,9 +73,10 @@ fn is_shown(machine: &Machine, key: &Key, data: &Data) -> bool {
         )
     };
     let loops = key.name.starts_with("entries");
+    let workload = key.name.starts_with("run=");
     match (machine.cpu.as_str(), machine.debug) {
-        ("max", false) => !loops,
-        ("max", true) => loops && key.n >= 512 || allocates(&key.name),
+        ("max", false) => !loops && !workload,
+        ("max", true) => loops && key.n >= 512 || workload || allocates(&key.name),
         _ => goals_of(machine, key, data).next().is_some(),
     }
 }
@@ -402,6 +403,7 @@ mod tests {
         };
         assert_eq!(on("map-run"), [true, false]);
         assert_eq!(on("entries"), [false, true]);
+        assert_eq!(on("run=vmap"), [false, true]);
         assert_eq!(on("alloc"), [true, true]);
         assert!(!is_shown(
             &Machine::new("max", false),

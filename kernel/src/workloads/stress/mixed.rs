@@ -9,6 +9,7 @@ use lazy_mmu::Policy;
 
 use super::{Done, Failure, StopFlag, Stress};
 use crate::report::{Row, Run, Size};
+use crate::workloads::look::Look;
 use crate::workloads::measure::Measured;
 use crate::workloads::memory::{Memory, check_frames};
 use crate::workloads::run_workload;
@@ -45,7 +46,7 @@ pub(in crate::workloads) fn run(
 fn repeat(kind: Run, policy: Policy, size: Size, stop: &StopFlag) -> Done {
     let mut rounds = 0;
     loop {
-        let mut row = Measured::of_task(kind, policy, size);
+        let mut row = Measured::new(kind, policy, size, Look::OfMany);
         run_workload(&mut row)?;
         rounds += 1;
         stop.count_round();

@@ -18,6 +18,7 @@ mod growth;
 mod measure;
 mod peers;
 mod pmu;
+mod workloads;
 
 use lazy_mmu::Policy;
 use lazy_mmu_kernel::base::Verdict;
@@ -107,6 +108,8 @@ fn rows(bench: &mut Bench, extent: Extent) -> Result<(), Failure> {
     growth::depths(bench)?;
     growth::areas(bench)?;
     println!("progress: the mode is done");
+    workloads::all(bench, 512)?;
+    println!("progress: the workloads are done");
     if extent == Extent::Full {
         for policy in entries::POLICIES {
             bench.under(policy)?;
@@ -117,6 +120,7 @@ fn rows(bench: &mut Bench, extent: Extent) -> Result<(), Failure> {
             peers::all(bench, n)?;
             println!("progress: {n} pages are done");
         }
+        workloads::all(bench, 4096)?;
     }
     Ok(())
 }

@@ -60,8 +60,33 @@ impl Who {
     }
 }
 
+/// What a row is called.
+#[derive(Clone, Copy)]
+pub enum Name {
+    /// An operation.
+    Operation(&'static str),
+    /// A workload, and the number of its window from 1 on.
+    Workload(&'static str, u8),
+}
+
+impl From<&'static str> for Name {
+    fn from(name: &'static str) -> Self {
+        Name::Operation(name)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Name::Operation(name) => f.write_str(name),
+            Name::Workload(run, 1) => write!(f, "run={run}"),
+            Name::Workload(run, window) => write!(f, "run={run}/{window}"),
+        }
+    }
+}
+
 struct Record {
-    name: &'static str,
+    name: Name,
     who: Who,
     n: u64,
     policy: Policy,
@@ -121,7 +146,7 @@ impl Bench {
     #[inline(always)]
     pub fn row<R>(
         &mut self,
-        name: &'static str,
+        name: impl Into<Name>,
         who: Who,
         n: u64,
         work: impl FnOnce() -> R,
@@ -140,7 +165,7 @@ impl Bench {
             tally,
             refused: None,
         };
-        self.note(name, who, n, counted)?;
+        self.note(name.into(), who, n, counted)?;
         Ok(result)
     }
 
@@ -156,17 +181,11 @@ impl Bench {
             refused: Some(why),
             ..Counted::default()
         };
-        self.note(name, who, n, counted)
+        self.note(name.into(), who, n, counted)
     }
 
     #[inline(never)]
-    fn note(
-        &mut self,
-        name: &'static str,
-        who: Who,
-        n: u64,
-        counted: Counted,
-    ) -> Result<(), Failure> {
+    fn note(&mut self, name: Name, who: Who, n: u64, counted: Counted) -> Result<(), Failure> {
         ensure!(self.records.len() < ROWS, "more than {ROWS} rows");
         self.records.push(Record {
             name,
