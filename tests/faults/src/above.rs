@@ -82,8 +82,11 @@ impl<I: Instructions, P: Instructions> Instructions for Above<I, P> {
 
     fn zero(self, page: &Page, pa: Pa, why: Why) {
         if !(why == Why::Link && is(Fault::LinkNoZero)) {
-            self.seen.zero(page, pa, why);
+            return self.seen.zero(page, pa, why);
         }
+        // What it held may look like anything: here like valid descriptors, blocks where there are blocks.
+        let words = page.0.iter();
+        words.for_each(|word| word.store(0b01, Relaxed));
     }
 
     unsafe fn write_ttbr0(self, value: u64) {
