@@ -11,12 +11,13 @@ use crate::{Fault, is};
 #[derive(Clone, Copy, Debug)]
 pub struct Cpu<C>(pub C);
 
-/// The last hook was a flush, and nothing was paid since: what is paid now is an inner section's.
+/// Under [`Fault::InnerExitPaysNothing`]: the last hook was a flush, and nothing was paid since: what is paid now is an inner section's.
+/// It is of all cores, so without that fault nothing looks at it: what another core does would decide which way a call goes.
 static INNER: AtomicBool = AtomicBool::new(false);
 
 impl<C: lazy_mmu::Cpu> lazy_mmu::Cpu for Cpu<C> {
     fn publish(&self) {
-        let lost = INNER.swap(false, Relaxed) && is(Fault::InnerExitPaysNothing);
+        let lost = is(Fault::InnerExitPaysNothing) && INNER.swap(false, Relaxed);
         if image::reach(Moment::Pay) && !lost {
             self.0.publish();
         }
@@ -27,7 +28,9 @@ impl<C: lazy_mmu::Cpu> lazy_mmu::Cpu for Cpu<C> {
     }
 
     fn hook(&self, hook: Hook) {
-        INNER.store(hook == Hook::Flush, Relaxed);
+        if is(Fault::InnerExitPaysNothing) {
+            INNER.store(hook == Hook::Flush, Relaxed);
+        }
         if !image::reach(Moment::Hook(hook)) {
             return;
         }

@@ -45,9 +45,8 @@ pub(super) fn visit_all(policy: Policy, visits: Visits) -> Result<(), Failure> {
             }
             reached += 1;
             points::note(point);
-            // Not each is come by again: one may lie where only a handler's own payment leads. The sum below says whether enough were.
-            if visits == Visits::All {
-                visitor.visit(point, true, part.yields)?;
+            if visits == Visits::All && !visitor.visit(point, true, part.yields)? && !part.yields {
+                return Err(failure!("{point:#x} was reached once and not again"));
             }
         }
         let preempted = breakpoint::preempted() - preempted;
