@@ -167,9 +167,8 @@ impl Arguments {
 
     /// The contracts among the policies: a hazard is run under those.
     pub fn contracts(&self) -> impl Iterator<Item = Policy> {
-        const CONTRACTS: [Policy; 2] = [Policy::V3, Policy::Linux7];
         let policies = self.policies.iter().copied();
-        policies.filter(|policy| CONTRACTS.contains(policy))
+        policies.filter(|policy| policy.is_contract())
     }
 
     /// That hazards, and the linear aliases, can be run as the line has it.

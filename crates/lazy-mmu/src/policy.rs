@@ -35,6 +35,18 @@ impl Policy {
         Policy::Linux7,
     ];
 
+    /// The baselines: sections do not nest under them.
+    pub const BASELINES: [Policy; 3] = [Policy::Eager, Policy::Flat, Policy::Reenter];
+
+    /// The contracts: sections nest.
+    pub const CONTRACTS: [Policy; 2] = [Policy::V3, Policy::Linux7];
+
+    /// Whether it is one of [`Policy::CONTRACTS`].
+    #[must_use]
+    pub const fn is_contract(self) -> bool {
+        matches!(self, Policy::V3 | Policy::Linux7)
+    }
+
     /// The name that [`FromStr`] accepts and [`Display`](fmt::Display) prints.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -288,6 +288,15 @@ fn names_go_both_ways() {
     assert_eq!(with(Policy::V3).0.state().to_string(), "count=0 enabled=0");
 }
 
+#[test]
+fn every_policy_is_a_baseline_or_a_contract() {
+    let all = [&Policy::BASELINES[..], &Policy::CONTRACTS].concat();
+    assert_eq!(all, Policy::ALL);
+    for policy in Policy::ALL {
+        assert_eq!(policy.is_contract(), Policy::CONTRACTS.contains(&policy));
+    }
+}
+
 /// A handler has begun inside the section and is still there when the value is given out, which is usable. Of one that is
 /// settled the task's debt is left alone. The section's own end there is misuse: it is reported, and pays.
 #[test]

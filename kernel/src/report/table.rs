@@ -46,10 +46,6 @@ pub fn print_table(rows: &[Row]) {
     println!();
 }
 
-/// The policies under which sections nest, and those to compare with.
-const NESTING: [Policy; 2] = [Policy::V3, Policy::Linux7];
-const OTHERS: [Policy; 3] = [Policy::Eager, Policy::Flat, Policy::Reenter];
-
 /// Prints what the rows say together: what nesting saves, what the policies that were not run would have paid, and what can be
 /// compared where the rows did not do the same work.
 pub fn print_saving(rows: &[Row]) {
@@ -63,10 +59,10 @@ pub fn print_saving(rows: &[Row]) {
 fn print_pairs(rows: &[Row]) {
     for run in Run::ALL.into_iter().chain(Run::LINUX) {
         let of_run = || rows.iter().filter(move |row| row.run == run);
-        let Some(nesting) = of_run().find(|row| NESTING.contains(&row.policy)) else {
+        let Some(nesting) = of_run().find(|row| row.policy.is_contract()) else {
             continue;
         };
-        let others: Vec<_> = OTHERS
+        let others: Vec<_> = Policy::BASELINES
             .iter()
             .filter_map(|policy| of_run().find(|row| row.policy == *policy))
             .map(|row| format!("{} {}", row.policy, row.tally.pairs))
@@ -129,7 +125,7 @@ fn print_rates(rows: &[Row]) {
 
 fn print_sums(rows: &[Row]) {
     let flat = pairs_under(rows, Policy::Flat);
-    let nesting = NESTING.map(|policy| pairs_under(rows, policy));
+    let nesting = Policy::CONTRACTS.map(|policy| pairs_under(rows, policy));
     let Some(nesting) = nesting.into_iter().find(|pairs| *pairs > 0) else {
         return;
     };

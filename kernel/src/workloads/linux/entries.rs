@@ -78,8 +78,7 @@ fn check_pairs(row: &Measured, part: &Loop, pairs: u64) -> Result<(), Failure> {
         ));
     }
     let [.., linux] = part.linux;
-    let nests = matches!(policy, Policy::V3 | Policy::Linux7);
-    if nests && (size.pages, size.k) == LINUX_SIZE && pairs > linux {
+    if policy.is_contract() && (size.pages, size.k) == LINUX_SIZE && pairs > linux {
         return Err(failure!(
             "{}: {pairs} pairs, and {linux} in Linux 7.3",
             part.name

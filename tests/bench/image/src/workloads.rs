@@ -20,7 +20,7 @@ pub fn all(bench: &mut Bench, n: u64) -> Result<(), Failure> {
         for run in &Run::ALL[1..] {
             one(bench, *run, policy, n)?;
         }
-        if matches!(policy, Policy::V3 | Policy::Linux7) {
+        if policy.is_contract() {
             // Without the debug page allocator the linear map is in blocks, of which no page can be protected.
             let runs = Run::LINUX.into_iter();
             for run in runs.filter(|run| *run != Run::ProtectAlias || frames::is_debug()) {
