@@ -3,12 +3,14 @@
 //!
 //! `make build` builds the kernel.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
 use lazy_mmu_tools::places::WorkDir;
-use lazy_mmu_tools::{Boot, Verdict, Witnessing, events, perfetto, places};
+use lazy_mmu_tools::{Witnessing, events, perfetto};
 use serde_json::Value;
 
 /// What a file has: slices as `track: name begin end`, in the order of their ends; everything else as `track: kind name`.
@@ -299,19 +301,12 @@ fn what_cannot_be_read_is_an_error() {
 /// Tasks that migrate, preempted at any time; and in a file of any size.
 #[test]
 fn a_run_of_many_tasks_is_nested_and_bounded() {
-    let kept = WorkDir::new().unwrap();
     let args = "run=mixed tasks=6 policy=v3,linux7 pages=32 k=8 check=on trace=on";
-    let outcome = Boot {
-        args: args.split_whitespace().map(str::to_owned).collect(),
-        smp: 2,
-        witness: Witnessing::Off,
-        keep: Some(kept.path().to_owned()),
-        timeout: Some(Duration::from_secs(600)),
-        ..Boot::new(places::kernel("lazy-mmu-kernel"))
-    }
-    .run()
-    .unwrap();
-    assert_eq!(outcome.verdict, Verdict::Good, "{outcome:?}");
+    let (_, kept) = common::boot(args, |boot| {
+        boot.smp = 2;
+        boot.witness = Witnessing::Off;
+        boot.timeout = Some(Duration::from_secs(600));
+    });
     let whole = convert(&kept, perfetto::BYTES_MAX);
     assert_eq!(
         (whole.written.left_out, &whole.about["left_out"]),

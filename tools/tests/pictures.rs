@@ -3,13 +3,14 @@
 //!
 //! `make build` builds the kernel, `make pictures` draws the committed ones.
 
+mod common;
+
 use std::fs;
-use std::time::Duration;
 
 use lazy_mmu_tools::pictures::{self, Find, matrix, migration, wait};
 use lazy_mmu_tools::places::WorkDir;
 use lazy_mmu_tools::timeline::{TimeLine, svg};
-use lazy_mmu_tools::{Boot, Verdict, Witnessing, events, faults, places};
+use lazy_mmu_tools::{events, faults, places};
 
 /// Boots the kernel with these words; its files are in the directory.
 fn boot(args: &str) -> WorkDir {
@@ -18,19 +19,10 @@ fn boot(args: &str) -> WorkDir {
 
 /// On several cores by a clock that counts instructions, as `make pictures` does.
 fn boot_on(smp: u32, args: &str) -> WorkDir {
-    let kept = WorkDir::new().unwrap();
-    let outcome = Boot {
-        args: args.split_whitespace().map(str::to_owned).collect(),
-        smp,
-        icount: (smp > 1).then(|| "shift=0".to_owned()),
-        witness: Witnessing::Required,
-        keep: Some(kept.path().to_owned()),
-        timeout: Some(Duration::from_secs(300)),
-        ..Boot::new(places::kernel("lazy-mmu-kernel"))
-    }
-    .run()
-    .unwrap();
-    assert_eq!(outcome.verdict, Verdict::Good, "{outcome:?}");
+    let (_, kept) = common::boot(args, |boot| {
+        boot.smp = smp;
+        boot.icount = (smp > 1).then(|| "shift=0".to_owned());
+    });
     kept
 }
 

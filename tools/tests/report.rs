@@ -2,28 +2,16 @@
 //!
 //! `make build` builds the kernel.
 
-use std::time::Duration;
+mod common;
 
-use lazy_mmu_tools::places::{self, WorkDir};
-use lazy_mmu_tools::{Boot, Outcome, Verdict, Witnessing, report};
+use lazy_mmu_tools::{Outcome, report};
 use serde_json::{Value, json};
 
 const COUNTS: [&str; 5] = ["pairs", "dsb", "isb", "dmb", "tlbi"];
 const POLICIES: [&str; 5] = ["eager", "flat", "reenter", "v3", "linux7"];
 
 fn run(smp: u32, args: &str) -> (Outcome, Value) {
-    let kept = WorkDir::new().unwrap();
-    let outcome = Boot {
-        args: args.split_whitespace().map(str::to_owned).collect(),
-        smp,
-        witness: Witnessing::Required,
-        keep: Some(kept.path().to_owned()),
-        timeout: Some(Duration::from_secs(300)),
-        ..Boot::new(places::kernel("lazy-mmu-kernel"))
-    }
-    .run()
-    .unwrap();
-    assert_eq!(outcome.verdict, Verdict::Good, "{outcome:?}");
+    let (outcome, kept) = common::boot(args, |boot| boot.smp = smp);
     let text = kept.read(report::FILE).unwrap();
     assert!(report::check(&text).unwrap().complete);
     (outcome, serde_json::from_str(&text).unwrap())
@@ -72,7 +60,7 @@ fn a_run_of_one_policy_says_what_the_others_would_have_paid() {
         (number(&report, "verdict"), &report["kernel"]),
         (0, &json!("lazy-mmu-kernel"))
     );
-    assert_eq!(report["commit"], json!(places::commit()));
+    assert_eq!(report["commit"], json!(lazy_mmu_tools::places::commit()));
     assert_eq!((rows(&report).len(), rows(&all).len()), (2, 10));
     for row in rows(&all) {
         windows_are_the_rows(row);

@@ -176,13 +176,8 @@ fn told(events: &[Event], found: &Found) -> Option<Story> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::numbered as events;
     use super::*;
-
-    fn events(lines: &[&str]) -> Vec<Event> {
-        let numbered = lines.iter().enumerate();
-        let events = numbered.map(|(at, line)| format!("{at} {line}").parse());
-        events.map(|event| event.unwrap()).collect()
-    }
 
     const STORE: &str = "core=0 task=1 store slot=0x3000 va=0x0 level=3 old=0x0 new=0x40000707";
     const BEFORE: [&str; 6] = [

@@ -34,3 +34,11 @@ pub fn events(path: &Path) -> Result<Vec<Event>, NoPicture> {
 pub fn cut(events: &[Event]) -> String {
     events.iter().map(|event| format!("{event}\n")).collect()
 }
+
+/// Events of a test: these lines, each with its number before it.
+#[cfg(test)]
+fn numbered(lines: &[&str]) -> Vec<Event> {
+    let numbered = lines.iter().enumerate();
+    let events = numbered.map(|(at, line)| format!("{at} {line}").parse());
+    events.map(|event| event.unwrap()).collect()
+}

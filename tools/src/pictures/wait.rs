@@ -116,13 +116,8 @@ fn told(events: &[Event], range: &Range<usize>, [made, faults]: [usize; 2]) -> O
 
 #[cfg(test)]
 mod tests {
+    use super::super::numbered as events;
     use super::*;
-
-    fn events(lines: &[&str]) -> Vec<Event> {
-        let numbered = lines.iter().enumerate();
-        let events = numbered.map(|(at, line)| format!("{at} {line}").parse());
-        events.map(|event| event.unwrap()).collect()
-    }
 
     const BREAK: &str =
         "core=0 task=0 store slot=0x3000 va=0x0 level=3 old=0x40000707 new=0x40000706";
