@@ -191,13 +191,17 @@ pub(crate) unsafe fn last_owner(va: Va) -> Option<Owner> {
     unsafe { OWNERS.get()?.seize() }.of(pa)
 }
 
-/// Takes the frame from its owner, who frees it at `site`.
+/// Takes a run of frames from their owners, who free them at `site`.
 ///
 /// # Panics
-/// It is nobody's.
-fn disown(frame: &Owned, site: &'static Location<'static>) {
-    let (pa, task) = (frame.0.pa(), task::current().id);
-    if let Some(Err(why)) = owners(|owners| owners.freed(pa.raw(), task, site)) {
+/// One is nobody's.
+fn disown(run: &[Owned], site: &'static Location<'static>) {
+    let task = task::current().id;
+    let wrong = owners(|owners| {
+        let mut numbers = run.iter().map(|frame| frame.0.pa());
+        numbers.find_map(|pa| Some((pa, owners.freed(pa.raw(), task, site).err()?)))
+    });
+    if let Some((pa, why)) = wrong.flatten() {
         panic!("debug page allocator: frame {pa} {why}, and now by task {task} at {site}");
     }
 }
@@ -213,10 +217,8 @@ pub fn free(frame: Owned) {
 /// Freeing them one by one costs two DSBs, a TLBI and an ISB for each.
 #[track_caller]
 pub fn free_all(frames: impl IntoIterator<Item = Owned>) {
-    release(
-        &mut frames.into_iter().collect::<Vec<_>>(),
-        Location::caller(),
-    );
+    let mut frames: Vec<_> = frames.into_iter().collect();
+    release(&mut frames, Location::caller());
 }
 
 /// Frees them run by run: neighbours are unmapped together, and go to the lists as blocks.
@@ -224,11 +226,9 @@ pub fn free_all(frames: impl IntoIterator<Item = Owned>) {
 /// In ascending order, so that neighbours meet, and the invalidation reaches little beyond what was unmapped.
 fn release(frames: &mut [Owned], site: &'static Location<'static>) {
     frames.sort_unstable_by_key(Owned::number);
-    for frame in frames.iter() {
-        disown(frame, site);
-        if POISON.load(Relaxed) {
-            frame.poison();
-        }
+    runs(frames).for_each(|run| disown(run, site));
+    if POISON.load(Relaxed) {
+        frames.iter().for_each(Owned::poison);
     }
     if DEBUG.load(Relaxed) && !frames.is_empty() {
         let parts = runs(frames).map(|run| in_linear_map(run[0].0.pa(), run.len() as u64));
