@@ -107,14 +107,18 @@ impl Owners {
         task: u16,
         site: &'static Location<'static>,
     ) -> Result<(), Misfreed> {
-        match self.of(frame) {
-            None => Err(Misfreed::NotAllocated),
-            Some(before) if before.freed => Err(Misfreed::Twice(before)),
-            Some(_) => {
-                self.set(frame, task | FREED, site);
-                Ok(())
+        let index = self.index(frame).ok_or(Misfreed::NotAllocated)?;
+        let (before, last) = (&mut self.tasks[index], &mut self.sites[index]);
+        match last {
+            None => return Err(Misfreed::NotAllocated),
+            Some(_) if *before & FREED != 0 => {
+                return Err(self
+                    .of(frame)
+                    .map_or(Misfreed::NotAllocated, Misfreed::Twice));
             }
+            Some(_) => (*before, *last) = (task | FREED, Some(site)),
         }
+        Ok(())
     }
 
     /// What was done last with it; `None` if it was never allocated, or is none of these.

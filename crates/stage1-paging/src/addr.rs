@@ -71,7 +71,7 @@ impl Pa {
     }
 
     /// The address in the low 48 bits of `bits`.
-    pub(crate) const fn masked(bits: u64) -> Self {
+    pub const fn masked(bits: u64) -> Self {
         Self(bits & ((1 << PA_BITS) - 1))
     }
 
@@ -160,10 +160,11 @@ impl Half {
 
     /// Whether this half translates `pages`.
     pub const fn holds(self, pages: Pages) -> bool {
-        matches!(
-            (self, pages.start.in_upper_half()),
-            (Half::Upper, Some(true)) | (Half::Lower(_), Some(false))
-        )
+        let top = match self {
+            Half::Upper => u64::MAX >> VA_BITS,
+            Half::Lower(_) => 0,
+        };
+        pages.start.0 >> VA_BITS == top
     }
 }
 
@@ -435,7 +436,10 @@ impl Iterator for PagesIter {
 
     #[inline]
     fn next(&mut self) -> Option<Va> {
-        self.nth(0)
+        let Pages { start, count } = self.0;
+        self.0.count = count.checked_sub(1)?;
+        self.0.start = Va(start.0.wrapping_add(PAGE_SIZE));
+        Some(start)
     }
 
     #[inline]

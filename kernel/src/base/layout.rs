@@ -33,10 +33,10 @@ pub const fn linear(pa: Pa) -> Va {
     Va::new(LINEAR_BASE + pa.raw())
 }
 
-/// The physical address behind an address of the linear map.
+/// The physical address behind an address of the linear map: its low 48 bits, as `LINEAR_BASE` has none of them.
 #[inline(always)]
 pub const fn linear_to_physical(va: Va) -> Pa {
-    physical(va.raw() - LINEAR_BASE)
+    Pa::masked(va.raw())
 }
 
 /// Where a device's registers appear.
@@ -46,7 +46,7 @@ pub const fn device(pa: Pa) -> Va {
 
 /// The physical address of something in the image.
 pub const fn image_to_physical(va: Va) -> Pa {
-    physical(va.raw() - KERNEL_BASE + RAM_BASE)
+    Pa::masked(va.raw() - KERNEL_BASE + RAM_BASE)
 }
 
 impl Image {
@@ -96,10 +96,4 @@ pub fn image() -> Image {
         boot_stack_top: Va::new(&raw const __boot_stack_top as u64),
         end: Va::new(&raw const __image_end as u64),
     }
-}
-
-/// # Panics
-/// If the address is beyond 48 bits: it was not one of these maps'.
-const fn physical(address: u64) -> Pa {
-    Pa::new(address).expect("not an address of the linear map or the image")
 }

@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 use lazy_mmu_boot::LINEAR_BASE;
 use spin::once::Once;
 use stage1_hw::Page;
-use stage1_paging::{Done, ENTRIES, Error, Frame, Mapping, Pa, Pages, Prot, Sink, Va};
+use stage1_paging::{Done, ENTRIES, Frame, Mapping, Pa, Pages, Prot, Sink, Va};
 
 use mmu_check::What;
 use mmu_check::owners::{Owner, Owners};
@@ -160,13 +160,14 @@ pub fn alloc() -> Option<Owned> {
     // The guard masks interrupts; the lists may take nodes from the heap under it, which takes no
     // frames.
     let number = LISTS.lock().take()?;
-    let mut frame = Owned(Frame::new(Pa::new(number as u64 * PAGE_SIZE)?)?);
+    let frame = Owned(Frame::new(Pa::new(number as u64 * PAGE_SIZE)?)?);
     let pa = frame.0.pa().raw();
     observe::report(|| What::Alloc { frame: pa });
     if DEBUG.load(Relaxed) {
-        frame = mode::reenter(|| mode::published(|| map_linear(frame))).unwrap_or_else(|error| {
-            panic!("debug page allocator: a frame is allocated twice: {error}")
-        });
+        // One valid last-level descriptor stored where an invalid one was: owes a pair, and no invalidation.
+        let map = || kernel_space().map_page(layout::linear(frame.0.pa()), frame.0, Prot::RW);
+        let mapped = mode::reenter(|| mode::published(map));
+        mapped.expect("debug page allocator: a frame is allocated twice");
     }
     if POISON.load(Relaxed) {
         check_poison(&frame);
@@ -225,7 +226,7 @@ pub fn free_all(frames: impl IntoIterator<Item = Owned>) {
 ///
 /// In ascending order, so that neighbours meet, and the invalidation reaches little beyond what was unmapped.
 fn release(frames: &mut [Owned], site: &'static Location<'static>) {
-    frames.sort_unstable_by_key(Owned::number);
+    frames.sort_unstable_by_key(Owned::frame);
     runs(frames).for_each(|run| disown(run, site));
     if POISON.load(Relaxed) {
         frames.iter().for_each(Owned::poison);
@@ -235,8 +236,9 @@ fn release(frames: &mut [Owned], site: &'static Location<'static>) {
         mode::reenter(|| mode::section(|| unmap_linear(parts)));
     }
     for run in runs(frames) {
-        for frame in run.iter().map(|frame| frame.0.pa().raw()) {
-            observe::report(|| What::Free { frame });
+        if observe::is_watched() {
+            let all = run.iter().map(|frame| frame.0.pa().raw());
+            all.for_each(|frame| observe::report(|| What::Free { frame }));
         }
         let first = run[0].number();
         LISTS.lock().give(first..first + run.len());
@@ -245,14 +247,7 @@ fn release(frames: &mut [Owned], site: &'static Location<'static>) {
 
 /// The neighbours among frames in ascending order, together.
 fn runs(frames: &[Owned]) -> impl Iterator<Item = &[Owned]> {
-    frames.chunk_by(|low, high| low.number() + 1 == high.number())
-}
-
-/// One valid last-level descriptor stored where an invalid one was: owes a pair, and no
-/// invalidation.
-fn map_linear(frame: Owned) -> Result<Owned, Error> {
-    kernel_space().map_page(layout::linear(frame.0.pa()), frame.0, Prot::RW)?;
-    Ok(frame)
+    frames.chunk_by(|low, high| low.0.pa().raw() + PAGE_SIZE == high.0.pa().raw())
 }
 
 fn in_linear_map(first: Pa, count: u64) -> Pages {
