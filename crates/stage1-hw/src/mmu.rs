@@ -136,9 +136,8 @@ impl<S: Services> Hardware<S> {
     }
 
     fn physical(&self, table: Table, index: usize) -> Pa {
-        let table = self.address(table);
         // A descriptor lies in its table's page, so below 2^48.
-        Pa::new(table.raw() + 8 * index as u64).unwrap_or(table)
+        Pa::masked(self.address(table).raw() + 8 * index as u64)
     }
 }
 

@@ -119,6 +119,7 @@ macro_rules! repeated {
     }};
 }
 
+#[inline(always)]
 fn tlbi(batch: Batch) {
     match batch.first {
         Tlbi::Vae1is(operand) => repeated!(batch, "vae1is", operand),

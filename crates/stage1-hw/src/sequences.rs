@@ -39,17 +39,24 @@ pub struct Upkeep {
 /// Complete when it returns; the caller may call [`Debt::done`] then.
 pub fn invalidate(machine: impl Instructions, debt: &Debt, upkeep: Upkeep) {
     machine.execute(Op::Dsb(Barrier::Ishst), Why::BeforeTlbi);
-    debt.each_batch(upkeep.tlb, |batch| {
-        machine.execute(Op::Tlbi(batch), Why::Invalidate);
-    });
+    tlbis(machine, debt, upkeep.tlb);
     if upkeep.repeat_tlbi {
         machine.execute(Op::Dsb(Barrier::Ish), Why::AfterTlbi);
-        debt.each_batch(upkeep.tlb, |batch| {
-            machine.execute(Op::Tlbi(batch), Why::Invalidate);
-        });
+        tlbis(machine, debt, upkeep.tlb);
     }
     machine.execute(Op::Dsb(Barrier::Ish), Why::AfterTlbi);
     machine.execute(Op::Isb, Why::AfterTlbi);
+}
+
+#[inline(always)]
+fn tlbis(machine: impl Instructions, debt: &Debt, features: Features) {
+    if let Some(batch) = debt.only(features) {
+        machine.execute(Op::Tlbi(batch), Why::Invalidate);
+    } else {
+        debt.each_batch(features, |batch| {
+            machine.execute(Op::Tlbi(batch), Why::Invalidate);
+        });
+    }
 }
 
 /// Drops everything that this core's TLB holds: `tlbi vmalle1; dsb nsh; isb` ([`Why::LeaveEarly`]).

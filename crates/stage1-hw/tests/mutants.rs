@@ -59,10 +59,7 @@ fn of_instructions(file: &'static str) -> Vec<Change> {
 
 // The lines of `invalidate`, as they are.
 const BEFORE: &str = "    machine.execute(Op::Dsb(Barrier::Ishst), Why::BeforeTlbi);\n";
-const TLBIS: &str = "    debt.each_batch(upkeep.tlb, |batch| {
-        machine.execute(Op::Tlbi(batch), Why::Invalidate);
-    });
-";
+const TLBIS: &str = "    tlbis(machine, debt, upkeep.tlb);\n";
 
 /// Two neighbouring pieces of a file in the other order.
 fn exchanged(file: &'static str, first: &str, second: &str) -> Change {

@@ -20,12 +20,25 @@ impl<M: Mmu> Space<'_, M> {
     /// # Errors
     /// Nothing changed: [`What::OtherHalf`], [`What::OtherGather`]. Part of the way:
     /// [`What::PartOfBlock`].
+    #[inline]
     pub fn unmap<S: Sink>(
         &self,
         pages: Pages,
         gather: &mut Gather<'_, M, S>,
     ) -> Result<u64, Error> {
         self.check_with(pages, gather)?;
+        if pages.count() == 1 {
+            return self.unmap_page(pages.start(), gather);
+        }
+        self.unmap_many(pages, gather)
+    }
+
+    #[inline(never)]
+    fn unmap_many<S: Sink>(
+        &self,
+        pages: Pages,
+        gather: &mut Gather<'_, M, S>,
+    ) -> Result<u64, Error> {
         let mut unmapped = 0;
         self.sweep(pages, |slots, _| {
             let level = slots.level;
@@ -93,6 +106,7 @@ impl<M: Mmu> Space<'_, M> {
     /// [`What::WriteAndExecute`] where a writable mapping would become executable or an executable
     /// one writable, because until the invalidation some core has the one and some core the other;
     /// [`What::ExecutableDevice`].
+    #[inline]
     pub fn protect<S: Sink>(
         &self,
         pages: Pages,
@@ -107,6 +121,19 @@ impl<M: Mmu> Space<'_, M> {
             },
             pages.start(),
         )?;
+        if pages.count() == 1 {
+            return self.protect_page(pages.start(), access, gather);
+        }
+        self.protect_many(pages, access, gather)
+    }
+
+    #[inline(never)]
+    fn protect_many<S: Sink>(
+        &self,
+        pages: Pages,
+        access: Access,
+        gather: &mut Gather<'_, M, S>,
+    ) -> Result<u64, Error> {
         let (mut stored, mut invalidated) = (false, false);
         let result = self.sweep(pages, |slots, head| {
             let (first, level) = (slots.va, slots.level);
@@ -123,7 +150,8 @@ impl<M: Mmu> Space<'_, M> {
                 };
                 return Ok(self.mmu.edit(slots, same).passed);
             }
-            if let Some(what) = refuse(head, new.prot()) {
+            let memory = head.memory();
+            if let Some(what) = refuse(head, Prot { memory, access }) {
                 return Err(what);
             }
             if head.may_contradict(access) && !invalidated {
@@ -431,12 +459,11 @@ impl Run {
 }
 
 /// Why a live leaf may not go over to `new`.
+#[inline]
 pub(crate) fn refuse(old: Desc, new: Prot) -> Option<What> {
-    let old = old.access();
-    if (old.is_writable() && new.access.is_executable())
-        || (old.is_executable() && new.access.is_writable())
-    {
+    let (writable, executable) = (new.access.is_writable(), new.access.is_executable());
+    if (executable && old.is_writable()) || (writable && old.is_executable()) {
         return Some(What::WriteAndExecute);
     }
-    (new.access.is_executable() && new.memory == Memory::DEVICE).then_some(What::ExecutableDevice)
+    (executable && new.memory == Memory::DEVICE).then_some(What::ExecutableDevice)
 }

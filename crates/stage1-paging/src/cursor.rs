@@ -1,12 +1,11 @@
 //! A cursor: one page after the other, without a walk from the root for each.
 
 use crate::addr::{Frame, Level, Pages, Va};
-use crate::change::refuse;
-use crate::desc::{Access, Desc, Mapping, Memory, Prot};
+use crate::desc::{Access, Desc, Memory, Prot};
 use crate::error::{Error, What};
 use crate::gather::{Gather, Sink};
 use crate::map::check_prot;
-use crate::mmu::{Mmu, Slots, Step};
+use crate::mmu::Mmu;
 use crate::space::Space;
 
 /// Works on single pages, and remembers the last-level table that it was in last. See [`Space::cursor`].
@@ -40,6 +39,25 @@ pub struct Cursor<'s, M: Mmu> {
     mapped: bool,
     /// Live ones were changed.
     changed: bool,
+    /// The last change that nothing was paid for.
+    last: Change,
+}
+
+/// Permissions that a leaf was given: what holds for it holds for all that differ from it in their frames alone.
+#[derive(Clone, Copy)]
+struct Change {
+    access: Access,
+    from: Desc,
+    to: Desc,
+}
+
+impl Change {
+    /// Of no page: bit 1 is clear, and bit 0 is not.
+    const NONE: Change = Change {
+        access: Access::ReadOnly,
+        from: Desc::from_bits(1),
+        to: Desc::from_bits(1),
+    };
 }
 
 impl<M: Mmu> Space<'_, M> {
@@ -55,6 +73,7 @@ impl<M: Mmu> Space<'_, M> {
             here: pages.take(0),
             mapped: false,
             changed: false,
+            last: Change::NONE,
         }
     }
 }
@@ -70,15 +89,8 @@ impl<M: Mmu> Cursor<'_, M> {
         if !self.is_here(va) {
             self.link(va)?;
         }
-        let desc = Desc::leaf(Level::L3, frame, prot, self.space.half.is_global());
-        let edited = self.space.mmu.edit(self.slot(va), move |old| {
-            if old.is_valid() {
-                Step::Stop
-            } else {
-                Step::Store(desc)
-            }
-        });
-        if edited.passed == 0 {
+        let leaf = self.space.leaf(frame, prot);
+        if !self.space.map_in(self.table, va, leaf) {
             return Err(Error::new(What::AlreadyMapped, va));
         }
         self.mapped = true;
@@ -97,20 +109,7 @@ impl<M: Mmu> Cursor<'_, M> {
         if !self.is_here(va) && !self.find(va)? {
             return Ok(false);
         }
-        gather.make_room();
-        let sink = &mut *gather;
-        let cleared = self.space.mmu.edit(self.slot(va), move |desc| {
-            if !desc.is_valid() {
-                return Step::Stop;
-            }
-            let level = Level::L3;
-            sink.park(Mapping { va, level, desc });
-            Step::Store(Desc::INVALID)
-        });
-        if cleared.passed > 0 {
-            gather.add(va, Level::L3, 1);
-        }
-        Ok(cleared.passed > 0)
+        Ok(self.space.clear_in(self.table, va, gather))
     }
 
     /// Gives the mapping of the page at `va` other permissions: [`Space::protect`]. Returns whether there is one.
@@ -132,22 +131,26 @@ impl<M: Mmu> Cursor<'_, M> {
         if !self.is_here(va) && !self.find(va)? {
             return Ok(false);
         }
-        let old = self.space.mmu.read(self.table, Level::L3.index(va));
-        let new = old.with_access(access);
-        if !old.is_valid() || new == old {
-            return Ok(old.is_valid());
-        }
-        if let Some(what) = refuse(old, new.prot()) {
-            return Err(Error::new(what, va));
-        }
-        if old.may_contradict(access) {
-            gather.pay_all();
-        }
-        self.space
-            .mmu
-            .edit(self.slot(va), move |_| Step::Store(new));
-        gather.add(va, Level::L3, 1);
-        self.changed = true;
+        let old = self.space.there(self.table, va);
+        let last = self.last;
+        let new = if access == last.access && old.is_but_for_frame(last.from) {
+            old.changed_as(last.from, last.to)
+        } else {
+            let contradicts = old.may_contradict(access);
+            let Some(new) = Space::with_access(old, va, access, gather)? else {
+                return Ok(old.is_valid());
+            };
+            self.changed = true;
+            if !contradicts {
+                self.last = Change {
+                    access,
+                    from: old,
+                    to: new,
+                };
+            }
+            new
+        };
+        self.space.change_in(self.table, va, new, gather);
         Ok(true)
     }
 
@@ -155,11 +158,6 @@ impl<M: Mmu> Cursor<'_, M> {
     #[inline]
     fn is_here(&self, va: Va) -> bool {
         self.here.number(va) < self.here.count()
-    }
-
-    #[inline]
-    fn slot(&self, va: Va) -> Slots<M::Table> {
-        Slots::new(self.table, Level::L3, va, 1)
     }
 
     /// That the page at `va` is the cursor's, and the space's.
@@ -198,15 +196,13 @@ impl<M: Mmu> Cursor<'_, M> {
     #[inline(never)]
     fn find(&mut self, va: Va) -> Result<bool, Error> {
         self.check(va)?;
-        let (table, level) = self.space.find(va);
-        if level == Level::L3 {
-            self.enter(table, va);
-            return Ok(true);
+        match self.space.table_of(va) {
+            Ok(table) => {
+                self.enter(table, va);
+                Ok(true)
+            }
+            Err(above) => above.is_no_page(va),
         }
-        if self.space.mmu.read(table, level.index(va)).is_valid() {
-            return Err(Error::new(What::PartOfBlock, va));
-        }
-        Ok(false)
     }
 }
 

@@ -1,8 +1,10 @@
 //! What is owed to the TLBs: which translations were withdrawn, and which invalidations that takes.
 
+use core::slice;
+
 use crate::addr::{Half, Level, PAGE_SHIFT, Pages, Va};
 use crate::spans::{Span, Spans};
-use crate::tlbi::{Batch, Features, Run, Tlbi, steps, take};
+use crate::tlbi::{Batch, Features, Run, Tlbi, only, steps, take};
 
 /// The most TLBI operations for one debt. Beyond it the whole ASID goes, or everything for the
 /// upper half.
@@ -62,13 +64,13 @@ impl Debt {
     /// Adds `n` descriptors of `level` from the one that translates `va`.
     #[inline]
     pub(crate) fn add(&mut self, va: Va, level: Level, n: u64) {
-        let new = Span {
-            start: va,
-            pages: n * level.pages(),
-            level,
-            mixed: false,
-        };
-        self.spans.add(new);
+        self.spans.add(va, level, n * level.pages());
+    }
+
+    /// The same, where it is to be one call.
+    #[inline(always)]
+    pub(crate) fn add_apart(&mut self, va: Va, level: Level, n: u64) {
+        self.spans.add_apart(va, level, n * level.pages());
     }
 
     /// Adds a table of the level below `level`, unlinked from the descriptor that translates `va`.
@@ -115,11 +117,8 @@ impl Debt {
     /// Whether everything goes.
     #[inline]
     fn is_everything(&self, features: Features) -> bool {
-        self.all || {
-            // No run takes more operations than it has pages. So of few they need not be counted.
-            let pages: u64 = self.spans.as_slice().iter().map(|span| span.pages).sum();
-            pages > MAX_OPS && self.count(features) > MAX_OPS
-        }
+        // No run takes more operations than it has pages. So of few they need not be counted.
+        self.all || (self.spans.pages() > MAX_OPS && self.count(features) > MAX_OPS)
     }
 
     /// How many operations all runs take.
@@ -137,28 +136,36 @@ impl Debt {
         self.batches(features).flat_map(Batch::ops)
     }
 
-    fn batches(&self, features: Features) -> impl Iterator<Item = Batch> {
+    #[inline(always)]
+    pub(crate) fn batches(&self, features: Features) -> Batches<'_> {
         let all = self.is_everything(features);
-        let everything = all.then(|| Batch::one(Tlbi::all(self.half)));
         let spans = if all { &[] } else { self.spans.as_slice() };
-        let each = move |span| {
-            let mut run = self.run(span);
-            core::iter::from_fn(move || take(&mut run, self.half, !self.tables, features))
-        };
-        everything.into_iter().chain(spans.iter().flat_map(each))
+        Batches {
+            debt: self,
+            features,
+            everything: all,
+            spans: spans.iter(),
+            run: None,
+        }
     }
 
-    /// Calls `f` with each of [`Debt::ops`], repetitions folded: the fast way to execute them.
-    #[inline(always)]
+    /// Calls `f` with each of [`Debt::ops`], repetitions folded: the fast way to execute them. See [`Debt::only`] first.
+    #[inline(never)]
     pub fn each_batch(&self, features: Features, mut f: impl FnMut(Batch)) {
-        if self.is_everything(features) {
-            return f(Batch::one(Tlbi::all(self.half)));
+        // Not `for_each`: so there is one place where `f` is called, and it is inlined.
+        for batch in self.batches(features) {
+            f(batch);
         }
-        for span in self.spans.as_slice() {
-            let mut run = self.run(span);
-            while let Some(batch) = take(&mut run, self.half, !self.tables, features) {
-                f(batch);
+    }
+
+    /// The only one of [`Debt::each_batch`], if one operation is enough for the pages of one run: the fast way to it, and what most owe.
+    #[inline(always)]
+    pub fn only(&self, features: Features) -> Option<Batch> {
+        match &self.spans {
+            Spans::One(span) if span.is_of_pages() && !self.tables && !self.all => {
+                only(self.half, span.start, span.pages, features)
             }
+            _ => None,
         }
     }
 
@@ -174,6 +181,37 @@ impl Debt {
         let all_of = self.all.then_some(self.half);
         (self.spans, self.tables, self.all) = (Spans::None, false, false);
         Done { all_of }
+    }
+}
+
+/// The invalidations of a debt, in batches.
+pub(crate) struct Batches<'d> {
+    debt: &'d Debt,
+    features: Features,
+    /// One operation is for all, and comes next.
+    everything: bool,
+    spans: slice::Iter<'d, Span>,
+    /// What is left of the span that it is at.
+    run: Option<Run>,
+}
+
+impl Iterator for Batches<'_> {
+    type Item = Batch;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Batch> {
+        let debt = self.debt;
+        if self.everything {
+            self.everything = false;
+            return Some(Batch::one(Tlbi::all(debt.half)));
+        }
+        let mut run = match self.run.take() {
+            Some(run) => run,
+            None => debt.run(self.spans.next()?),
+        };
+        let batch = take(&mut run, debt.half, !debt.tables, self.features);
+        self.run = (run.pages > 0).then_some(run);
+        Some(batch)
     }
 }
 

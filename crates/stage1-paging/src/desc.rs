@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use crate::addr::{Frame, Level, Pa, Va};
+use crate::addr::{Frame, Level, PAGE_SIZE, Pa, Va};
 
 const VALID: u64 = 1;
 const TABLE_OR_PAGE: u64 = 1 << 1;
@@ -16,7 +16,7 @@ const AP_READ_ONLY: u64 = 1 << 7;
 const SH: u64 = 0b11 << 8;
 const SH_INNER: u64 = 0b11 << 8;
 const AF: u64 = 1 << 10;
-const NOT_GLOBAL: u64 = 1 << 11;
+pub(crate) const NOT_GLOBAL: u64 = 1 << 11;
 const OUTPUT: u64 = 0x0000_ffff_ffff_f000;
 const DBM: u64 = 1 << 51;
 const CONTIGUOUS: u64 = 1 << 52;
@@ -201,7 +201,9 @@ impl Desc {
             0
         };
         let ng = if global { 0 } else { NOT_GLOBAL };
-        let output = frame.pa().raw() & !(level.size() - 1);
+        // A frame is aligned as a page is.
+        let below = level.size() - PAGE_SIZE;
+        let output = frame.pa().raw() & !below;
         let attr = (prot.memory.index() as u64) << 2;
         let access = prot.access.bits() | prot.access.never();
         Self(output | attr | access | SH_INNER | AF | ng | kind | VALID)
@@ -241,6 +243,12 @@ impl Desc {
         !matches!(level, Level::L3) && self.0 & (TABLE_OR_PAGE | VALID) == (TABLE_OR_PAGE | VALID)
     }
 
+    /// Whether a valid descriptor above the last level is a table: one bit.
+    #[inline]
+    pub(crate) const fn is_table_if_valid(self) -> bool {
+        self.0 & TABLE_OR_PAGE != 0
+    }
+
     /// Whether it is a valid descriptor that is no table: a page, or a block (or what is reserved
     /// at this level, which the operations treat as something to be cleared).
     #[inline]
@@ -273,7 +281,7 @@ impl Desc {
     }
 
     /// Bits \[47:12\]: the output address, or the next table's.
-    const fn output(self) -> Frame {
+    pub(crate) const fn output(self) -> Frame {
         Frame::containing(Pa::masked(self.0))
     }
 
@@ -295,6 +303,18 @@ impl Desc {
             (true, false) => Access::ReadExecute,
             (false, false) => Access::ReadWriteExecute,
         }
+    }
+
+    /// Whether EL1 may write through a leaf.
+    #[inline]
+    pub(crate) const fn is_writable(self) -> bool {
+        self.0 & AP_READ_ONLY == 0
+    }
+
+    /// Whether EL1 may fetch through a leaf.
+    #[inline]
+    pub(crate) const fn is_executable(self) -> bool {
+        self.0 & PXN == 0
     }
 
     /// Memory type and permissions of a leaf.

@@ -5,7 +5,7 @@
 
 use core::ops::Range;
 
-use crate::addr::{Frame, Level, Pages, Va};
+use crate::addr::{Level, Pages, Va};
 use crate::debt::{Debt, Done};
 use crate::desc::{Desc, Mapping};
 use crate::mmu::{Mmu, Slots, Step};
@@ -54,8 +54,8 @@ impl Sink for () {
 /// Debt and parked tables; pays when it is dropped.
 struct Owed<'m, M: Mmu> {
     mmu: &'m M,
-    /// The root of the space it pays for.
-    root: Frame,
+    /// Of the space it pays for: [`Space::key`].
+    key: u64,
     debt: Debt,
     /// The unlinked tables: the first, whose descriptor 0 holds the next one's frame, and so on.
     ///
@@ -77,13 +77,20 @@ impl<M: Mmu> Owed<'_, M> {
     #[inline(never)]
     fn invalidate(&mut self) -> Done {
         let done = self.mmu.invalidate(&mut self.debt);
+        if self.tables.is_some() {
+            self.free_tables(&done);
+        }
+        done
+    }
+
+    #[inline(never)]
+    fn free_tables(&mut self, done: &Done) {
         while let Some(table) = self.tables {
             let next = self.mmu.read(table, 0);
             let more = next != Desc::INVALID;
             self.tables = more.then(|| self.mmu.child(next.frame(Level::L3)));
-            self.mmu.free_table(table, &done);
+            self.mmu.free_table(table, done);
         }
-        done
     }
 }
 
@@ -120,7 +127,7 @@ impl<'m, M: Mmu, S: Sink> Gather<'m, M, S> {
         Self {
             owed: Owed {
                 mmu: space.mmu,
-                root: space.mmu.frame(space.root),
+                key: space.key,
                 debt: Debt::new(space.half),
                 tables: None,
             },
@@ -131,9 +138,8 @@ impl<'m, M: Mmu, S: Sink> Gather<'m, M, S> {
     /// Whether it pays for `space`: the same machine, root, half and ASID.
     #[inline]
     pub(crate) fn is_of(&self, space: &Space<'_, M>) -> bool {
-        core::ptr::eq(self.owed.mmu, space.mmu)
-            && self.owed.debt.half() == space.half
-            && self.owed.root == space.mmu.frame(space.root)
+        // Both are compared, and there is one branch: this stands before each page of a cursor.
+        core::ptr::eq(self.owed.mmu, space.mmu) & (self.owed.key == space.key)
     }
 
     /// What is owed so far.
@@ -180,7 +186,8 @@ impl<'m, M: Mmu, S: Sink> Gather<'m, M, S> {
     #[inline(never)]
     pub(crate) fn add_run(&mut self, first: Va, level: Level, numbers: Range<usize>) {
         if !numbers.is_empty() {
-            self.add(level.nth(first, numbers.start), level, numbers.len());
+            let va = level.nth(first, numbers.start);
+            self.owed.debt.add_apart(va, level, numbers.len() as u64);
         }
     }
 

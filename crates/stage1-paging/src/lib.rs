@@ -122,6 +122,7 @@ mod mmu;
 #[cfg(feature = "model")]
 pub mod model;
 mod own;
+mod page;
 mod part;
 mod shift;
 mod space;

@@ -45,14 +45,6 @@ pub(crate) const fn check_prot(prot: Prot, at: Va) -> Result<(), Error> {
 }
 
 impl<M: Mmu> Space<'_, M> {
-    /// Maps the page at `va` to `frame`.
-    ///
-    /// # Errors
-    /// As [`Space::map`], and those of [`Pages::new`].
-    pub fn map_page(&self, va: Va, frame: Frame, prot: Prot) -> Result<(), Error> {
-        self.map(Pages::one(va)?, frame, prot, Fit::Pages)
-    }
-
     /// Maps `pages` to contiguous frames from `frame` on. Links the tables that are missing, owes
     /// one pair.
     ///
@@ -65,6 +57,34 @@ impl<M: Mmu> Space<'_, M> {
     /// [`What::AlreadyMapped`], [`What::OutOfFrames`]; the pages before [`Error::at`] are mapped,
     /// and owed for.
     pub fn map(&self, pages: Pages, frame: Frame, prot: Prot, fit: Fit) -> Result<(), Error> {
+        self.check(pages)?;
+        self.map_here(pages, frame, prot, fit)
+    }
+
+    /// The same, of pages of this half.
+    #[inline]
+    pub(crate) fn map_here(
+        &self,
+        pages: Pages,
+        frame: Frame,
+        prot: Prot,
+        fit: Fit,
+    ) -> Result<(), Error> {
+        if pages.count() == 1 {
+            self.map_page_here(pages.start(), frame, prot)
+        } else {
+            self.map_many(pages, frame, prot, fit)
+        }
+    }
+
+    #[inline(never)]
+    pub(crate) fn map_many(
+        &self,
+        pages: Pages,
+        frame: Frame,
+        prot: Prot,
+        fit: Fit,
+    ) -> Result<(), Error> {
         check_prot(prot, pages.start())?;
         if !pages.is_empty() && frame.checked_add(pages.count() - 1).is_none() {
             return Err(Error::new(What::OutputTooHigh, pages.start()));

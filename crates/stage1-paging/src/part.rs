@@ -66,11 +66,17 @@ impl<M: Mmu> Clone for Part<'_, M> {
 impl<M: Mmu> Copy for Part<'_, M> {}
 
 impl<M: Mmu> Space<'_, M> {
-    /// The right to `pages`, which are the caller's to give: that nobody else has them is not checked.
+    /// The right to `pages`, which are the caller's to give: that nobody else has them is not checked. Where they are of the other half,
+    /// to none.
     pub const fn part(&self, pages: Pages) -> Part<'_, M> {
+        let held = if self.half.holds(pages) {
+            pages
+        } else {
+            pages.take(0)
+        };
         Part {
             space: self,
-            pages,
+            pages: held,
             of_task: PhantomData,
         }
     }
@@ -108,7 +114,7 @@ impl<'s, M: Mmu> Part<'s, M> {
     /// As there and [`What::Outside`]; so it is for all that follow.
     #[inline]
     pub fn map(&self, pages: Pages, frame: Frame, prot: Prot, fit: Fit) -> Result<(), Error> {
-        self.on(pages)?.map(pages, frame, prot, fit)
+        self.on(pages)?.map_here(pages, frame, prot, fit)
     }
 
     /// [`Space::map_page`].
@@ -117,7 +123,10 @@ impl<'s, M: Mmu> Part<'s, M> {
     /// As for [`Part::map`].
     #[inline]
     pub fn map_page(&self, va: Va, frame: Frame, prot: Prot) -> Result<(), Error> {
-        self.map(Pages::one(va)?, frame, prot, Fit::Pages)
+        if self.pages.number(va) < self.pages.count() {
+            return self.space.map_page_here(va, frame, prot);
+        }
+        self.on(Pages::one(va)?)?.map_page(va, frame, prot)
     }
 
     /// [`Space::map_frames`].

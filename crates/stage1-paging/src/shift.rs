@@ -46,6 +46,11 @@ impl<M: Mmu> Space<'_, M> {
         if gather.touches(dest) {
             gather.pay();
         }
+        if from.count() == 1
+            && let Some(moved) = self.move_page(from.start(), to, gather)
+        {
+            return moved;
+        }
         if from.overlaps(dest) {
             self.move_overlapping(from, dest, gather)
         } else {

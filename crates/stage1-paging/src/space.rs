@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::addr::{ENTRIES, Frame, Half, Level, PAGE_SHIFT, Pages, Va};
-use crate::desc::{Desc, Mapping};
+use crate::desc::{Desc, Mapping, NOT_GLOBAL};
 use crate::error::{Error, What};
 use crate::gather::{Gather, Sink};
 use crate::mmu::{Mmu, Slots};
@@ -28,6 +28,8 @@ use crate::mmu::{Mmu, Slots};
 /// It is not `Copy`, so that `&mut Space` can mean that nobody else works on it.
 pub struct Space<'m, M: Mmu> {
     pub(crate) mmu: &'m M,
+    /// Root, ASID, and the nG bit of its leaves: what tells the spaces of a machine apart.
+    pub(crate) key: u64,
     pub(crate) root: M::Table,
     pub(crate) half: Half,
 }
@@ -40,8 +42,18 @@ impl<'m, M: Mmu> Space<'m, M> {
     /// [`Desc::leaf`] has them, or clear.
     ///
     /// A root belongs to one space, and its tables to that: they are freed by [`Space::destroy`].
-    pub const fn new(mmu: &'m M, root: M::Table, half: Half) -> Self {
-        Self { mmu, root, half }
+    pub fn new(mmu: &'m M, root: M::Table, half: Half) -> Self {
+        let tag = match half {
+            Half::Upper => 0,
+            Half::Lower(asid) => u64::from(asid.0) << 48 | NOT_GLOBAL,
+        };
+        let key = mmu.frame(root).pa().raw() | tag;
+        Self {
+            mmu,
+            key,
+            root,
+            half,
+        }
     }
 
     /// The machine that its tables are made for.

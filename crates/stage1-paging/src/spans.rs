@@ -36,6 +36,27 @@ impl Span {
         self.first() + self.pages
     }
 
+    /// Whether all of its leaves are pages.
+    #[inline]
+    pub const fn is_of_pages(&self) -> bool {
+        matches!(self.level, Level::L3) && !self.mixed
+    }
+
+    const fn new(start: Va, level: Level, pages: u64) -> Self {
+        Self {
+            start,
+            pages,
+            level,
+            mixed: false,
+        }
+    }
+
+    /// The address behind it; 0 behind the last page of the upper half.
+    #[inline]
+    const fn end_raw(&self) -> u64 {
+        self.start.raw().wrapping_add(self.pages << PAGE_SHIFT)
+    }
+
     /// Whether the invalidations of this one reach all of `other`: in range, and at a stride at
     /// least as fine.
     fn covers(&self, other: &Span) -> bool {
@@ -98,6 +119,16 @@ impl Spans {
         }
     }
 
+    /// How many pages they have.
+    #[inline]
+    pub fn pages(&self) -> u64 {
+        match self {
+            Spans::None => 0,
+            Spans::One(span) => span.pages,
+            Spans::Several { .. } => self.as_slice().iter().map(|span| span.pages).sum(),
+        }
+    }
+
     /// The last run, which ends highest, and how many descriptors a gap behind it may have so that filling it is no dearer than
     /// merging two others.
     #[inline]
@@ -113,25 +144,47 @@ impl Spans {
         }
     }
 
-    /// Adds a run. Upwards, as operations go, that is one comparison.
-    #[inline]
-    pub fn add(&mut self, new: Span) {
+    /// Adds a run. Page by page upwards, as operations go, that is one comparison.
+    #[inline(always)]
+    pub fn add(&mut self, start: Va, level: Level, pages: u64) {
+        if let Spans::One(span) = self
+            && span.level == level
+            && start.raw() == span.end_raw()
+        {
+            span.pages += pages;
+        } else if let Spans::None = self {
+            *self = Spans::One(Span::new(start, level, pages));
+        } else {
+            self.add_to_several(start, level, pages);
+        }
+    }
+
+    #[inline(never)]
+    fn add_to_several(&mut self, start: Va, level: Level, pages: u64) {
+        self.add_apart(start, level, pages);
+    }
+
+    /// The same without the short way. Behind all others, that is one comparison too.
+    #[inline(always)]
+    pub fn add_apart(&mut self, start: Va, level: Level, pages: u64) {
         let Some((last, room)) = self.last_mut() else {
-            *self = Spans::One(new);
+            *self = Spans::One(Span::new(start, level, pages));
             return;
         };
         // Below the last run it is no gap, and wraps around. Of one level, the gap is the price of merging.
-        let gap = new.first().wrapping_sub(last.end()) >> (new.level.shift() - PAGE_SHIFT);
-        if gap <= room && last.level == new.level {
-            last.pages = new.end() - last.first();
+        let first = start.raw() >> PAGE_SHIFT;
+        let gap = first.wrapping_sub(last.end()) >> (level.shift() - PAGE_SHIFT);
+        if gap <= room && last.level == level {
+            last.pages = first + pages - last.first();
         } else {
-            self.place(new);
+            self.place(start, level, pages);
         }
     }
 
     /// Adds a run wherever it belongs.
     #[inline(never)]
-    fn place(&mut self, mut new: Span) {
+    fn place(&mut self, start: Va, level: Level, pages: u64) {
+        let mut new = Span::new(start, level, pages);
         let mut all = [Span::EMPTY; SPANS + 1];
         let mut used = 0;
         for span in self.as_slice() {

@@ -184,21 +184,35 @@ impl Batch {
     }
 }
 
-/// Takes the next invalidations off a run; `None` when it is empty.
+/// The invalidation of a run of pages, if [`take`] makes one of it.
+#[inline(always)]
+pub(crate) fn only(half: Half, va: Va, pages: u64, features: Features) -> Option<Batch> {
+    let level = Some(Level::L3);
+    if pages == 1 {
+        return Some(Batch {
+            first: Tlbi::page(half, va, level, true, features),
+            count: 1,
+            step: 1,
+        });
+    }
+    let scale = ((pages | 1).ilog2().wrapping_sub(1) / 5).min(3);
+    let shift = 5 * scale + 1;
+    let units = pages >> shift;
+    if !features.range || units > 32 || pages.trailing_zeros() < shift {
+        return None;
+    }
+    let range = Tlbi::range(half, va, scale, units - 1, level, true, features);
+    Some(Batch::one(range))
+}
+
+/// Takes the next invalidations off a run that is not empty.
 ///
 /// With range operations: from the largest SCALE down, each takes all the units of 2^(5·SCALE+1)
 /// pages that fit; an odd last page is left to a page operation. So a run up to 8 GiB takes at most
 /// five. (Linux's `__flush_tlb_range_op` counts SCALE down too, so that each BaseADDR keeps its
 /// alignment.)
-pub(crate) fn take(
-    run: &mut Run,
-    half: Half,
-    leaf_only: bool,
-    features: Features,
-) -> Option<Batch> {
-    if run.pages == 0 {
-        return None;
-    }
+#[inline(always)]
+pub(crate) fn take(run: &mut Run, half: Half, leaf_only: bool, features: Features) -> Batch {
     if features.range && run.pages > run.stride {
         // pages > stride ≥ 1: SCALE 0 fits.
         let fit = |scale: &u32| run.pages >> (5 * scale + 1) > 0;
@@ -216,16 +230,16 @@ pub(crate) fn take(
         let pages = units << (5 * scale + 1);
         run.va = Va::new(run.va.raw().wrapping_add(pages << PAGE_SHIFT));
         run.pages -= pages;
-        return Some(Batch::one(op));
+        return Batch::one(op);
     }
     let first = Tlbi::page(half, run.va, run.level, leaf_only, features);
     let count = run.pages.div_ceil(run.stride);
     run.pages = 0;
-    Some(Batch {
+    Batch {
         first,
         count,
         step: run.stride,
-    })
+    }
 }
 
 /// How many invalidations [`take`] makes of a run.
@@ -263,7 +277,8 @@ mod tests {
             level: Some(Level::L3),
         };
         let (mut rest, mut next, mut count) = (run, 0x4_0000, 0);
-        while let Some(batch) = take(&mut rest, Half::Lower(Asid(1)), true, features) {
+        while rest.pages > 0 {
+            let batch = take(&mut rest, Half::Lower(Asid(1)), true, features);
             for op in batch.ops() {
                 let (first, n) = named(op, stride);
                 assert_eq!(first, next, "gap in {pages} pages");
@@ -300,6 +315,52 @@ mod tests {
                 ttl: true,
             },
         );
+    }
+
+    /// What is found by the fast way is what the other makes; and it is found wherever that makes one operation of a run of pages.
+    #[test]
+    fn the_only_operation_is_the_one_that_all_are() {
+        for (range, ttl) in [(false, false), (true, false), (true, true)] {
+            let features = Features { range, ttl };
+            let sizes = (1..5000).chain((12..24).flat_map(|n| (1 << n) - 2..(1 << n) + 3));
+            for pages in sizes {
+                for half in [Half::Upper, Half::Lower(Asid(7))] {
+                    let mut debt = Debt::new(half);
+                    debt.add(Va::new(0x4000_0000), Level::L3, pages);
+                    let mut batches = debt.batches(features);
+                    let first = batches.next();
+                    let one = first.filter(|batch| {
+                        batch.count == 1
+                            && batch.first.reach().is_some()
+                            && batches.next().is_none()
+                    });
+                    assert_eq!(debt.only(features), one, "{pages} pages, {features:?}");
+                }
+            }
+        }
+    }
+
+    /// A run of blocks, one of which a table was unlinked, and several runs need more than that.
+    #[test]
+    fn the_only_operation_is_for_pages_of_one_run() {
+        let va = Va::new(0x4000_0000);
+        let adds: [fn(&mut Debt, Va); 4] = [
+            |debt, va| debt.add(va, Level::L2, 1),
+            |debt, va| debt.add_table(va, Level::L2),
+            |debt, va| {
+                debt.add(va, Level::L3, 1);
+                debt.add(Va::new(va.raw() + 0x4000), Level::L3, 1);
+            },
+            |debt, va| {
+                debt.add(va, Level::L3, 2);
+                debt.add_all();
+            },
+        ];
+        for add in adds {
+            let mut debt = Debt::new(Half::Upper);
+            add(&mut debt, va);
+            assert_eq!(debt.only(Features::default()), None, "{debt:?}");
+        }
     }
 
     #[test]
