@@ -16,7 +16,7 @@ pub use heap::free as heap_free;
 pub use stage1_hw::Table;
 
 use spin::once::Once;
-use stage1_paging::{Desc, Error, Half, Mapping, Pa, Pages, Part, Space, Va, Walk};
+use stage1_paging::{Desc, Error, Half, Level, Mapping, Pa, Pages, Part, Space, Va, Walk};
 
 use crate::base::Yield;
 use crate::observe::seam;
@@ -82,9 +82,9 @@ pub fn walk(va: Va) -> Option<Walk> {
     look(va, |space| space.walk(va))
 }
 
-/// The last of the descriptors that [`walk`] gives, without the way there, for a fault handler.
-pub(crate) fn lookup(va: Va) -> Option<Desc> {
-    look(va, |space| space.lookup(va)).map(|(_, descriptor)| descriptor)
+/// The last of the descriptors that [`walk`] gives and its level, without the way there: for who needs it often.
+pub(crate) fn lookup(va: Va) -> Option<(Level, Desc)> {
+    look(va, |space| space.lookup(va))
 }
 
 /// Looks at the tables that this core's walker reads for `va`.

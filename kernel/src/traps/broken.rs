@@ -4,7 +4,7 @@
 //! ([`stage1_paging::Desc::is_broken`]): the one who broke it is about to make it again, and the access waits for that instead of being
 //! reported. The wait is bounded; a page that stays broken is a bug of who broke it.
 
-use stage1_paging::{Desc, Va};
+use stage1_paging::Va;
 
 use crate::arch::{Class, Esr, FaultKind as Kind, TrapFrame};
 use crate::arch::{registers, time};
@@ -62,5 +62,5 @@ pub(super) fn wait(frame: &TrapFrame) -> Wait {
 }
 
 fn is_broken(va: Va) -> bool {
-    mem::lookup(va).is_some_and(Desc::is_broken)
+    mem::lookup(va).is_some_and(|(_, desc)| desc.is_broken())
 }

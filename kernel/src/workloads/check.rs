@@ -1,6 +1,6 @@
 //! Checks of one page, in three ways: by walking the tables, by an address translation of the MMU, and by a real access.
 
-use stage1_paging::{Access, Frame, Va, Walk};
+use stage1_paging::{Access, Frame, Level, Va};
 
 use super::{Failure, failure, progress};
 use crate::arch::{Fault, FaultKind, translate};
@@ -13,10 +13,8 @@ use crate::observe::seam::HW;
 /// The store that is tried stores `word`, so it changes nothing. It must fault where `access` is read-only.
 pub(super) fn mapped(va: Va, frame: Frame, access: Access, word: u64) -> Result<(), Failure> {
     progress::page_checked();
-    let walk = mem::walk(va);
-    let mapping = walk.as_ref().and_then(Walk::mapping);
-    let found = mapping.map(|mapping| (walk.and_then(|walk| walk.frame()), mapping.prot().access));
-    if found != Some((Some(frame), access)) {
+    let found = page(va)?;
+    if found != Some((frame, access)) {
         return Err(failure!(
             "{va}: the tables say {found:?}, expected {frame:?} {access:?}"
         ));
@@ -56,14 +54,8 @@ pub(super) fn mapped(va: Va, frame: Frame, access: Access, word: u64) -> Result<
 /// Checks that the page is not mapped: the tables have no leaf for it, its translation faults, and so does a load.
 pub(super) fn unmapped(va: Va) -> Result<(), Failure> {
     progress::page_checked();
-    let Some(walk) = mem::walk(va) else {
-        return Err(failure!("{va}: no tables translate it"));
-    };
-    if let Some(mapping) = walk.mapping() {
-        return Err(failure!(
-            "{va}: the tables say {:?}, expected none",
-            mapping.frame()
-        ));
+    if let Some(found) = page(va)? {
+        return Err(failure!("{va}: the tables say {found:?}, expected none"));
     }
     match translate::read(HW, va) {
         Err(fault) if is_translation(fault) => {}
@@ -74,6 +66,20 @@ pub(super) fn unmapped(va: Va) -> Result<(), Failure> {
         }
     }
     unreachable(va)
+}
+
+/// What the tables say of a page, which no block maps: its frame and permissions, if it is mapped.
+fn page(va: Va) -> Result<Option<(Frame, Access)>, Failure> {
+    match mem::lookup(va) {
+        None => Err(failure!("{va}: no tables translate it")),
+        Some((Level::L3, desc)) if desc.is_valid() => {
+            Ok(Some((desc.frame(Level::L3), desc.access())))
+        }
+        Some((level, desc)) if desc.is_valid() => {
+            Err(failure!("{va}: the tables say a block of {level:?}"))
+        }
+        Some(_) => Ok(None),
+    }
 }
 
 /// Checks that a load faults: no translation of the page is left in the TLB.
