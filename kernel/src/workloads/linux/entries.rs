@@ -3,8 +3,6 @@
 //! An inner section, or a real allocation, comes before the entry. Each loop is a window, and its pairs must be what the policy's
 //! closed form gives for N entries and A inner sections.
 
-use lazy_mmu::Policy;
-
 use super::loops::{Loop, Taken, loops};
 use crate::workloads::measure::Measured;
 use crate::workloads::memory::Frames;
