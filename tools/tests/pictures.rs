@@ -121,7 +121,11 @@ fn fixed(tables: &Tables, area: usize) -> Vec<String> {
             Stretch::Gap(_) if has_image => None,
             Stretch::Mapped {
                 each, times, name, ..
-            } if has_image => Some(format!("{times} {name:?} {:?}", each.desc.prot())),
+            } if has_image => {
+                // Between free frames anything may repeat.
+                let named = name.map(|name| (times, name));
+                Some(format!("{named:?} {:?}", each.desc.prot()))
+            }
             stretch => Some(format!("{:x} {:?}", row.at, tables.words(&stretch))),
         })
         .collect();
