@@ -63,7 +63,7 @@ help:
 	@echo 'make fuzz [SECONDS=60]'
 	@echo '             random programs of page-table work on the rules and on the machine of mmu-check, which must agree'
 	@echo 'make pictures'
-	@echo '             draw the pictures in docs/pictures anew, from the events of boots (three minutes)'
+	@echo '             draw the pictures in docs/pictures anew, from boots (three minutes)'
 	@echo 'make fault   list the faults that can be injected, and who sees each'
 	@echo 'make fault FAULT=publish-no-dsb [ARGS="run=zap check=on ..."] [CPU=..] [SMP=..]'
 	@echo '             boot the runs that show this one, or these words with it; says who sees it, and where it is made'
@@ -99,6 +99,7 @@ fault: setup
 
 # tools/tests/pictures.rs draws them again, and compares.
 pictures: setup
+	@sh tools/setup.sh debug
 	@$(CARGO) build --quiet --release --target $(BARE_TARGET) --package lazy-mmu-kernel
 	@$(CARGO) build --quiet --release --target $(BARE_TARGET) --package lazy-mmu-test-kernels --bin 52_replace_live
 	@$(CARGO) run --quiet $(HOST) --package lazy-mmu-tools --bin pictures -- docs/pictures

@@ -1,6 +1,7 @@
 """For gdb, which `make debug` waits for: symbols before the MMU is on, and commands that know this kernel.
 
     walk ADDRESS     the descriptors that translate it, level by level, from physical memory
+    tables           all that TTBR0_EL1 and TTBR1_EL1 translate: runs of like descriptors, and where the image's parts begin
     task [N]         mode, debt and figures of a task; without a number, of the current one
     events [N]       the last N events of each core (trace=on records them), 16 without a number
 
@@ -15,6 +16,9 @@ import gdb
 
 # By the byte that a task keeps (crates/lazy-mmu/src/policy.rs).
 POLICIES = ["v3", "linux7", "eager", "flat", "reenter"]
+# Where the parts of the image begin, and where it ends (linker.ld).
+PARTS = ["__image_start", "__text_end", "__rodata_end", "__stacks_start", "__image_end"]
+OUTPUT = 0x0000FFFFFFFFF000
 
 
 def evaluate(expression, language):
@@ -68,7 +72,7 @@ def descriptor(level, word):
     """What a descriptor says."""
     if not word & 1:
         return "not valid" if word == 0 else "not valid (broken, or a note)"
-    output = word & 0x0000FFFFFFFFF000
+    output = word & OUTPUT
     if word & 2 and level < 3:
         return "table at %#x" % output
     if not word & 2 and level == 3:
@@ -107,9 +111,55 @@ class Walk(gdb.Command):
                 return
             if level == 3 or not word & 2:
                 size = 1 << 39 - 9 * level
-                print("  %#x is at %#x" % (va, (word & 0x0000FFFFFFFFF000 & ~(size - 1)) | va & size - 1))
+                print("  %#x is at %#x" % (va, (word & OUTPUT & ~(size - 1)) | va & size - 1))
                 return
-            table = word & 0x0000FFFFFFFFF000
+            table = word & OUTPUT
+
+
+def leaves(table, level, va):
+    """All valid blocks and pages below a table, by address: (va, level, word)."""
+    for index, word in enumerate(physical(table, 512)):
+        at = va | index << 39 - 9 * level
+        if word & 1 and word & 2 and level < 3:
+            if word >> 59:
+                raise gdb.GdbError("the table entry of %#x limits what is below it: %#x" % (at, word))
+            yield from leaves(word & OUTPUT, level + 1, at)
+        elif word & 1:
+            yield at, level, word
+
+
+def runs(all_leaves):
+    """Leaves that go on where the one before ends, with the same attributes, as one: [va, level, word, count]."""
+    run = None
+    for va, level, word in all_leaves:
+        size = 1 << 39 - 9 * level
+        if run and run[1] == level and (run[0] + run[3] * size, run[2] + run[3] * size) == (va, word):
+            run[3] += 1
+            continue
+        if run:
+            yield run
+        run = [va, level, word, 1]
+    if run:
+        yield run
+
+
+class Tables(gdb.Command):
+    """tables: all that TTBR0_EL1 and TTBR1_EL1 translate, in runs of like descriptors. tools/src/pictures/tables.rs reads it."""
+
+    def __init__(self):
+        super().__init__("tables", gdb.COMMAND_DATA)
+
+    def invoke(self, argument, from_tty):
+        print("MAIR_EL1 %#x, SCTLR_EL1 %#x" % (number("$MAIR_EL1"), number("$SCTLR")))
+        for half, root in [(0, "TTBR0_EL1"), (0xFFFF << 48, "TTBR1_EL1")]:
+            table = number("$" + root) & 0x0000FFFFFFFFFFFE
+            print("%s, root %#x" % (root, table))
+            for va, level, word, count in runs(leaves(table, 0, half)):
+                print("  %016x L%d %5d x %016x %s" % (va, level, count, word, descriptor(level, word)))
+        for name in PARTS:
+            address = number("(unsigned long)&" + name)
+            # It has two sets of symbols.
+            print("%016x %s" % (address if address >> 63 else address + load_offset(), name))
 
 
 def atomic(value):
@@ -198,5 +248,5 @@ class Events(gdb.Command):
 
 
 add_physical_symbols()
-for command in (Walk, Task, Events):
+for command in (Walk, Tables, Task, Events):
     command()

@@ -1,6 +1,6 @@
 //! The gdb that `make debug` waits for.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::places;
@@ -19,15 +19,20 @@ pub fn find() -> Option<&'static str> {
     })
 }
 
+/// The script that knows this kernel.
+#[must_use]
+pub fn script() -> PathBuf {
+    places::repository().join("tools/gdb/lazy_mmu.py")
+}
+
 /// What is typed in another terminal; without a gdb, what to install as well.
 #[must_use]
 pub fn command(kernel: &Path, port: u16) -> String {
     let program = find();
-    let script = places::repository().join("tools/gdb/lazy_mmu.py");
     let command = format!(
         "{} -q -ex 'target remote :{port}' -x {} {}",
         program.unwrap_or(PROGRAMS[0]),
-        script.display(),
+        script().display(),
         kernel.display()
     );
     match program {

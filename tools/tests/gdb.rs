@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use lazy_mmu_tools::{gdb, places};
 
 /// What gdb is told, once it is connected as the line says.
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "info symbol $pc",
     "walk 0x40200000",
     "task",
@@ -18,6 +18,7 @@ const COMMANDS: [&str; 18] = [
     "continue",
     "walk 0xffffffff80200000",
     "walk 0xffff800000000000",
+    "tables",
     "task",
     "task 70000",
     "delete",
@@ -127,6 +128,14 @@ fn gdb_knows_the_kernel_from_the_first_instruction_on() {
             "walk of what is not mapped yet",
         ),
         ("not valid", "the entry that is not there"),
+        (
+            "MAIR_EL1 0xff04, SCTLR_EL1 0x",
+            "what decides what the tables mean",
+        ),
+        ("TTBR0_EL1, root 0x", "the root of the lower half"),
+        ("ffff000040200000 L3", "the linear map"),
+        ("ffffffff80200000 L3", "the text"),
+        ("ffffffff80200000 __image_start", "its symbol"),
         (
             "task 0, v3: count=0 pause_count=0 enabled=0\n",
             "the task outside of sections",

@@ -1,16 +1,23 @@
 //! The pictures in `docs/pictures` are what the kernel does: each is drawn again, from the events of a fresh run, or from the cut
 //! beside it.
 //!
-//! `make build` builds the kernel, `make pictures` draws the committed ones.
+//! `make build` builds the kernel, `tools/setup.sh debug` installs a gdb, `make pictures` draws the committed ones.
 
 mod common;
 
-use std::fs;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::BufReader;
 
-use lazy_mmu_tools::pictures::{self, Find, matrix, migration, wait};
+use lazy_mmu_tools::pictures::areas::{AREAS, Stretch};
+use lazy_mmu_tools::pictures::tables::{self, Tables};
+use lazy_mmu_tools::pictures::{self, Find, matrix, migration, space, wait};
 use lazy_mmu_tools::places::WorkDir;
 use lazy_mmu_tools::timeline::{TimeLine, svg};
-use lazy_mmu_tools::{events, faults, places};
+use lazy_mmu_tools::{Boot, events, faults, places};
+use mmu_check::What;
+use mmu_check::trace::{Entry, Reader};
+use stage1_paging::{Desc, Level};
 
 /// Boots the kernel with these words; its files are in the directory.
 fn boot(args: &str) -> WorkDir {
@@ -90,6 +97,92 @@ fn what_two_cores_do_is_drawn_from_its_cut() {
         assert_eq!(pictures::cut(&events), fs::read_to_string(&cut).unwrap());
         is_committed(name, &story.draw());
     }
+}
+
+/// The tables that the committed address space is drawn from.
+fn committed_tables() -> [Tables; 2] {
+    let cut = places::repository().join("docs/pictures/address-space.cut");
+    tables::parse(&fs::read_to_string(cut).unwrap()).unwrap()
+}
+
+#[test]
+fn the_address_space_is_drawn_from_its_cut() {
+    is_committed("address-space", &space::draw(&committed_tables()));
+}
+
+/// What does not depend on how large the compiler makes the image. In the linear map and in the image that is what is mapped, in its
+/// order; elsewhere it is all that is said.
+fn fixed(tables: &Tables, area: usize) -> Vec<String> {
+    let name = AREAS[area].1;
+    let has_image = name.starts_with("linear map") || name == "the image";
+    let rows = tables.rows(area).into_iter();
+    let mut all: Vec<String> = rows
+        .filter_map(|row| match row.stretch {
+            Stretch::Gap(_) if has_image => None,
+            Stretch::Mapped {
+                each, times, name, ..
+            } if has_image => {
+                // Between free frames anything may repeat.
+                let named = name.map(|name| (times, name));
+                Some(format!("{named:?} {:?}", each.desc.prot()))
+            }
+            stretch => Some(format!("{:x} {:?}", row.at, tables.words(&stretch))),
+        })
+        .collect();
+    // How many gaps the linear map has depends on it as well.
+    all.dedup();
+    all
+}
+
+/// The valid leaves of the upper half as the run begins, by the events.
+fn leaves_by_events(kept: &WorkDir) -> BTreeSet<(u64, Level, u64)> {
+    let trace = File::open(kept.path().join(events::FILE)).unwrap();
+    let stated = Reader::new(BufReader::new(trace)).map_while(|entry| match entry.unwrap() {
+        Entry::Stated(event) => Some(event),
+        _ => None,
+    });
+    let stores = stated.flat_map(|event| event.singles().collect::<Vec<_>>());
+    let leaves = stores.filter_map(|event| match event.what {
+        What::Store { va, level, new, .. } if va >> 63 == 1 => {
+            let level = Level::ALL[usize::from(level)];
+            Desc::from_bits(new)
+                .is_leaf(level)
+                .then_some((va, level, new))
+        }
+        _ => None,
+    });
+    leaves.collect()
+}
+
+#[test]
+fn the_address_space_is_that_of_a_boot_and_of_its_events() {
+    let kept = WorkDir::new().unwrap();
+    let boot = Boot {
+        args: tables::ARGS.split(' ').map(str::to_owned).collect(),
+        smp: tables::SMP,
+        keep: Some(kept.path().to_owned()),
+        ..Boot::new(places::kernel("lazy-mmu-kernel"))
+    };
+    let read = tables::parse(&tables::stop(&boot).unwrap()).unwrap();
+    let committed = committed_tables();
+    for (side, committed) in read.iter().zip(&committed) {
+        assert_eq!((side.mair, side.wxn), (committed.mair, committed.wxn));
+        for area in 0..AREAS.len() {
+            assert_eq!(fixed(side, area), fixed(committed, area));
+        }
+    }
+    let [before, after] = read;
+    assert_eq!(before.leaves, committed[0].leaves);
+    let by_gdb: BTreeSet<_> = after
+        .leaves
+        .iter()
+        .flat_map(|leaves| leaves.singles())
+        .collect();
+    assert!(by_gdb.len() > 5000);
+    assert!(
+        leaves_by_events(&kept) == by_gdb,
+        "the events have other leaves"
+    );
 }
 
 /// It happens: in a fresh run too, though each time otherwise.

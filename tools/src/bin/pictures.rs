@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use lazy_mmu_tools::pictures::{self, Find, matrix, migration, wait};
+use lazy_mmu_tools::pictures::{self, Find, matrix, migration, space, tables, wait};
 use lazy_mmu_tools::timeline::{TimeLine, svg};
 use lazy_mmu_tools::{Boot, Verdict, events, faults, interrupt, limit, places, say};
 use mmu_check::Event;
@@ -14,7 +14,7 @@ const HELP: &str = "\
 pictures DIR [NAME...]
 
 Boots the product's kernel, and the test kernel 52_replace_live, and draws the pictures of docs/pictures in DIR: all of them, or
-those that are named (faults, debt-time-line, migration, break-before-make).";
+those that are named (faults, debt-time-line, address-space, migration, break-before-make). The address space is read by gdb.";
 
 /// Stories of two cores: the picture, the kernel and its words, and who finds them.
 const STORIES: [(&str, &str, &str, Find); 2] = [
@@ -70,6 +70,12 @@ fn draw(dir: &Path, is_wanted: &dyn Fn(&str) -> bool) -> Result<(), String> {
         let line = TimeLine::read(&trace, "vmap").map_err(|why| why.to_string())?;
         write(dir, "debt-time-line.svg", &svg::draw(&line))?;
     }
+    if is_wanted("address-space") {
+        let cut = tables::stop(&of("lazy-mmu-kernel", tables::SMP, tables::ARGS))?;
+        let read = tables::parse(&cut).map_err(|why| why.to_string())?;
+        write(dir, "address-space.cut", &cut)?;
+        write(dir, "address-space.svg", &space::draw(&read))?;
+    }
     for (name, kernel, words, find) in STORIES.into_iter().filter(|story| is_wanted(story.0)) {
         let cut = found(kernel, words, find)?
             .ok_or_else(|| format!("{name}: it did not happen in {BOOTS} boots: try again"))?;
@@ -93,20 +99,25 @@ fn found(kernel: &str, words: &str, find: Find) -> Result<Option<Vec<Event>>, St
     Ok(None)
 }
 
-/// Boots a kernel, and returns where its trace is.
+/// A boot that leaves its files in `target/pictures`.
 ///
 /// With two cores on a clock that counts instructions: they take turns, so that what one does stands between what the other does, and
 /// not hundreds of events further on.
-fn boot(kernel: &str, smp: u32, words: &str) -> Result<PathBuf, String> {
-    let keep = places::target_dir().join("pictures");
+fn of(kernel: &str, smp: u32, words: &str) -> Boot {
     let mut boot = Boot {
         args: words.split(' ').map(str::to_owned).collect(),
         smp,
         icount: (smp > 1).then(|| "shift=0".to_owned()),
-        keep: Some(keep.clone()),
+        keep: Some(places::target_dir().join("pictures")),
         ..Boot::new(places::kernel(kernel))
     };
     boot.timeout = Some(limit::of(&boot));
+    boot
+}
+
+/// Boots a kernel, and returns where its trace is.
+fn boot(kernel: &str, smp: u32, words: &str) -> Result<PathBuf, String> {
+    let boot = of(kernel, smp, words);
     let outcome = boot.run().map_err(|why| why.to_string())?;
     if outcome.verdict != Verdict::Good {
         return Err(format!(
@@ -115,7 +126,8 @@ fn boot(kernel: &str, smp: u32, words: &str) -> Result<PathBuf, String> {
             outcome.notes.join("; ")
         ));
     }
-    Ok(outcome.kept.unwrap_or(keep).join(events::FILE))
+    let kept = outcome.kept.or(boot.keep).unwrap_or_default();
+    Ok(kept.join(events::FILE))
 }
 
 fn write(dir: &Path, name: &str, text: &str) -> Result<(), String> {

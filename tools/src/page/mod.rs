@@ -109,7 +109,7 @@ const STYLE: &str = "
   --eager: #e69f00; --flat: #56b4e9; --reenter: #2fd0a3; --v3: #ff8a3d; --linux7: #8ab4ff; } }
 body { margin: 0 auto; padding: 1rem; max-width: 60rem; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; border-bottom: 1px solid var(--rule); } h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
-a { color: var(--link); }
+a { color: var(--link); } p { overflow-wrap: anywhere; }
 .wide { overflow-x: auto; } figure { margin: 1rem 0; } svg { max-width: 100%; height: auto; }
 .wide > svg { min-width: 40rem; }
 summary { cursor: pointer; } .note { color: var(--faint); font-size: .875rem; margin: .25rem 0; }

@@ -1,11 +1,14 @@
 //! The pictures in `docs/pictures`, beside the [debt time line](crate::timeline): each from what a kernel did.
 //!
 //! What several cores do together comes out otherwise each time. So of those there is a *cut* beside the picture, the events that it is
-//! drawn from, and the picture is drawn from that.
+//! drawn from, and the picture is drawn from that. The [address space](space) has a cut too, since the image's size depends on the compiler.
 
+pub mod areas;
 pub mod matrix;
 pub mod migration;
+pub mod space;
 pub mod story;
+pub mod tables;
 pub mod wait;
 
 use std::ops::Range;

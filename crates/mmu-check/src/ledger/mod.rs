@@ -426,10 +426,8 @@ impl Ledger {
             return;
         }
         self.online |= bit;
-        for (_, stale) in &mut self.stales.all {
-            if let Some(stale) = stale.as_mut().filter(|stale| !stale.visible) {
-                stale.held |= bit;
-            }
+        for stale in self.stales.iter_mut().filter(|stale| !stale.visible) {
+            stale.held |= bit;
         }
     }
 
