@@ -6,6 +6,7 @@
 //! @boot cpu=max,cortex-a72 smp=1,4
 //! @boot cpu=cortex-a72 smp=4 gic=3 el2=on args="debug=off"
 //! @boot smp=2 mem=64M args="debug=off"
+//! @boot args="debug=off check=on"
 #![no_std]
 #![no_main]
 
@@ -31,7 +32,7 @@ use lazy_mmu_kernel::mem::{self, frames, services};
 use lazy_mmu_kernel::sched::{self, Join};
 use lazy_mmu_kernel::{Boot, println, task};
 use stage1_hw::CoreRegisters;
-use stage1_paging::{Half, Mapping, Pages, Va};
+use stage1_paging::{Half, Level, Mapping, Pages, Va};
 
 lazy_mmu_kernel::entry!(main);
 
@@ -387,10 +388,24 @@ fn accounts(boot: &Boot, stacks: u64) -> Checked {
         "free, tables, stacks: {counted:?}, said to be {said:?}"
     );
     // Not more than it needs: heap.rs argues the number.
-    let size = (ram.bytes / 128 + ram.bytes / 400 + (2 << 20)) / PAGE;
+    let rules = (ram.bytes / 64 + (12 << 20)) * u64::from(boot.arguments.check);
+    let size = (ram.bytes / 128 + ram.bytes / 400 + (2 << 20) + rules) / PAGE;
     let heap = uses.count(Use::Heap);
     check!(heap == size, "the heap has {heap} pages, not {size}");
     println!("{counted:?} frames are free, tables and stacks, {heap} are the heap");
+    Ok(())
+}
+
+/// Without the debug page allocator it is in blocks but for its ends and those of text and rodata, whoever listens.
+fn linear_map(boot: &Boot) -> Checked {
+    let all = mappings(LINEAR_BASE, LINEAR_BASE + boot.machine.ram.end().raw())?;
+    let pages = all.iter().filter(|mapping| mapping.level == Level::L3);
+    let pages = pages.count();
+    check!(
+        boot.arguments.debug || pages < 6 * 512,
+        "{pages} of {} mappings are pages",
+        all.len()
+    );
     Ok(())
 }
 
@@ -449,6 +464,7 @@ fn main(boot: &Boot) -> Verdict {
         ("the identity map", identity_is_gone()),
         ("memory types", memory_types(boot)),
         ("the image's stacks", image_stacks()),
+        ("the linear map", linear_map(boot)),
         ("every core", every_core(boot)),
         ("RAM", accounts(boot, boot.cores as u64)),
     ] {
