@@ -185,10 +185,8 @@ fn map_linear(
         // The rules remember every store until it is published: then a table's worth at a time, from where a block may begin.
         let lead = 512 - all.start().raw() / PAGE_SIZE % 512;
         let at_once = if rules::is_on() { 512 } else { u64::MAX };
-        for part in [all.take(lead)]
-            .into_iter()
-            .chain(all.skip(lead).chunks(at_once))
-        {
+        let rest = all.skip(lead).chunks(at_once);
+        for part in [all.take(lead)].into_iter().chain(rest) {
             let frame = Frame::containing(layout::linear_to_physical(part.start()));
             space.map(part, frame, prot, fit)?;
         }

@@ -166,8 +166,7 @@ pub fn alloc() -> Option<Owned> {
     if DEBUG.load(Relaxed) {
         // One valid last-level descriptor stored where an invalid one was: owes a pair, and no invalidation.
         let map = || kernel_space().map_page(layout::linear(frame.0.pa()), frame.0, Prot::RW);
-        let mapped = mode::reenter(|| mode::published(map));
-        mapped.expect("debug page allocator: a frame is allocated twice");
+        mode::reenter(|| mode::published(map)).expect("a frame of the lists is allocated twice");
     }
     if POISON.load(Relaxed) {
         check_poison(&frame);
@@ -261,10 +260,7 @@ fn unmap_linear(parts: impl IntoIterator<Item = Pages>) {
     let mut gather = space.gather(());
     for pages in parts {
         let unmapped = space.unmap(pages, &mut gather);
-        assert!(
-            unmapped == Ok(pages.count()),
-            "{pages:?} was not in the linear map: {unmapped:?}"
-        );
+        assert_eq!(unmapped, Ok(pages.count()), "{pages:?} of the linear map");
     }
     let _ = gather.finish();
 }
