@@ -5,7 +5,7 @@
 
 use crate::addr::{Frame, Level, Pages, Va};
 use crate::change::refuse;
-use crate::desc::{Access, Desc, Mapping, NOT_GLOBAL, Prot};
+use crate::desc::{Access, Desc, Mapping, Prot};
 use crate::error::{Error, What};
 use crate::gather::{Gather, Sink};
 use crate::map::{Fit, check_prot};
@@ -126,7 +126,7 @@ impl<M: Mmu> Space<'_, M> {
     #[inline]
     pub(crate) fn leaf(&self, frame: Frame, prot: Prot) -> Desc {
         let global = Desc::leaf(Level::L3, frame, prot, true);
-        Desc::from_bits(global.bits() | self.key & NOT_GLOBAL)
+        Desc::from_bits(global.bits() | self.not_global)
     }
 
     /// The last-level table for `va`, or what is in its place.

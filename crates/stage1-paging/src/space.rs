@@ -30,6 +30,8 @@ pub struct Space<'m, M: Mmu> {
     pub(crate) mmu: &'m M,
     /// Root, ASID, and the nG bit of its leaves: what tells the spaces of a machine apart.
     pub(crate) key: u64,
+    /// That bit alone, as each of its leaves has it.
+    pub(crate) not_global: u64,
     pub(crate) root: M::Table,
     pub(crate) half: Half,
 }
@@ -43,14 +45,14 @@ impl<'m, M: Mmu> Space<'m, M> {
     ///
     /// A root belongs to one space, and its tables to that: they are freed by [`Space::destroy`].
     pub fn new(mmu: &'m M, root: M::Table, half: Half) -> Self {
-        let tag = match half {
-            Half::Upper => 0,
-            Half::Lower(asid) => u64::from(asid.0) << 48 | NOT_GLOBAL,
+        let (asid, not_global) = match half {
+            Half::Upper => (0, 0),
+            Half::Lower(asid) => (u64::from(asid.0), NOT_GLOBAL),
         };
-        let key = mmu.frame(root).pa().raw() | tag;
         Self {
             mmu,
-            key,
+            key: asid << 48 | mmu.frame(root).pa().raw() | not_global,
+            not_global,
             root,
             half,
         }

@@ -80,14 +80,14 @@ impl Listening {
 /// Whether anybody listens.
 #[inline(always)]
 pub fn is_watched() -> bool {
-    task::current().watched.load(Relaxed) != 0
+    task::current().watched.load(Relaxed) & !task::IN_HANDLER != 0
 }
 
 /// Reports what happens, in the current task on this core. While nobody listens, the event is not even
 /// made.
 #[inline(always)]
 pub fn report(what: impl FnOnce() -> What) {
-    if is_watched() {
+    if task::current().watched.load(Relaxed) != 0 {
         hear(what);
     }
 }
@@ -96,7 +96,9 @@ pub fn report(what: impl FnOnce() -> What) {
 #[cold]
 #[inline(never)]
 fn hear(what: impl FnOnce() -> What) {
-    Ears.hear(what());
+    if is_watched() {
+        Ears.hear(what());
+    }
 }
 
 /// Those who listen, as `mmu-check`'s adapter sees them.

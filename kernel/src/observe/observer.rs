@@ -1,6 +1,6 @@
 //! The observer: what is executed is counted, and reported when somebody listens.
 
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use mmu_check::seam::Reported;
 use stage1_hw::{Instructions, Op, Page, Slot, Slots, Why};
@@ -16,17 +16,41 @@ use crate::task::{self, Counts, kinds};
 #[derive(Clone, Copy, Debug)]
 pub struct Observer<I>(I);
 
+/// A method of the machine's, reported when somebody listens, and what is counted for it. One flag sends a handler and whoever is listened
+/// to another way, so that the short one has nothing else to ask.
+macro_rules! observed {
+    ($observer:ident.$method:ident($($argument:ident),*), $counts:ident => $count:expr) => {{
+        let task = task::current();
+        if task.watched.load(Relaxed) == 0 {
+            let $counts = &task.task().counts;
+            $observer.0.$method($($argument),*);
+            return $count;
+        }
+        apart(move || {
+            let $counts = task::counts();
+            if is_watched() {
+                reported($observer.0).$method($($argument),*);
+            } else {
+                $observer.0.$method($($argument),*);
+            }
+            $count
+        });
+    }};
+}
+
+/// Out of line: two more of each loop.
+#[cold]
+#[inline(never)]
+fn apart(f: impl FnOnce()) {
+    f();
+}
+
 impl<I: Instructions> Instructions for Observer<I> {
     const NEW: Self = Observer(I::NEW);
 
     #[inline(always)]
     fn execute(self, op: Op, why: Why) {
-        if is_watched() {
-            execute_watched(self.0, op, why);
-        } else {
-            self.0.execute(op, why);
-        }
-        count(op, why);
+        observed!(self.execute(op, why), counts => count(op, why, counts));
     }
 
     #[inline(always)]
@@ -36,17 +60,12 @@ impl<I: Instructions> Instructions for Observer<I> {
 
     #[inline]
     fn store(self, slot: Slot<'_>, new: Desc, why: Why) {
-        if is_watched() {
-            reported(self.0).store(slot, new, why);
-        } else {
-            self.0.store(slot, new, why);
-        }
-        task::counts().stores.add(1);
+        observed!(self.store(slot, new, why), counts => counts.stores.add(1));
     }
 
     #[inline(always)]
     fn edit(self, slots: Slots<'_>, f: impl FnMut(Desc) -> Step) -> Edited {
-        // Two loops: the one that nobody listens to tests and calls nothing for a store.
+        // Two loops, both here: what the closure holds stays in registers.
         let edited = if is_watched() {
             reported(self.0).edit(slots, f)
         } else {
@@ -58,37 +77,18 @@ impl<I: Instructions> Instructions for Observer<I> {
 
     #[inline(always)]
     fn fill(self, slots: Slots<'_>, new: Desc) {
-        if is_watched() {
-            reported(self.0).fill(slots, new);
-        } else {
-            self.0.fill(slots, new);
-        }
-        task::counts().stores.add(slots.words.len() as u64);
+        let n = slots.words.len() as u64;
+        observed!(self.fill(slots, new), counts => counts.stores.add(n));
     }
 
     fn zero(self, page: &Page, pa: Pa, why: Why) {
-        if is_watched() {
-            reported(self.0).zero(page, pa, why);
-        } else {
-            self.0.zero(page, pa, why);
-        }
+        observed!(self.zero(page, pa, why), _counts => ());
     }
 
     unsafe fn write_ttbr0(self, value: u64) {
-        if is_watched() {
-            // SAFETY: the caller's promise is this one's.
-            unsafe { reported(self.0).write_ttbr0(value) };
-        } else {
-            // SAFETY: the caller's promise is this one's.
-            unsafe { self.0.write_ttbr0(value) };
-        }
+        // SAFETY: the caller's promise is this one's.
+        unsafe { observed!(self.write_ttbr0(value), _counts => ()) }
     }
-}
-
-#[cold]
-#[inline(never)]
-fn execute_watched(machine: impl Instructions, op: Op, why: Why) {
-    reported(machine).execute(op, why);
 }
 
 /// `mmu-check`'s adapter around the machine: it knows what is reported before, after, or as one with
@@ -97,9 +97,14 @@ fn reported<I: Instructions>(machine: I) -> Reported<I, Ears> {
     Reported::over(machine, Ears)
 }
 
+/// A switch is the core's: the task that is leaving may be in the middle of counting one of its own. So
+/// is what is sent to other cores on the other side of a switch.
 #[inline(always)]
-fn count(op: Op, why: Why) {
-    let counts = counts(why);
+fn count(op: Op, why: Why, counts: &Counts) {
+    let counts = match why {
+        Why::Switch | Why::Send => &task::core().interrupt_counts,
+        _ => counts,
+    };
     let times = if let Op::Tlbi(batch) = op {
         batch.count
     } else {
@@ -116,16 +121,5 @@ fn count(op: Op, why: Why) {
         },
         (Op::TlbiAllLocal, _) => counts.full.add(1),
         _ => {}
-    }
-}
-
-/// A switch is the core's: the task that is leaving may be in the middle of counting one of its own. So
-/// is what is sent to other cores on the other side of a switch.
-#[inline(always)]
-fn counts(why: Why) -> &'static Counts {
-    if matches!(why, Why::Switch | Why::Send) {
-        &task::core().interrupt_counts
-    } else {
-        task::counts()
     }
 }

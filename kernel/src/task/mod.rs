@@ -37,6 +37,9 @@ pub struct ThisCpu;
 /// The mode of a task. This kernel demonstrates: it chooses the contract at run time.
 pub type Mmu = TaskMmu<Chosen, ThisCpu>;
 
+/// In [`Task::watched`]: an interrupt handler runs on top of the task, and counts for its core.
+pub const IN_HANDLER: u8 = 1 << 7;
+
 /// A kernel task.
 ///
 /// Its counts come first, as in a [`Core`]: the observer adds to the one or the other, and needs no address of its own for
@@ -47,7 +50,8 @@ pub struct Task {
     pub counts: Counts,
     /// Its number: 0 is the one that boots, from [`MAX_TASKS`] on they are those that cores idle in.
     pub id: u16,
-    /// Who listens, of the observer's: its flag has a copy in each task, beside what the same paths read and count.
+    /// Who listens, of the observer's: its flag has a copy in each task, beside what the same paths read and count. And
+    /// [`IN_HANDLER`]: 0 means that what is executed is counted here and reported to nobody.
     pub watched: AtomicU8,
     /// Its lazy MMU mode: state, debt and policy.
     pub mmu: Mmu,
@@ -97,7 +101,9 @@ impl Task {
     /// as before behind it.
     pub fn interrupted<R>(&self, handler: impl FnOnce() -> R) -> R {
         self.mmu.irq_enter();
+        let before = self.watched.fetch_or(IN_HANDLER, Relaxed);
         let result = self.stats.keep_sections(handler);
+        self.watched.fetch_and(before | !IN_HANDLER, Relaxed);
         self.mmu.irq_exit();
         result
     }
