@@ -84,7 +84,7 @@ impl lazy_mmu::Cpu for Processor {
     }
 
     fn hook(&self, hook: Hook) {
-        observe::report(|| What::Hook(hook.into()));
+        observe::report(move || What::Hook(hook.into()));
     }
 
     fn called(&self, call: Call) {
@@ -95,7 +95,7 @@ impl lazy_mmu::Cpu for Processor {
             Call::Disable => stats.closed(),
             Call::Pause | Call::Resume => {}
         }
-        observe::report(|| What::Call(call.into()));
+        observe::report(move || What::Call(call.into()));
     }
 }
 

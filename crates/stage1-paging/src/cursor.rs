@@ -154,6 +154,45 @@ impl<M: Mmu> Cursor<'_, M> {
         Ok(true)
     }
 
+    /// Moves the mapping of the page at `va` to the page at `place` of `to`: [`Space::move_pages`]. Returns whether there was one.
+    ///
+    /// # Errors
+    /// As there, with nothing changed, and [`What::Outside`]; [`What::OtherGather`] also where `to` is of another space.
+    #[inline]
+    pub fn move_to<S: Sink>(
+        &mut self,
+        va: Va,
+        to: &mut Cursor<'_, M>,
+        place: Va,
+        gather: &mut Gather<'_, M, S>,
+    ) -> Result<bool, Error> {
+        if !gather.is_of(self.space) || !gather.is_of(to.space) {
+            return Err(Error::new(What::OtherGather, va));
+        }
+        if !self.is_here(va) && !self.find(va)? {
+            return Ok(false);
+        }
+        let desc = self.space.there(self.table, va);
+        if !desc.is_valid() {
+            return Ok(false);
+        }
+        if !to.is_here(place) {
+            to.link(place).map_err(|error| Error::new(error.what, va))?;
+        }
+        if va == place {
+            return Ok(true);
+        }
+        if gather.touches_page(place) {
+            gather.pay();
+        }
+        if !self.space.map_in(to.table, place, desc) {
+            return Err(Error::new(What::AlreadyMapped, va));
+        }
+        to.changed = true;
+        self.space.change_in(self.table, va, Desc::INVALID, gather);
+        Ok(true)
+    }
+
     /// Whether `va` begins a page of the table that is remembered. One comparison: bits below a page are turned to the top.
     #[inline]
     fn is_here(&self, va: Va) -> bool {

@@ -94,6 +94,15 @@ impl Debt {
         self.all || self.spans.as_slice().iter().any(hit)
     }
 
+    /// Whether a translation of the page at `va` may be in it. Of one run, that is one comparison.
+    #[inline]
+    pub(crate) fn touches_page(&self, va: Va) -> bool {
+        match &self.spans {
+            Spans::One(span) if !self.all => span.contains(va),
+            _ => Pages::one(va).is_ok_and(|page| self.touches(page)),
+        }
+    }
+
     /// The pages it is about: all that were withdrawn, and the gaps between runs that were merged.
     pub fn pages(&self) -> impl Iterator<Item = Pages> {
         let spans = if self.all { &[] } else { self.spans.as_slice() };

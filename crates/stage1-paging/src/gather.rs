@@ -176,6 +176,12 @@ impl<'m, M: Mmu, S: Sink> Gather<'m, M, S> {
         self.owed.debt.touches(pages)
     }
 
+    /// The same of the page at `va`.
+    #[inline]
+    pub(crate) fn touches_page(&self, va: Va) -> bool {
+        self.owed.debt.touches_page(va)
+    }
+
     /// `n` leaves of `level` from `va` on were changed or removed.
     pub(crate) fn add(&mut self, va: Va, level: Level, n: usize) {
         self.owed.debt.add(va, level, n as u64);

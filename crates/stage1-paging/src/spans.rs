@@ -57,6 +57,11 @@ impl Span {
         self.start.raw().wrapping_add(self.pages << PAGE_SHIFT)
     }
 
+    #[inline]
+    pub const fn contains(&self, va: Va) -> bool {
+        va.raw().wrapping_sub(self.start.raw()) >> PAGE_SHIFT < self.pages
+    }
+
     /// Whether the invalidations of this one reach all of `other`: in range, and at a stride at
     /// least as fine.
     fn covers(&self, other: &Span) -> bool {

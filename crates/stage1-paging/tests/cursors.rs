@@ -106,3 +106,63 @@ fn a_cursor_refuses_what_the_operations_on_ranges_refuse() {
     let protected = cursor.protect(far, Access::ReadOnly, &mut mine);
     assert_eq!(failure(protected).0, What::OtherGather);
 }
+
+#[test]
+fn a_cursor_moves_pages_to_where_another_is() {
+    let model = model();
+    let (space, other) = (model.space(TASK), model.space(TASK));
+    let (area, far) = (pages(VA, 4), pages(VA + (6 << 20), 4));
+    space.map(area, ram(0), Prot::RW, Fit::Pages).unwrap();
+    let mut gather = space.gather(());
+    let (mut from, mut to) = (space.cursor(area), space.cursor(far));
+    let place = |n| far.skip(n).start();
+    let page = |n| area.skip(n).start();
+    let _ = model.events();
+    // The table there is linked on the way, for the first.
+    for n in 0..3 {
+        let moved = from.move_to(page(n), &mut to, place(n), &mut gather);
+        assert_eq!(moved, Ok(true));
+    }
+    assert_eq!(
+        from.move_to(page(0), &mut to, place(3), &mut gather),
+        Ok(false)
+    );
+    let refused = from.move_to(page(3), &mut to, place(1), &mut gather);
+    assert_eq!(failure(refused), (What::AlreadyMapped, page(3).raw(), 0));
+    let outside = from.move_to(page(3), &mut to, page(0), &mut gather);
+    assert_eq!(failure(outside), (What::Outside, page(3).raw(), 0));
+    let mut foreign = other.cursor(far);
+    let refused = from.move_to(page(3), &mut foreign, place(3), &mut gather);
+    assert_eq!(failure(refused).0, What::OtherGather);
+    assert!(!gather.touches(area.skip(3)) && gather.touches(area.take(1)));
+    drop((from, to));
+    gather.finish();
+    for n in 0..3 {
+        let mapped = only(Seen::Page(ram(n), Prot::RW));
+        assert_eq!(seen(&model, &space, place(n).raw()), mapped);
+        assert_eq!(seen(&model, &space, page(n).raw()), only(Seen::Fault));
+    }
+}
+
+#[test]
+fn a_cursor_pays_before_it_moves_to_where_a_page_was_withdrawn() {
+    let model = model();
+    let space = model.space(TASK);
+    let area = pages(VA, 2);
+    space.map(area, ram(0), Prot::RW, Fit::Pages).unwrap();
+    let (first, second) = (area.start(), area.skip(1).start());
+    // Both are in a TLB.
+    assert_eq!(seen(&model, &space, VA), only(Seen::Page(ram(0), Prot::RW)));
+    let mut gather = space.gather(());
+    let (mut from, mut to) = (space.cursor(area), space.cursor(area));
+    assert_eq!(to.unmap(first, &mut gather), Ok(true));
+    let _ = model.events();
+    assert_eq!(from.move_to(second, &mut to, first, &mut gather), Ok(true));
+    assert_eq!(trace(&model.events()), "dtDisc");
+    let same = from.move_to(first, &mut to, first, &mut gather);
+    assert_eq!(same, Ok(true));
+    assert_eq!(trace(&model.events()), "");
+    drop((from, to));
+    gather.finish();
+    assert_eq!(seen(&model, &space, VA), only(Seen::Page(ram(1), Prot::RW)));
+}

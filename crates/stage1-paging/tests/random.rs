@@ -114,7 +114,7 @@ fn op() -> impl Strategy<Value = Op> {
             Op::Move { at, n, to }
         }),
         2 => (range(), prot()).prop_map(|((at, n), prot)| Op::Replace { at, n, prot }),
-        4 => (range(), prop::collection::vec((0usize..3, 0..WINDOW, prot()), 0..24))
+        4 => (range(), prop::collection::vec((0usize..4, 0..WINDOW, prot()), 0..24))
             .prop_map(|((at, n), steps)| Op::Cursor { at, n, steps }),
         1 => (0..WINDOW).prop_map(|at| Op::Split { at }),
         1 => range().prop_map(|(at, n)| Op::FreeTables { at, n }),
@@ -478,7 +478,7 @@ impl Bench<'_> {
             }
             Op::Cursor { at, n, ref steps } => {
                 let pages = self.pages(at, n);
-                let mut cursor = self.space.cursor(pages);
+                let (mut cursor, mut target) = (self.space.cursor(pages), self.space.cursor(pages));
                 let outside = cursor.unmap(self.va(at + n), &mut gathers[which]);
                 assert_eq!(outside.map_err(|e| e.what), Err(What::Outside));
                 for &(what, place, prot) in steps.iter().filter(|_| n > 0) {
@@ -494,6 +494,18 @@ impl Bench<'_> {
                             (want, cursor.map(va, frame(first), prot).map(|()| there))
                         }
                         1 => (oracle.unmap(p, 1), cursor.unmap(va, &mut gathers[which])),
+                        2 => {
+                            let to = at + (3 * place + 1) % n;
+                            let there = self.pages(to, 1);
+                            for other in (0..gathers.len()).filter(|&other| other != which) {
+                                if gathers[other].touches(there) {
+                                    let _ = gathers[other].pay();
+                                }
+                            }
+                            let gather = &mut gathers[which];
+                            let want = self.oracle.move_pages(p, 1, to);
+                            (want, cursor.move_to(va, &mut target, self.va(to), gather))
+                        }
                         _ => {
                             let want = oracle.protect(p, 1, prot.access);
                             (want, cursor.protect(va, prot.access, &mut gathers[which]))

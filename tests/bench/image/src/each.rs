@@ -88,13 +88,28 @@ pub fn by_cursor(
         ensure!(changed == Ok(n), "{name}: {changed:?}");
         checks::mapped(pages, of, access.is_writable(), name)?;
     }
-    let unmapped = bench.row("unmap-cursor", Who::Ours, n, || {
-        with_cursor(range, pages, |cursor, page, gather| {
-            cursor.unmap(page, gather)
+    let to = ground.target(n);
+    let moved = bench.row("move-cursor", Who::Ours, n, || {
+        mode::section(|| -> Result<u64, Error> {
+            let (mut cursor, mut target) = (range.cursor(), range.cursor());
+            let (mut gather, mut sum) = (range.gather(()), 0);
+            for (page, place) in black_box(pages).into_iter().zip(black_box(to)) {
+                let moved = cursor.move_to(page, &mut target, place, &mut gather)?;
+                sum += u64::from(moved);
+            }
+            drop(target);
+            gather.pay();
+            Ok(sum)
         })
     })?;
+    ensure!(moved == Ok(n), "move-cursor: {moved:?}");
+    checks::unmapped(pages, "move-cursor")?;
+    checks::mapped(to, of, true, "move-cursor")?;
+    let unmapped = bench.row("unmap-cursor", Who::Ours, n, || {
+        with_cursor(range, to, |cursor, page, gather| cursor.unmap(page, gather))
+    })?;
     ensure!(unmapped == Ok(n), "unmap-cursor: {unmapped:?}");
-    checks::unmapped(pages, "unmap-cursor")
+    checks::unmapped(to, "unmap-cursor")
 }
 
 type Cursor<'s> = stage1_paging::Cursor<'s, lazy_mmu_kernel::mem::Hardware>;
