@@ -10,8 +10,9 @@
 //! A store to a page table is not finished when it is made. On AArch64, turning an invalid entry into a
 //! valid one owes a pair of barriers, `dsb ishst; isb`: the first makes the store visible to the table
 //! walkers, the second discards a fault that this core may already have speculated. Until it is paid the
-//! mapping must not be used. (An entry that *was* valid owes an invalidation instead, which this mode never
-//! defers.)
+//! mapping must not be used. (An entry that *was* valid owes an invalidation, which this mode never
+//! defers. What stays valid with other permissions owes both, and one's barriers are enough:
+//! [`settled_by`](TaskMmu::settled_by).)
 //!
 //! Paying after every store is what arm64 did up to Linux 6.15: 4096 pairs to map 4096 pages. The mode
 //! defers them. Between [`lazy_mmu_mode_enable`](TaskMmu::lazy_mmu_mode_enable) and
@@ -148,7 +149,8 @@
 //!    that was interrupted.
 //! 6. In the context switch execute one `dsb ish`. The state itself needs nothing: it moves with the task,
 //!    and the ISB comes when the task pays, on the core where it will use the mapping.
-//! 7. Call [`end_of_task`](TaskMmu::end_of_task) last. It reports a section that was leaked; so does the
+//! 7. Put invalidations into [`settled_by`](TaskMmu::settled_by), so that the pair is not paid besides.
+//! 8. Call [`end_of_task`](TaskMmu::end_of_task) last. It reports a section that was leaked; so does the
 //!    [drop](Misuse::Dropped) of an `Mmu` in use.
 //!
 //! `examples/hosted_kernel.rs` is a kernel of about a hundred lines of code that does all of it, under one contract.
@@ -161,6 +163,8 @@
 //!
 //! - The arch layer is arm64's as the patch's series leaves it (its patch 08): enter does nothing, leave and flush pay what
 //!   is pending, the store looks at the generic state. The patch itself still has the arch's own flag.
+//! - An invalidation can pay for the pair that is pending ([`settled_by`](TaskMmu::settled_by)), where Linux pays both. It
+//!   does so only where the kernel says so.
 //! - A warning is reported each time, where Linux 7.0's `VM_WARN_ON_ONCE` reports the first.
 //! - Bugs are checked in every build, where `VM_BUG_ON` needs CONFIG_DEBUG_VM; warnings unless the crate is built without
 //!   its default feature `warnings`. A bug whose report returns ends its call.

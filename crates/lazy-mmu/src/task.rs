@@ -125,6 +125,45 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
         self.mode.owe();
     }
 
+    /// Runs `work`, which executes at least what [`Cpu::publish`] does, in the same order: an invalidation, on AArch64
+    /// `dsb ishst; tlbi; dsb ish; isb`. What is pending is settled by it, and the next end of a section pays nothing for
+    /// it. In an interrupt this is `work()`: a handler's barriers leave the debt of the task beneath it alone, as its
+    /// [stores](Self::owe) do. No hook runs.
+    ///
+    /// The debt is taken off *before* `work`. It must be, before the last DSB of it:
+    ///
+    /// - A store of this task's before the call comes before all of `work`'s barriers, so they pay for it.
+    /// - A store in the middle of `work`, as by a page-fault handler, which is the task's own code, notes its debt
+    ///   anew. The next exit pays it, once more than needed if a DSB was still to come. Taken off behind the DSB, it would
+    ///   be forgotten.
+    /// - An interrupt handler's store pays at once, and its sections pay nothing of the task's, before and after.
+    /// - Preempted anywhere in between, the task may go on elsewhere, so nothing here excludes it. What it stored on the
+    ///   core that it leaves, the switch's `dsb ish` makes visible. The ISB of `work` is executed on the core where the
+    ///   task goes on, or, if it was executed on the other, arriving there is a context synchronisation of that core's
+    ///   (the exception return, or the switch's own ISB), behind the DSB.
+    ///
+    /// From the moment it is taken off until `work` returns, the debt is noted nowhere and not paid: what `work` calls out
+    /// to must not rely on a store from before, and a section that it opens and closes pays for its own stores alone.
+    /// If `work` unwinds, the debt is noted again.
+    ///
+    /// Linux does not do this: the barriers that `__set_pte` queues are paid at the section's end, whatever TLBI comes in
+    /// between. A kernel that wants Linux's counts does not call it.
+    ///
+    /// ```
+    /// # use lazy_mmu::*;
+    /// # fn f(task: &TaskMmu<V3, impl Cpu>) {
+    /// task.section(|s| {
+    ///     // ...change the permissions of a valid entry, then
+    ///     s.owe();
+    ///     task.settled_by(|| { /* dsb ishst; tlbi vaae1is, x0; dsb ish; isb */ });
+    /// }); // Nothing is pending: it pays nothing.
+    /// # }
+    /// ```
+    #[inline]
+    pub fn settled_by<R>(&self, work: impl FnOnce() -> R) -> R {
+        self.mode.settled_by(work)
+    }
+
     /// Makes one of the four calls; warns and stops as that one does.
     pub fn call(&self, call: Call) {
         match call {

@@ -15,34 +15,42 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::vec::Vec;
 use std::{println, thread};
 
-const ACTS: [Act; 5] = [
+const ACTS: [Act; 6] = [
     Act::Call(Call::Enable),
     Act::Call(Call::Disable),
     Act::Call(Call::Pause),
     Act::Call(Call::Resume),
     Act::Store,
+    Act::Invalidate,
 ];
 
 /// What else is done under [`Policy::Reenter`]: an allocator's section, one that leaks, and one that leaves the
 /// task paused or takes an exit too many.
-const REENTER_ACTS: [Act; 4] = [
+const REENTER_ACTS: [Act; 5] = [
     Act::Reenter(&[
         Act::Call(Call::Enable),
         Act::Store,
         Act::Call(Call::Disable),
     ]),
     Act::Reenter(&[Act::Call(Call::Enable), Act::Store]),
+    Act::Reenter(&[
+        Act::Call(Call::Enable),
+        Act::Store,
+        Act::Invalidate,
+        Act::Call(Call::Disable),
+    ]),
     Act::Reenter(&[Act::Call(Call::Enable), Act::Call(Call::Pause), Act::Store]),
     Act::Reenter(&[Act::Call(Call::Disable)]),
 ];
 
 /// What an interrupt handler does: any one act, and the two balanced stretches.
-const HANDLERS: [&[Act]; 7] = [
+const HANDLERS: [&[Act]; 8] = [
     &[Act::Call(Call::Enable)],
     &[Act::Call(Call::Disable)],
     &[Act::Call(Call::Pause)],
     &[Act::Call(Call::Resume)],
     &[Act::Store],
+    &[Act::Store, Act::Invalidate],
     &[
         Act::Call(Call::Enable),
         Act::Store,
@@ -160,6 +168,7 @@ impl<T: Tested> World<'_, T> {
         match act {
             Act::Call(call) => self.task().call(call),
             Act::Store => self.task().owe(),
+            Act::Invalidate => self.task().settled_by(|| self.event(Event::Invalidate)),
             Act::Reenter(acts) => self
                 .task()
                 .reenter(|| acts.iter().for_each(|&act| self.act(act))),

@@ -18,6 +18,8 @@ mod tables;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Event {
     Publish,
+    /// The barriers of an invalidation.
+    Invalidate,
     Misuse(Misuse),
     Hook(Hook),
 }
@@ -58,6 +60,8 @@ enum Act {
     Call(crate::Call),
     /// A store that owes.
     Store,
+    /// An invalidation, which settles what is pending.
+    Invalidate,
     /// These, beneath a caller that may be in a section.
     Reenter(&'static [Act]),
 }

@@ -3,8 +3,8 @@
 //! What calls out *acts* here: it makes any of the four calls, or a store that owes, and its own calls call out
 //! in turn. So it shows where the C reads its state a second time.
 //!
-//! What the crate differs in by intent is different here, too: a bug whose report returns ends its call, and
-//! warnings are not given once but each time.
+//! What the crate differs in by intent is different here, too: a bug whose report returns ends its call,
+//! warnings are not given once but each time, and an invalidation settles what is pending.
 
 use super::Event;
 use crate::{Call, Contract, Cpu, Hook, Linux7, Misuse, Policy, Slot, TaskMmu, V3};
@@ -16,20 +16,24 @@ use std::{println, vec};
 /// Calls out of calls: deeper ones do not act.
 const DEEPEST: u8 = 3;
 
-/// What is done: one of the four calls, a store that owes, or nothing.
-const ACTS: [Option<Act>; 6] = [
+/// What is done: one of the four calls, a store that owes, an invalidation, or nothing.
+const ACTS: [Option<Act>; 7] = [
     None,
     Some(Act::Call(Call::Enable)),
     Some(Act::Call(Call::Disable)),
     Some(Act::Call(Call::Pause)),
     Some(Act::Call(Call::Resume)),
     Some(Act::Store),
+    Some(Act::Invalidate),
 ];
+
+const ACTS_LEN: u8 = 7;
 
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Call(Call),
     Store,
+    Invalidate,
 }
 
 /// `struct lazy_mmu_state` of either contract, and TIF_LAZY_MMU_PENDING.
@@ -111,6 +115,7 @@ impl C<'_> {
     fn act(&self, act: Act) {
         match (act, self.linux7) {
             (Act::Store, _) => self.queue_pte_barriers(),
+            (Act::Invalidate, _) => self.invalidate(),
             (Act::Call(Call::Enable), false) => self.enable(),
             (Act::Call(Call::Disable), false) => self.disable(),
             (Act::Call(Call::Pause), false) => self.pause(),
@@ -251,6 +256,12 @@ impl C<'_> {
         }
     }
 
+    /// `clear_thread_flag(TIF_LAZY_MMU_PENDING); flush_tlb_range();`, which no C does.
+    fn invalidate(&self) {
+        self.set(|state| state.pending = false);
+        self.call_out(Event::Invalidate);
+    }
+
     fn queue_pte_barriers(&self) {
         if self.in_lazy_mmu_mode() {
             self.set(|state| state.pending = true);
@@ -339,6 +350,7 @@ impl<'a, K: Contract + Copy> World<'a, K> {
         match act {
             Act::Call(call) => self.task().call(call),
             Act::Store => self.task().owe(),
+            Act::Invalidate => self.task().settled_by(|| self.call_out(Event::Invalidate)),
         }
     }
 }
@@ -439,8 +451,8 @@ fn enable_reads_its_count_again_after_its_warning() {
 fn short(contract: impl Contract + Copy) {
     let (mut runs, mut outs_seen) = (0, 0);
     for state in starts(contract.policy()) {
-        each(2, 6, |acts| {
-            each(4, 6, |outs| {
+        each(2, ACTS_LEN, |acts| {
+            each(4, ACTS_LEN, |outs| {
                 outs_seen += compare(contract, state, acts, outs);
                 runs += 1;
             });

@@ -76,6 +76,7 @@ impl<'a> Run<'a> {
         match act {
             Act::Call(call) => self.call(call),
             Act::Store => self.store(),
+            Act::Invalidate => self.invalidate(),
             Act::Reenter(acts) => self.beneath(acts),
         }
         self.point();
@@ -111,6 +112,15 @@ impl<'a> Run<'a> {
         } else {
             self.event(Event::Publish);
         }
+    }
+
+    /// Test-and-clear, and then the barriers; in an interrupt the barriers alone.
+    fn invalidate(&mut self) {
+        if self.task.irqs == 0 && self.task.pending {
+            self.point();
+            self.task.pending = false;
+        }
+        self.event(Event::Invalidate);
     }
 
     fn call(&mut self, call: Call) {

@@ -23,6 +23,7 @@ const ENABLE: Op = Op::Call(Call::Enable);
 const DISABLE: Op = Op::Call(Call::Disable);
 const PAUSE: Op = Op::Call(Call::Pause);
 const RESUME: Op = Op::Call(Call::Resume);
+const INVALIDATE: Op = Op::Invalidate(None);
 
 /// A section with an inner one that uses its own mapping at once (H1), and a store after it.
 const NESTED: &[Op] = &[
@@ -101,6 +102,37 @@ const REENTRY_IN_PAUSE: &[Op] = &[
     Op::Use(2),
 ];
 
+/// Invalidations that settle what is pending: in a section, after which all is usable at once; with a page fault in the
+/// middle, whose store is not; in an inner section, for the outer one too; in a pause, where nothing is pending.
+const SETTLED: &[Op] = &[
+    ENABLE,
+    Op::Store(0),
+    INVALIDATE,
+    Op::Use(0),
+    Op::Store(1),
+    Op::Invalidate(Some(2)),
+    Op::Use(1),
+    DISABLE,
+    Op::Use(2),
+];
+const SETTLED_INSIDE: &[Op] = &[
+    ENABLE,
+    Op::Store(0),
+    ENABLE,
+    Op::Store(1),
+    INVALIDATE,
+    Op::Use(1),
+    Op::Use(0),
+    DISABLE,
+    PAUSE,
+    Op::Store(0),
+    INVALIDATE,
+    RESUME,
+    Op::Store(1),
+    DISABLE,
+    Op::Use(1),
+];
+
 /// A section and no more.
 const PLAIN: &[Op] = &[ENABLE, Op::Store(0), DISABLE, Op::Use(0)];
 
@@ -126,6 +158,15 @@ const NESTED_HANDLER: &[Op] = &[
     Op::Use(3),
     Op::IrqExit,
     Op::Store(3),
+    Op::Use(3),
+    Op::IrqExit,
+];
+
+/// A handler that maps, uses, and invalidates.
+const INVALIDATES: &[Op] = &[
+    Op::IrqEnter,
+    Op::Store(3),
+    INVALIDATE,
     Op::Use(3),
     Op::IrqExit,
 ];
@@ -262,12 +303,12 @@ fn holds(setup: &Setup, name: &str) {
         "{name}: {} properties fail",
         failed.len()
     );
-    let inside = |counters: &[core::sync::atomic::AtomicU64; 5]| {
-        core::array::from_fn::<u64, 5, _>(|i| counters[i].load(Ordering::Relaxed))
+    let inside = |counters: &[core::sync::atomic::AtomicU64; 6]| {
+        core::array::from_fn::<u64, 6, _>(|i| counters[i].load(Ordering::Relaxed))
     };
     let coverage = &setup.coverage;
-    let places = Call::ALL.into_iter().map(Op::Call).chain([Op::Leave]);
-    for (i, call) in places.enumerate() {
+    let places = Call::ALL.into_iter().map(Op::Call);
+    for (i, call) in places.chain([Op::Leave, INVALIDATE]).enumerate() {
         let made = setup.programs.iter().any(|p| p.contains(&call));
         if !made || setup.policy == Policy::Eager {
             continue;
@@ -352,6 +393,39 @@ fn baselines_hold() {
     policy_holds(Policy::Flat, &[NESTED, PAUSED], SECTION);
     let reenter = [PAUSED, REENTRY, REENTRY_IN_PAUSE];
     policy_holds(Policy::Reenter, &reenter, SECTION);
+}
+
+/// Under every policy: a migration between the flag's clear and the DSB, between DSB and ISB, and behind both.
+#[test]
+fn what_an_invalidation_settles_is_neither_lost_nor_paid_twice() {
+    for policy in Policy::ALL {
+        policy_holds(policy, &[SETTLED, SETTLED_INSIDE], INVALIDATES);
+    }
+    let chosen = Setup {
+        chosen: true,
+        ..setup(Policy::V3, [SETTLED, PLAIN], INVALIDATES)
+    };
+    holds(&chosen, "v3, chosen, settled");
+}
+
+#[test]
+fn a_flag_that_is_taken_behind_the_barriers_is_refuted() {
+    let rest = setup(Policy::V3, [SETTLED, PLAIN], STORES);
+    mutant_is_refuted("settled late", Mutant::SettledLate, rest, &[DEBT]);
+}
+
+#[test]
+fn a_flag_that_is_taken_in_a_handler_is_refuted() {
+    let rest = setup(Policy::V3, [PLAIN, PLAIN], INVALIDATES);
+    let name = "settled in a handler";
+    mutant_is_refuted(name, Mutant::SettledInHandler, rest, &[DEBT]);
+}
+
+#[test]
+fn a_flag_that_is_another_tasks_is_refuted() {
+    let rest = setup(Policy::V3, [SETTLED, PLAIN], STORES);
+    let name = "settled for others";
+    mutant_is_refuted(name, Mutant::SettledForOthers, rest, &[DEBT]);
 }
 
 /// The type that chooses, under each contract and where a policy is more than its four calls.

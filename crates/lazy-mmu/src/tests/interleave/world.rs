@@ -4,7 +4,7 @@
 use super::replay::{self, Bytes, Effect, Frame, Replay, Tested};
 use crate::baseline::reenter::{self, Left, Reenter};
 use crate::baseline::{Eager, Flat};
-use crate::{Call, Chosen, Contract, Hook, Linux7, Policy, V3};
+use crate::{Call, Chosen, Contract, Hook, Linux7, Policy, Slot, V3};
 use core::fmt;
 use std::format;
 use std::string::String;
@@ -23,6 +23,9 @@ pub(super) enum Op {
     /// The two halves of a re-entry: the mode is left before an allocator's own sections, and entered after.
     Leave,
     Back,
+    /// An invalidation, which settles what is pending. Behind its last DSB a page-fault handler writes that entry, and owes:
+    /// it is the task's own code, and no interrupt.
+    Invalidate(Option<u8>),
     IrqEnter,
     IrqExit,
 }
@@ -35,6 +38,10 @@ impl fmt::Display for Op {
             Op::Use(entry) => write!(f, "use {entry}"),
             Op::Leave => f.write_str("reenter begins"),
             Op::Back => f.write_str("reenter ends"),
+            Op::Invalidate(None) => f.write_str("invalidate"),
+            Op::Invalidate(Some(entry)) => {
+                write!(f, "invalidate, in it a fault: store {entry}, owe")
+            }
             Op::IrqEnter => f.write_str("irq_enter"),
             Op::IrqExit => f.write_str("irq_exit"),
         }
@@ -57,6 +64,12 @@ pub(super) enum Mutant {
     /// H6: the hook of a switch that ends the preempted task's interrupt works on "current", which is the
     /// other task by then.
     SwitchHookOnCurrent,
+    /// An invalidation takes the pending flag behind its barriers and not before.
+    SettledLate,
+    /// A handler's invalidation takes the flag of the task beneath it.
+    SettledInHandler,
+    /// An invalidation takes the flag of the other task, too.
+    SettledForOthers,
 }
 
 /// What has gone wrong, as bits.
@@ -92,6 +105,8 @@ pub(super) struct Entry {
     /// Stored, and its owner has not executed a whole pair since. Stricter than `seen`: a debt that somebody
     /// else happened to pay is still one.
     pub owed: bool,
+    /// The first half of one: its owner's DSB has come behind it.
+    pub waited: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -138,12 +153,12 @@ pub(super) enum Action {
     },
 }
 
-/// How often something happened *inside* a call, by call, the last being the halves of a re-entry.
+/// How often something happened *inside* a call, by call, then the halves of a re-entry, and an invalidation.
 #[derive(Debug, Default)]
 pub(super) struct Coverage {
-    pub interrupts: [AtomicU64; 5],
-    pub preemptions: [AtomicU64; 5],
-    pub migrations: [AtomicU64; 5],
+    pub interrupts: [AtomicU64; 6],
+    pub preemptions: [AtomicU64; 6],
+    pub migrations: [AtomicU64; 6],
     /// A mapping, duly paid, was used on a core that had not discarded its speculation: a spurious fault
     /// that is retried (H14).
     pub spurious: AtomicU64,
@@ -253,11 +268,12 @@ impl Setup {
     }
 
     /// Counts, if the task is inside one of the four calls: some step made, some to come.
-    fn cover(&self, counters: &[AtomicU64; 5], world: &World, task: usize) {
+    fn cover(&self, counters: &[AtomicU64; 6], world: &World, task: usize) {
         let frame = world.tasks[task].main;
         let i = match self.programs[task].get(usize::from(frame.op)) {
             Some(Op::Call(call)) => Call::ALL.iter().position(|c| c == call),
             Some(Op::Leave | Op::Back) => Some(4),
+            Some(Op::Invalidate(_)) => Some(5),
             _ => None,
         };
         if let Some(i) = i.filter(|_| frame.step > 0) {
@@ -389,6 +405,9 @@ impl Setup {
             self.effect(world, task, core, op, effect);
         }
         if over {
+            if self.mutant == Mutant::SettledForOthers && matches!(op, Op::Invalidate(_)) {
+                world.tasks[1 - task].bytes[3] = 0;
+            }
             self.op_over(world, task, core, op);
         }
     }
@@ -435,6 +454,28 @@ impl Setup {
             }
             (Op::Use(entry), _) => cpu.effect(Effect::Use(entry)),
             (Op::Leave | Op::Back, _) => unreachable!("not an operation of a handler or mutant"),
+            (Op::Invalidate(faults), mutant) => {
+                let barriers = || {
+                    cpu.effect(Effect::Dsb);
+                    cpu.effect(Effect::Dsb);
+                    if let Some(entry) = faults {
+                        cpu.effect(Effect::Store(entry));
+                        mmu.owe();
+                    }
+                    cpu.effect(Effect::Isb);
+                };
+                match mutant {
+                    Mutant::SettledLate => {
+                        barriers();
+                        mmu.settled_by(|| ());
+                    }
+                    Mutant::SettledInHandler if mmu.in_interrupt() => {
+                        mmu.mode().pending.set(0);
+                        barriers();
+                    }
+                    _ => mmu.settled_by(barriers),
+                }
+            }
             (Op::IrqEnter, _) => mmu.irq_enter(),
             (Op::IrqExit, _) => mmu.irq_exit(),
         }
@@ -450,23 +491,31 @@ impl Setup {
                 world.entries[task][usize::from(entry)] = Entry {
                     seen: Seen::StoredOn(core),
                     owed: true,
+                    waited: false,
                 };
             }
             Effect::Use(entry) => self.used(world, world.entries[task][usize::from(entry)], core),
-            Effect::Dsb => world.dsb(core),
+            Effect::Dsb => {
+                world.dsb(core);
+                for entry in &mut world.entries[task][mine] {
+                    entry.waited = entry.owed;
+                }
+            }
             Effect::Isb => {
                 world.isb(core);
-                let pays = world.entries[task][mine.clone()].iter().any(|e| e.owed);
+                let pays = world.entries[task][mine.clone()].iter().any(|e| e.waited);
                 let own = &mut world.tasks[task];
                 own.pairs_in_op += 1;
                 // A pair that pays nothing is the second of two that should have been one.
                 let idle =
                     matches!(op, Op::Call(_) | Op::Leave | Op::Back) && !pays && !self.shared();
-                if own.pairs_in_op > 1 || idle {
+                // Outside of the mode, what stores in the middle of an invalidation pays for itself.
+                let twice = own.pairs_in_op > 1 && !matches!(op, Op::Invalidate(_));
+                if twice || idle {
                     world.wrong |= wrong::PAID_TWICE;
                 }
                 for entry in &mut world.entries[task][mine] {
-                    entry.owed = false;
+                    entry.owed &= !core::mem::take(&mut entry.waited);
                 }
             }
             Effect::Hook(hook) => {
