@@ -28,12 +28,12 @@ fn main(boot: &Boot) -> Verdict {
     ensure!((pages, k) == (512, 16), "{given:?}");
     let Arguments { tasks, seconds, .. } = *given;
     ensure!((tasks, seconds, given.seed) == (16, 0, 1), "{given:?}");
-    let allocator = [given.debug, given.poison];
-    ensure!(allocator == [true, false], "{given:?}");
+    let switches = [given.debug, given.poison, given.settle];
+    ensure!(switches == [true, false, true], "{given:?}");
     let watched = (given.check, given.trace);
     ensure!(watched == (false, None), "{given:?}");
 
-    let line = "run=zap,vmap policy=flat pages=8 k=2 tasks=3 seconds=4 seed=5 debug=off poison=on check=on trace=on own=6";
+    let line = "run=zap,vmap policy=flat pages=8 k=2 tasks=3 seconds=4 seed=5 debug=off poison=on settle=off check=on trace=on own=6";
     let Ok(given) = Arguments::parse(line, 1000, &["own"]) else {
         return Verdict::Failed;
     };
@@ -43,8 +43,8 @@ fn main(boot: &Boot) -> Verdict {
     ensure!((pages, k) == (8, 2), "{given:?}");
     let Arguments { tasks, seconds, .. } = given;
     ensure!((tasks, seconds, given.seed) == (3, 4, 5), "{given:?}");
-    let allocator = [given.debug, given.poison];
-    ensure!(allocator == [false, true], "{given:?}");
+    let switches = [given.debug, given.poison, given.settle];
+    ensure!(switches == [false, true, false], "{given:?}");
     let watched = (given.check, given.trace);
     ensure!(watched == (true, Some(Extent::Run)), "{given:?}");
     for (line, trace) in [("trace=off", None), ("trace=all", Some(Extent::All))] {

@@ -44,7 +44,7 @@ fn main(_: &Boot) -> Verdict {
 }
 
 fn ranges_are_disjoint_and_reused() -> Verdict {
-    let whole = layout::VMAP_SIZE / layout::PAGE_SIZE;
+    let whole = layout::VMAP_PAGES;
     ensure!(
         Area::take(whole).is_none(),
         "there is no room for the guard"

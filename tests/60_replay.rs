@@ -1,6 +1,5 @@
 //! The replay: for recordings of many shapes, its tables, its closed form and the real mode agree.
 //!
-//!
 //! And of two rows the kernel sees whether they made the same calls in the same order.
 //!
 //! @boot
@@ -46,7 +45,7 @@ fn row(policy: Policy, calls: impl FnOnce()) -> Row {
         k: 1,
         seed: 1,
     };
-    replay::start();
+    replay::start(true);
     replay::set_active(true);
     calls();
     Row {
@@ -90,7 +89,7 @@ fn main(_: &Boot) -> Verdict {
         let mut hash = None;
         for policy in Policy::ALL {
             ensure!(task.mmu.set_policy(policy).is_ok(), "{policy}");
-            replay::start();
+            replay::start(true);
             replay::set_active(true);
             let before = task.counts.tally();
             make_calls(choices, LENGTH);

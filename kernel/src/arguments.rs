@@ -37,6 +37,8 @@ pub struct Arguments {
     /// `poison=`: freed frames are filled with a pattern, which is checked when they are
     /// allocated.
     pub poison: bool,
+    /// `settle=`: an invalidation pays for the pair of the same stores, too. Linux pays both, as `settle=off` does.
+    pub settle: bool,
     /// `check=`: the rules of page-table maintenance are checked at every event.
     pub check: bool,
     /// `trace=`: the last events of each core are kept, and printed when something fails. With `check=on` the events
@@ -72,6 +74,7 @@ impl Default for Arguments {
             detail: Detail::default(),
             debug: true,
             poison: false,
+            settle: true,
             check: false,
             trace: None,
             own: Vec::new(),
@@ -97,7 +100,7 @@ impl fmt::Display for ArgumentError {
     }
 }
 
-const KEYS: &str = "run= policy= pages= k= tasks= seconds= seed= holes= batch= areas= step= frames= debug= poison= check= trace=";
+const KEYS: &str = "run= policy= pages= k= tasks= seconds= seed= holes= batch= areas= step= frames= debug= poison= settle= check= trace=";
 
 impl Arguments {
     /// Whether a command line has `check=on`. The size of the heap depends on it, so it is known before the line is parsed, which needs
@@ -230,6 +233,7 @@ impl Arguments {
             }
             "debug" => self.debug = switch(value)?,
             "poison" => self.poison = switch(value)?,
+            "settle" => self.settle = switch(value)?,
             "check" => self.check = switch(value)?,
             "trace" => {
                 self.trace = match value {

@@ -153,6 +153,7 @@ unsafe fn bring_up(tree: u64) -> Result<Boot, Verdict> {
         Verdict::BadArguments
     })?;
     observe::ring::set_recording(arguments.trace.is_some());
+    mem::SETTLES.store(arguments.settle, core::sync::atomic::Ordering::Relaxed);
     if arguments.check {
         let trace = arguments.trace;
         observe::rules::start(trace.map(|extent| (extent, report::trace_file())));

@@ -172,23 +172,6 @@ impl<K: Contract, C: Cpu, S: Slot> Mode<K, C, S> {
         or_undo(|| self.cpu.publish(), || self.pending.set(1));
     }
 
-    /// As [`pay`](Self::pay), by barriers that `work` executes anyway: cleared before them, and noted again if `work` unwinds.
-    #[inline]
-    pub(crate) fn settled_by<R>(&self, work: impl FnOnce() -> R) -> R {
-        let settles = self.is_pending() && !self.in_interrupt();
-        if settles {
-            self.pending.set(0);
-        }
-        let noted = OnDrop(|| {
-            if settles {
-                self.pending.set(1);
-            }
-        });
-        let result = work();
-        core::mem::forget(noted);
-        result
-    }
-
     /// For who is about to give out what depends on it: whatever is still pending is made visible, and a
     /// handler that finds something pending does so without touching the debt of the task beneath it.
     pub(crate) fn make_usable(&self) {

@@ -161,7 +161,13 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
     /// ```
     #[inline]
     pub fn settled_by<R>(&self, work: impl FnOnce() -> R) -> R {
-        self.mode.settled_by(work)
+        let noted = (self.is_pending() && !self.in_interrupt()).then(|| {
+            self.mode.pending.set(0);
+            OnDrop(|| self.mode.pending.set(1))
+        });
+        let result = work();
+        core::mem::forget(noted);
+        result
     }
 
     /// Makes one of the four calls; warns and stops as that one does.

@@ -48,8 +48,8 @@
 //! The same events serve a ring of the last ones ([`event::Ring`]), a trace
 //! ([`event::Merge`] makes runs of stores one line) and pictures: hooks, debts, policies and windows are
 //! events that the rules pass over ([`What::is_judged`]). A [`trace::Writer`] writes them as they come. And a
-//! [`replay::Replay`] says from the mode's calls how many pairs each policy owes for them, to compare with
-//! what was counted.
+//! [`replay::Replay`] says from the mode's calls and the invalidations how many pairs each policy owes for them, to
+//! compare with what was counted.
 //!
 //! For a debug page allocator, [`owners`] has who allocated and freed each frame last, and where.
 //!

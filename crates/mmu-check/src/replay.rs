@@ -2,7 +2,8 @@
 //! barriers.
 //!
 //! A [`Replay`] is given the events of one task, and takes from them the calls of the mode, the stores that
-//! owe a pair (`dsb ishst; isb`) and an allocator's re-entry. It runs them through one automaton per policy,
+//! owe a pair (`dsb ishst; isb`), an allocator's re-entry, and invalidations, which settle what is pending unless
+//! the kernel pays both, as Linux does. It runs them through one automaton per policy,
 //! written from the policy's table and not from `lazy-mmu`'s code. It keeps none of them, so a run of any
 //! length can be replayed. Afterwards the automaton's pairs are compared with those that were counted where
 //! the barrier is executed, and with the closed form of the [`Shape`] where one holds.
@@ -26,6 +27,8 @@ enum Step {
     Owe = 5,
     ReenterBegin = 6,
     ReenterEnd = 7,
+    /// A TLBI, or several, and the DSB that completes them.
+    Invalidate = 8,
 }
 
 /// Why an event cannot be recorded: what follows would be predicted wrongly.
@@ -79,6 +82,7 @@ impl Automaton {
         match (step, policy) {
             (Step::Owe, _) if self.deferring => self.pending = true,
             (Step::Owe, _) => self.pairs += 1,
+            (Step::Invalidate, _) => self.pending = false,
             (_, Policy::Eager) => {}
             (Step::Enable | Step::Resume, Policy::Flat) => self.deferring = true,
             (Step::Disable | Step::Pause, Policy::Flat) => {
@@ -104,8 +108,10 @@ impl Automaton {
 pub struct Shape {
     /// S: calls that owe, made in the outer section itself.
     pub outer: u64,
-    /// R: inner sections with a call that owes.
+    /// R: inner sections with a call that owes, and that no invalidation in them has settled.
     pub reentries: u64,
+    /// Inner sections with one that was settled so: only `eager` pays there.
+    pub settled: u64,
     /// Inner sections that owed nothing but found something pending, and paid it under a nesting
     /// policy.
     pub idle: u64,
@@ -113,7 +119,8 @@ pub struct Shape {
     pub idle_first: u64,
     /// F: calls that owe before the first inner section.
     pub before_first: u64,
-    /// G: groups of outer calls that owe, each ended by an inner section or by the end.
+    /// G: groups of outer calls that owe, each ended by an inner section or by the end. One that is ended by an invalidation
+    /// in the outer section is none.
     pub groups: u64,
     /// T: outer sections that end with such a group.
     pub tails: u64,
@@ -129,6 +136,7 @@ impl Shape {
     const NEW: Self = Self {
         outer: 0,
         reentries: 0,
+        settled: 0,
         idle: 0,
         idle_first: 0,
         before_first: 0,
@@ -143,10 +151,11 @@ impl Shape {
     /// once and is an allocator's, in a re-entry.
     ///
     /// A pause ends what an outer section has deferred so far, and its resume begins another: as two outer sections would.
+    /// In a pause no invalidation follows in the section of a call that owes.
     pub fn pairs(&self, policy: impl Into<Policy>) -> u64 {
         self.outside
             + match policy.into() {
-                Policy::Eager => self.outer + self.reentries,
+                Policy::Eager => self.outer + self.reentries + self.settled,
                 Policy::Flat => {
                     self.outer - self.before_first
                         + self.reentries
@@ -181,8 +190,8 @@ impl Gathering {
         paused: false,
     };
 
-    /// With `depth` sections open after the step.
-    fn step(&mut self, step: Step, depth: u32) {
+    /// With `depth` sections open after the step, of which a re-entry `hides` some.
+    fn step(&mut self, step: Step, depth: u32, hides: bool) {
         let shape = &mut self.shape;
         match (step, depth) {
             (Step::Enable, _) => shape.depth = shape.depth.max(depth),
@@ -202,6 +211,13 @@ impl Gathering {
                 self.in_group = true;
             }
             (Step::Owe, _) => self.inner_owed = true,
+            (Step::Invalidate, _) => {
+                // A re-entry has paid for the group before it, where it leaves the mode.
+                shape.groups += u64::from(self.in_group && hides);
+                shape.settled += u64::from(self.inner_owed);
+                self.in_group = false;
+                self.inner_owed = false;
+            }
             (Step::Disable | Step::ReenterBegin | Step::ReenterEnd, _) => {}
         }
     }
@@ -238,7 +254,7 @@ impl Gathering {
 /// use mmu_check::event::{Call, Policy, What};
 /// use mmu_check::replay::Replay;
 ///
-/// let mut replay = Replay::new();
+/// let mut replay = Replay::new(true);
 /// let [begin, end] = [Call::Enable, Call::Disable].map(What::Call);
 /// // A store, an inner section with another, and a third store.
 /// for what in [begin, What::Owe, begin, What::Owe, end, What::Owe, end] {
@@ -259,19 +275,29 @@ pub struct Replay {
     reentries: Vec<u32>,
     /// How many sections were open, and how many re-entries had not ended, when the mode was paused.
     paused: Option<(u32, usize)>,
+    /// An invalidation settles what is pending.
+    settles: bool,
+    /// A TLBI has come, and no DSB that completes it.
+    invalidating: bool,
+    /// Interrupt handlers on top of the task.
+    handlers: u32,
     calls: u64,
     hash: u64,
 }
 
 impl Replay {
-    /// A recording of nothing yet.
-    pub const fn new() -> Self {
+    /// A recording of nothing yet, of a kernel whose invalidations settle what is pending (`lazy_mmu`'s `settled_by`),
+    /// or that pays the pair besides, as Linux does.
+    pub const fn new(settles: bool) -> Self {
         Self {
             automata: [Automaton::NEW; Policy::ALL.len()],
             gathering: Gathering::NEW,
             depth: 0,
             reentries: Vec::new(),
             paused: None,
+            settles,
+            invalidating: false,
+            handlers: 0,
             calls: 0,
             hash: 0xCBF2_9CE4_8422_2325,
         }
@@ -280,7 +306,16 @@ impl Replay {
     /// Whether [`step`](Self::step) takes the event: most are nothing to a policy's table, and who has to
     /// wait for a lock need not for those.
     pub const fn takes(what: &What) -> bool {
-        matches!(what, What::Call(_) | What::Owe | What::Reenter { .. })
+        matches!(
+            what,
+            What::Call(_)
+                | What::Owe
+                | What::Reenter { .. }
+                | What::Tlbi { .. }
+                | What::Dsb(_)
+                | What::IrqEnter
+                | What::IrqExit
+        )
     }
 
     /// Records an event, if it is one of those that it takes.
@@ -328,7 +363,8 @@ impl Replay {
                     .ok_or(ReplayError::Reentry)?;
                 Step::ReenterEnd
             }
-            _ => return Ok(()),
+            _ if !self.invalidates(what) => return Ok(()),
+            _ => Step::Invalidate,
         };
         let hidden = self.hidden();
         let since_reentry = |(_, reentries)| reentries == self.reentries.len();
@@ -337,12 +373,30 @@ impl Replay {
                 Policy::Reenter => (hidden, self.paused.is_some_and(since_reentry)),
                 _ => (0, self.paused.is_some()),
             };
-            automaton.step(policy, step, self.depth - hidden, paused);
+            if step != Step::Invalidate || self.settles {
+                automaton.step(policy, step, self.depth - hidden, paused);
+            }
         }
-        self.gathering.step(step, self.depth);
+        if step != Step::Invalidate || self.settles {
+            self.gathering.step(step, self.depth, hidden > 0);
+        }
         self.calls += 1;
         self.hash = (self.hash ^ u64::from(step as u8)).wrapping_mul(0x0100_0000_01B3);
         Ok(())
+    }
+
+    /// Whether the event is the DSB that completes an invalidation of the task's own, and no handler's.
+    fn invalidates(&mut self, what: &What) -> bool {
+        match *what {
+            What::IrqEnter => self.handlers += 1,
+            What::IrqExit => self.handlers = self.handlers.saturating_sub(1),
+            What::Tlbi { .. } if self.handlers == 0 => self.invalidating = true,
+            What::Dsb(kind) if self.handlers == 0 && kind.completes_tlbi() => {
+                return core::mem::take(&mut self.invalidating);
+            }
+            _ => {}
+        }
+        false
     }
 
     /// How many of the open sections were begun before the last re-entry or the pause: nothing may end those first.
@@ -366,7 +420,7 @@ impl Replay {
         &self.gathering.shape
     }
 
-    /// How many calls were recorded: stores that owe and both ends of a re-entry are counted too.
+    /// How many calls were recorded: stores that owe, both ends of a re-entry and invalidations are counted too.
     pub const fn calls(&self) -> u64 {
         self.calls
     }
@@ -374,11 +428,5 @@ impl Replay {
     /// A hash over the calls in their order (FNV-1a): the same calls have the same hash.
     pub const fn hash(&self) -> u64 {
         self.hash
-    }
-}
-
-impl Default for Replay {
-    fn default() -> Self {
-        Self::new()
     }
 }

@@ -8,8 +8,9 @@ mod numbers;
 use std::cell::{Cell, RefCell};
 
 use lazy_mmu::{Chosen, Cpu, Misuse, TaskMmu};
-use mmu_check::event::{Call, Policy, What};
+use mmu_check::event::{Barrier, Call, Policy, What};
 use mmu_check::replay::{Replay, ReplayError};
+use mmu_check::{Op, Operand};
 use numbers::Numbers;
 
 const BEGIN: What = What::Call(Call::Enable);
@@ -21,10 +22,18 @@ const REENTERED: What = What::Reenter { begin: false };
 const PAUSE: What = What::Call(Call::Pause);
 const RESUME: What = What::Call(Call::Resume);
 
+const ISHST: What = What::Dsb(Barrier::Ishst);
+const ISH: What = What::Dsb(Barrier::Ish);
+
+fn tlbi() -> What {
+    What::tlbi(Op::VMALLE1IS, Operand::NONE)
+}
+
 /// What a task does, as a tree: sections and re-entries nest.
 #[derive(Clone, Debug)]
 enum Item {
     Owe,
+    Invalidate,
     Section(Vec<Item>),
     Reenter(Vec<Item>),
     Pause(Vec<Item>),
@@ -63,14 +72,16 @@ impl Counted {
 struct Real<'a> {
     mmu: TaskMmu<Chosen, &'a Counted>,
     cpu: &'a Counted,
+    settles: bool,
 }
 
 impl Real<'_> {
-    fn run(policy: lazy_mmu::Policy, items: &[Item]) -> (u64, Vec<What>) {
+    fn run(policy: lazy_mmu::Policy, settles: bool, items: &[Item]) -> (u64, Vec<What>) {
         let cpu = Counted::default();
         let real = Real {
             mmu: TaskMmu::hosted(Chosen::new(policy), &cpu),
             cpu: &cpu,
+            settles,
         };
         real.make(items);
         assert_eq!(real.mmu.end_of_task(), Ok(()), "{items:?}");
@@ -83,6 +94,14 @@ impl Real<'_> {
                 Item::Owe => {
                     self.cpu.report(OWE);
                     self.mmu.owe();
+                }
+                Item::Invalidate => {
+                    if self.settles {
+                        self.mmu.settled_by(|| ());
+                    }
+                    for what in [ISHST, tlbi(), tlbi(), ISH] {
+                        self.cpu.report(what);
+                    }
                 }
                 Item::Section(items) => self.mmu.section(|_| self.make(items)),
                 Item::Reenter(items) => {
@@ -102,7 +121,10 @@ impl Real<'_> {
 
 /// Of events that it takes.
 fn replay(events: &[What]) -> Replay {
-    let mut replay = Replay::new();
+    replay_from(Replay::new(true), events)
+}
+
+fn replay_from(mut replay: Replay, events: &[What]) -> Replay {
     for what in events {
         assert!(Replay::takes(what));
         assert_eq!(replay.step(what), Ok(()), "{events:?}");
@@ -112,10 +134,15 @@ fn replay(events: &[What]) -> Replay {
 
 /// Makes the calls under every policy, compares its pairs with those of its table, and returns the replay.
 fn agree(items: &[Item]) -> Replay {
+    agree_where(true, items)
+}
+
+/// In a kernel whose invalidations settle what is pending, or do not.
+fn agree_where(settles: bool, items: &[Item]) -> Replay {
     let mut first: Option<Replay> = None;
     for policy in lazy_mmu::Policy::ALL {
-        let (pairs, events) = Real::run(policy, items);
-        let replay = replay(&events);
+        let (pairs, events) = Real::run(policy, settles, items);
+        let replay = replay_from(Replay::new(settles), &events);
         assert_eq!(replay.pairs(policy), pairs, "{policy} {items:?}");
         let first = first.get_or_insert(replay.clone());
         assert_eq!(
@@ -157,8 +184,9 @@ fn items(numbers: &mut Numbers, at: Place) -> Vec<Item> {
 }
 
 fn item(numbers: &mut Numbers, at: Place) -> Item {
-    match numbers.below(5) {
+    match numbers.below(6) {
         0 | 1 => Item::Owe,
+        5 => Item::Invalidate,
         _ if at.depth == 0 => Item::Owe,
         2 => {
             let in_section = true;
@@ -197,8 +225,12 @@ fn item(numbers: &mut Numbers, at: Place) -> Item {
 fn every_table_says_what_the_mode_does() {
     let mut numbers = Numbers(1);
     let (mut deepest, mut pairs) = (0, [0; 5]);
-    for _ in 0..20_000 {
-        let replay = agree(&items(&mut numbers, Place::OUTSIDE));
+    for n in 0..20_000 {
+        let items = items(&mut numbers, Place::OUTSIDE);
+        let replay = agree(&items);
+        if n % 4 == 0 {
+            agree_where(false, &items);
+        }
         deepest = deepest.max(replay.shape().depth);
         for (sum, &policy) in pairs.iter_mut().zip(Policy::ALL) {
             *sum += replay.pairs(policy);
@@ -211,17 +243,21 @@ fn every_table_says_what_the_mode_does() {
     assert_eq!(v3, linux7);
 }
 
-/// What the workloads make: an outer section of stores, of the allocator's sections and of pauses with such a section, and stores
-/// outside.
+/// What the workloads make: an outer section of stores, of invalidations, of the allocator's sections and of pauses with such a
+/// section, and stores outside.
 #[test]
 fn the_closed_form_says_what_the_tables_say() {
     const LENGTH: u32 = 5;
     let inner = |items| Item::Reenter(vec![Item::Section(items)]);
-    for choices in 0..1_u32 << (3 * LENGTH) {
+    for choices in 0..11_u32.pow(LENGTH) {
         let (mut items, mut outer) = (Vec::new(), Vec::new());
         for n in 0..LENGTH {
-            match choices >> (3 * n) & 7 {
-                0 | 1 => outer.push(Item::Owe),
+            match choices / 11_u32.pow(n) % 11 {
+                0 => outer.push(Item::Owe),
+                1 => outer.push(Item::Invalidate),
+                8 => outer.push(inner(vec![Item::Invalidate])),
+                9 => outer.push(inner(vec![Item::Owe, Item::Invalidate])),
+                10 => outer.push(inner(vec![Item::Invalidate, Item::Owe])),
                 2 => outer.push(inner(vec![Item::Owe])),
                 3 => outer.push(inner(Vec::new())),
                 4 => outer.push(Item::Pause(vec![inner(vec![Item::Owe])])),
@@ -231,11 +267,16 @@ fn the_closed_form_says_what_the_tables_say() {
             }
         }
         items.push(Item::Section(outer));
-        let replay = agree(&items);
-        for &policy in Policy::ALL {
-            let form = replay.shape().pairs(policy);
-            assert_eq!(form, replay.pairs(policy), "{policy:?} {items:?}");
+        for replay in [agree(&items), agree_where(false, &items)] {
+            form_is_as_tables(&replay, &items);
         }
+    }
+}
+
+fn form_is_as_tables(replay: &Replay, items: &[Item]) {
+    for &policy in Policy::ALL {
+        let form = replay.shape().pairs(policy);
+        assert_eq!(form, replay.pairs(policy), "{policy:?} {items:?}");
     }
 }
 
@@ -261,6 +302,60 @@ fn a_shape_says_what_was_done() {
     assert_eq!((shape.idle, shape.idle_first, shape.reentries), (1, 1, 1));
     assert_eq!((shape.groups, shape.tails, shape.unbroken), (3, 1, 1));
     assert_eq!(shape.depth, 2);
+}
+
+/// By hand: a store that an invalidation settles, one that it does not, and an allocator that settles before its end.
+#[test]
+fn an_invalidation_settles_what_is_pending() {
+    let events = [
+        BEGIN,
+        OWE,
+        ISHST,
+        tlbi(),
+        tlbi(),
+        ISH,
+        OWE,
+        REENTER,
+        BEGIN,
+        OWE,
+        tlbi(),
+        ISH,
+        END,
+        REENTERED,
+        END,
+    ];
+    let pairs = |replay: Replay| {
+        Policy::ALL
+            .iter()
+            .map(|&policy| replay.pairs(policy))
+            .collect::<Vec<_>>()
+    };
+    // Reenter leaves the mode before the allocator's section.
+    assert_eq!(pairs(replay(&events)), [3, 0, 1, 0, 0]);
+    assert_eq!(
+        pairs(replay_from(Replay::new(false), &events)),
+        [3, 1, 2, 1, 1]
+    );
+    let shape = *replay(&events).shape();
+    assert_eq!((shape.outer, shape.settled, shape.reentries), (2, 1, 0));
+    assert_eq!((shape.groups, shape.tails, shape.idle), (1, 0, 0));
+}
+
+/// A handler's invalidation is none of the task's. Nor is a DSB without a TLBI, or one that completes none; and a TLBI alone
+/// settles nothing.
+#[test]
+fn what_is_no_whole_invalidation_settles_nothing() {
+    let irq = [What::IrqEnter, tlbi(), ISH, What::IrqExit];
+    let others: [&[What]; 4] = [&irq, &[ISH], &[tlbi(), ISHST], &[tlbi()]];
+    let calls = replay(&[BEGIN, OWE, END]).calls();
+    for between in others {
+        let replay = replay(&[&[BEGIN, OWE], between, &[END]].concat());
+        assert_eq!(replay.pairs(Policy::V3), 1, "{between:?}");
+        assert_eq!(replay.calls(), calls, "{between:?}");
+    }
+    // The task's own, which a handler comes in between of.
+    let own = [&[BEGIN, OWE, tlbi()], &irq[..], &[ISH, END]].concat();
+    assert_eq!(replay(&own).pairs(Policy::V3), 0);
 }
 
 /// The same number of calls, and the same pairs under most policies; but not the same work.

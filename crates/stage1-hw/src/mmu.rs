@@ -18,15 +18,15 @@ pub trait Services {
     /// The machine's instructions: `Plain`, or a decorator around it.
     type Instructions: Instructions;
 
-    /// A frame for a table: writable through the linear map, and nobody else's. It may itself work on
-    /// page tables; no lock is held. `None` when there is none.
+    /// A frame for a table: writable through the linear map, and nobody else's. It may itself work on page tables; no lock is
+    /// held. `None` when there is none.
     fn alloc(&self) -> Option<Frame>;
 
     /// Takes a table's frame back.
     ///
     /// # Safety
-    /// It came from [`alloc`](Self::alloc) and is not given back twice; no descriptor leads to it, and
-    /// no walk cache holds one that did.
+    /// It came from [`alloc`](Self::alloc) and is not given back twice; no descriptor leads to it, and no walk cache holds one
+    /// that did.
     unsafe fn free(&self, frame: Frame);
 
     /// Where the linear map has the frame.
@@ -35,17 +35,23 @@ pub trait Services {
     /// The inverse of [`page`](Self::page).
     fn frame(&self, page: NonNull<Page>) -> Frame;
 
-    /// Runs `f` alone: a short lock, the same for all tables, that an interrupt handler on this core
-    /// may want too. Nothing in `f` allocates.
+    /// Runs `f` alone: a short lock, the same for all tables, that an interrupt handler on this core may want too. Nothing in `f`
+    /// allocates.
     fn alone<R>(&self, f: impl FnOnce() -> R) -> R;
 
-    /// Valid descriptors were stored: they owe [`publish`](crate::publish), now or where the lazy MMU
-    /// mode defers it to. See [`Mmu::owe`].
+    /// Valid descriptors were stored: they owe [`publish`](crate::publish), now or where the lazy MMU mode defers it to. See
+    /// [`Mmu::owe`].
     fn owe(&self);
 
     /// See [`Mmu::invalidation_settles`].
     fn invalidation_settles(&self) -> bool {
         false
+    }
+
+    /// Runs the `barriers` of an invalidation, [`invalidate`](crate::invalidate), which pay for every pair before them, too: a mode
+    /// that has one pending takes it for paid before they run (`lazy-mmu`'s `TaskMmu::settled_by`). The default does not, as Linux.
+    fn settled_by(&self, barriers: impl FnOnce()) {
+        barriers();
     }
 
     /// See [`Mmu::may_break`].
@@ -86,19 +92,17 @@ impl Table {
 
 impl<S: Services> Hardware<S> {
     /// # Safety
-    /// 1. `services` keeps what its methods say: frames are nobody else's, and the linear map has them
-    ///    mapped read-write from [`alloc`](Services::alloc) until [`free`](Services::free).
-    /// 2. Its instructions execute what their names say. On them rests that a [`Done`] is one: the
-    ///    frames that it frees are reachable by no old translation.
-    /// 3. The value is used only with tables whose roots [`Hardware::new_root`] made, and through
-    ///    [`Space`](stage1_paging::Space) and its gathers: then every table descriptor in them was
-    ///    stored by [`Mmu::link`], and a table is freed once, when nothing leads to it. Whoever calls
-    ///    the methods of [`Mmu`] directly, which take any frame for a table and free any table, keeps
-    ///    it so. While one space frees tables no other over its root is in use, and after
-    ///    [`destroy`](stage1_paging::Space::destroy) none ever is.
-    /// 4. Who maps, unmaps, moves and replaces with it leaves alone what Rust objects, text and stacks
-    ///    lie in: the operations of a [`Space`](stage1_paging::Space) are safe to call and change what
-    ///    an address means.
+    /// 1. `services` keeps what its methods say: frames are nobody else's, and the linear map has them mapped read-write from
+    ///    [`alloc`](Services::alloc) until [`free`](Services::free).
+    /// 2. Its instructions execute what their names say. On them rests that a [`Done`] is one: the frames that it frees are
+    ///    reachable by no old translation.
+    /// 3. The value is used only with tables whose roots [`Hardware::new_root`] made, and through [`Space`](stage1_paging::Space)
+    ///    and its gathers: then every table descriptor in them was stored by [`Mmu::link`], and a table is freed once, when nothing
+    ///    leads to it. Whoever calls the methods of [`Mmu`] directly, which take any frame for a table and free any table, keeps it
+    ///    so. While one space frees tables no other over its root is in use, and after [`destroy`](stage1_paging::Space::destroy)
+    ///    none ever is.
+    /// 4. Who maps, unmaps, moves and replaces with it leaves alone what Rust objects, text and stacks lie in: the operations of a
+    ///    [`Space`](stage1_paging::Space) are safe to call and change what an address means.
     /// 5. `upkeep` is what every core can do and needs.
     pub const unsafe fn new(services: S, upkeep: Upkeep) -> Self {
         Self { services, upkeep }
@@ -216,7 +220,8 @@ impl<S: Services> Mmu for Hardware<S> {
     }
 
     fn invalidate(&self, debt: &mut Debt) -> Done {
-        sequences::invalidate(S::Instructions::NEW, debt, self.upkeep);
+        let barriers = || sequences::invalidate(S::Instructions::NEW, debt, self.upkeep);
+        self.services.settled_by(barriers);
         self.services.done(debt);
         debt.done()
     }

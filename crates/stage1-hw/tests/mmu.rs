@@ -189,6 +189,20 @@ fn unmap_stores_and_the_gather_pays_before_it_says_so() {
     assert_eq!(kernel.used(), 4, "tables stay");
 }
 
+/// All of an invalidation's barriers, and nothing else: the mode takes what is pending before the first of them.
+#[test]
+fn the_mode_settles_by_the_barriers_of_an_invalidation() {
+    let (kernel, space) = mapped(1);
+    kernel.settles.set(true);
+    let mut gather = space.gather(());
+    space.unmap(pages(LOW, 1), &mut gather).unwrap();
+    log();
+    gather.finish();
+    let barriers = invalidation(&[tlbi(Tlbi::Vale1is(ASID | 0x403), 1, 1)]);
+    let rest = [Event::Settled, done(LOW, 1, false)];
+    assert_eq!(log(), [&[Event::Settle], &barriers[..], &rest].concat());
+}
+
 #[test]
 fn hardware_invalidates_by_its_upkeep() {
     let kernel = Kernel::new();

@@ -102,7 +102,13 @@ fn of_steps() -> Vec<Change> {
         mmu("self.services.done(debt);", ""),
         mmu(
             "sequences::invalidate(S::Instructions::NEW, debt, self.upkeep);",
-            "",
+            "();",
+        ),
+        mmu("self.services.settled_by(barriers);", ""),
+        mmu("self.services.settled_by(barriers);", "barriers();"),
+        mmu(
+            "self.services.settled_by(barriers);",
+            "barriers(); self.services.settled_by(|| ());",
         ),
         mmu("debt, self.upkeep", "debt, Upkeep::default()"),
         mmu("unsafe { self.services.free(self.frame(table)) }", ""),
@@ -113,7 +119,7 @@ fn of_steps() -> Vec<Change> {
         ),
         exchanged(
             "mmu.rs",
-            "        sequences::invalidate(S::Instructions::NEW, debt, self.upkeep);\n",
+            "        self.services.settled_by(barriers);\n",
             "        self.services.done(debt);\n",
         ),
         // An invalidation.

@@ -163,7 +163,9 @@ pub trait Mmu {
     /// It does: its `dsb ishst` and its ISB come after these stores, and all of them have a gather that owes
     /// for them. What it takes is that nobody relies on them before the gather has paid. That is so where
     /// the pair would be paid at once, outside of a section of the lazy MMU mode: inside one its end promises
-    /// that all is published, whatever becomes of the gather. Linux pays both (`__set_pte` queues the
+    /// that all is published, whatever becomes of the gather. There the answer is no, and the pair is pending until
+    /// the end or an [`Mmu::invalidate`] that settles it, whichever comes first (`Services::settled_by` of the crate `stage1-hw`).
+    /// Linux pays both (`__set_pte` queues the
     /// barriers whatever the kernel entry was before), and so does the default, so that counts can be compared.
     #[inline]
     fn invalidation_settles(&self) -> bool {

@@ -21,6 +21,8 @@ pub const PAGE_SIZE: u64 = 4096;
 pub const VMAP_BASE: u64 = 0xFFFF_8000_0000_0000;
 /// The vmap area's size in bytes.
 pub const VMAP_SIZE: u64 = 64 << 30;
+/// The same in pages.
+pub const VMAP_PAGES: u64 = VMAP_SIZE / PAGE_SIZE;
 /// The stack area's start.
 pub const STACKS_BASE: u64 = 0xFFFF_A000_0000_0000;
 /// A stack holds `1 << STACK_SHIFT` bytes and is aligned to twice that; the half below is its

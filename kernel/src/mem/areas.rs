@@ -93,8 +93,7 @@ impl Area {
     pub fn take(pages: u64) -> Option<Self> {
         let bytes = pages.checked_add(1)?.checked_mul(layout::PAGE_SIZE)?;
         let start = FREE.lock().take(bytes)?;
-        let pages = Pages::new(Va::new(start), pages).ok()?;
-        Some(Self(pages, PhantomData))
+        Some(Self(Pages::new(Va::new(start), pages).ok()?, PhantomData))
     }
 
     /// The pages.
@@ -119,11 +118,10 @@ impl Drop for Area {
         let mut gather = self.range().gather(());
         let emptied = self.range().unmap(self.0, &mut gather);
         let _ = gather.finish();
-        if emptied.is_err() {
-            // A block that is not wholly inside, which no operation of a range makes. Then nobody gets these pages.
-            return;
+        // It fails at a block that is not wholly inside, which no operation of a range makes. Then nobody gets these pages.
+        if emptied.is_ok() {
+            let (start, pages) = (self.0.start().raw(), self.0.count() + 1);
+            FREE.lock().give(start..start + pages * layout::PAGE_SIZE);
         }
-        let (start, pages) = (self.0.start().raw(), self.0.count() + 1);
-        FREE.lock().give(start..start + pages * layout::PAGE_SIZE);
     }
 }

@@ -15,6 +15,8 @@ pub(crate) use bring_up::{enter_kernel_tables, leave_identity_map, start_heap};
 pub use heap::free as heap_free;
 pub use stage1_hw::Table;
 
+use core::sync::atomic::AtomicBool;
+
 use spin::once::Once;
 use stage1_paging::{Desc, Error, Half, Level, Mapping, Pa, Pages, Part, Space, Va, Walk};
 
@@ -42,6 +44,9 @@ pub type PageRange<'s> = Part<'s, Hardware>;
 /// was dropped, which pays too.
 pub type Gather<'s, S> = stage1_paging::Gather<'s, Hardware, S>;
 
+/// `settle=`: an invalidation pays for the pair of the same stores, too. If not, both are paid, as in Linux.
+pub(crate) static SETTLES: AtomicBool = AtomicBool::new(true);
+
 static HARDWARE: Once<Hardware, Yield> = Once::new();
 static KERNEL: Once<Space<'static, Hardware>, Yield> = Once::new();
 
@@ -55,22 +60,12 @@ fn kernel_space() -> &'static Space<'static, Hardware> {
     KERNEL.get().expect("the kernel's tables are not there yet")
 }
 
-/// The MMU behind all spaces. Who has it can make a space of any tables: it stays in this folder.
-///
-/// # Panics
-/// Before [`enter_kernel_tables`].
-fn hardware() -> &'static Hardware {
-    HARDWARE
-        .get()
-        .expect("the kernel's tables are not there yet")
-}
-
 /// Where the root of the kernel's tables lies, for the TTBR1_EL1 of another core.
 ///
 /// # Panics
 /// Before [`enter_kernel_tables`].
 pub(crate) fn root_address() -> Pa {
-    hardware().address(kernel_space().root())
+    kernel_space().mmu().address(kernel_space().root())
 }
 
 /// The descriptors that this core's walker meets for `va`, whoever's it is: in the kernel's tables, or in those that TTBR0

@@ -64,19 +64,23 @@ impl stage1_hw::Services for KernelServices {
         mode::owe();
     }
 
-    /// Outside of a section. Inside one the pair is pending, and its end pays.
+    /// Outside of a section. Inside one the pair is pending until an invalidation or the section's end, whichever is first.
     fn invalidation_settles(&self) -> bool {
-        task::current().mmu.state().count == 0
+        task::current().mmu.state().count == 0 && super::SETTLES.load(Relaxed)
     }
 
-    /// The vmap area and the tasks' half: the rest of the upper half holds text, stacks, tables and all
-    /// that a fault touches. An access or a fetch there waits for the make (`traps/broken.rs`), but for an
-    /// interrupt handler's.
+    fn settled_by(&self, barriers: impl FnOnce()) {
+        if task::current().mmu.is_pending() && super::SETTLES.load(Relaxed) {
+            task::current().mmu.settled_by(barriers);
+        } else {
+            barriers();
+        }
+    }
+
+    /// The vmap area and the tasks' half: the rest of the upper half holds text, stacks, tables and all that a fault touches. An
+    /// access or a fetch there waits for the make (`traps/broken.rs`), but for an interrupt handler's.
     fn may_break(&self, pages: Pages) -> bool {
-        let vmap = Pages::new(
-            Va::new(layout::VMAP_BASE),
-            layout::VMAP_SIZE / layout::PAGE_SIZE,
-        );
+        let vmap = Pages::new(Va::new(layout::VMAP_BASE), layout::VMAP_PAGES);
         vmap.is_ok_and(|vmap| vmap.covers(pages)) || !Half::Upper.holds(pages)
     }
 

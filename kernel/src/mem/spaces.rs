@@ -36,7 +36,7 @@ impl TaskSpace {
     /// # Errors
     /// [`SpaceError`].
     pub fn new() -> Result<Self, SpaceError> {
-        let hardware = super::hardware();
+        let hardware = super::kernel_space().mmu();
         let asid = take_asid().ok_or(SpaceError::NoAsid)?;
         let root = hardware.new_root().map_err(|NoFrame| {
             // It was in no TTBR: no translation has it.

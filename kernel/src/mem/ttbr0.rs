@@ -6,7 +6,7 @@
 use stage1_hw::{Instructions, Op, Why, read_ttbr0, ttbr};
 use stage1_paging::{Asid, Frame, Half, Mmu, Pa, Space};
 
-use super::{Hardware, Table, hardware};
+use super::{Hardware, Table, kernel_space};
 use crate::arch::registers;
 use crate::observe::seam::HW;
 use crate::task::{self, Task};
@@ -19,7 +19,7 @@ use crate::task::{self, Task};
 /// and it lives until the task leaves it by [`clear`].
 pub(super) unsafe fn set(root: Table, asid: Asid) {
     // SAFETY: the caller's promise; no Rust object lies in a lower half.
-    unsafe { change(ttbr(hardware().address(root), asid)) };
+    unsafe { change(ttbr(kernel_space().mmu().address(root), asid)) };
 }
 
 /// Leaves the current task's lower half empty, with ASID 0.
@@ -72,5 +72,6 @@ pub(super) fn space() -> Option<Space<'static, Hardware>> {
     let root = Frame::new(Pa::new(value & ((1 << 48) - 1))?)?;
     // The empty table has ASID 0. It lies in the image, which the linear map has too.
     let half = Half::Lower(Asid((value >> 48) as u16));
-    Some(Space::new(hardware(), hardware().child(root), half))
+    let hardware = kernel_space().mmu();
+    Some(Space::new(hardware, hardware.child(root), half))
 }

@@ -11,8 +11,8 @@ use crate::task::{self, Counts, kinds};
 
 /// A decorator of the machine's instructions: does what `I` does, counts it, and reports it.
 ///
-/// Counting is always on: a count belongs to the task or, for handlers and switches, to the core
-/// (see [`crate::task`]). Everything else hangs on one flag, and stands out of line.
+/// Counting is always on: a count belongs to the task or, for handlers and switches, to the core (see [`crate::task`]).
+/// Everything else hangs on one flag, and stands out of line.
 #[derive(Clone, Copy, Debug)]
 pub struct Observer<I>(I);
 
@@ -91,24 +91,22 @@ impl<I: Instructions> Instructions for Observer<I> {
     }
 }
 
-/// `mmu-check`'s adapter around the machine: it knows what is reported before, after, or as one with
-/// its execution.
+/// `mmu-check`'s adapter around the machine: it knows what is reported before, after, or as one with its execution.
 fn reported<I: Instructions>(machine: I) -> Reported<I, Ears> {
     Reported::over(machine, Ears)
 }
 
-/// A switch is the core's: the task that is leaving may be in the middle of counting one of its own. So
-/// is what is sent to other cores on the other side of a switch.
+/// A switch is the core's: the task that is leaving may be in the middle of counting one of its own. So is what is sent to other
+/// cores on the other side of a switch.
 #[inline(always)]
 fn count(op: Op, why: Why, counts: &Counts) {
     let counts = match why {
         Why::Switch | Why::Send => &task::core().interrupt_counts,
         _ => counts,
     };
-    let times = if let Op::Tlbi(batch) = op {
-        batch.count
-    } else {
-        1
+    let times = match op {
+        Op::Tlbi(batch) => batch.count,
+        _ => 1,
     };
     counts.executed[kinds::of(op)].add(times);
     match (op, why) {

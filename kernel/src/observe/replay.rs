@@ -9,9 +9,9 @@ use crate::base::Lock;
 
 static RECORDING: Lock<Option<Replay>> = Lock::new(None);
 
-/// Starts a recording, which [`set_active`] turns on.
-pub fn start() {
-    *RECORDING.lock() = Some(Replay::new());
+/// Starts a recording, which [`set_active`] turns on. `settles`: invalidations pay for what is pending.
+pub fn start(settles: bool) {
+    *RECORDING.lock() = Some(Replay::new(settles));
 }
 
 /// Goes on recording, or pauses it: only what is measured belongs in it.

@@ -2,16 +2,23 @@
 
 use alloc::format;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering::Relaxed;
 
 use lazy_mmu::Policy;
 
 use super::{Row, Run};
+use crate::mem;
 use crate::println;
 use crate::task::Tally;
 
 /// Prints the table, the rows of different runs apart.
 pub fn print_table(rows: &[Row]) {
     println!();
+    if !mem::SETTLES.load(Relaxed) {
+        println!(
+            "settle=off: pairs are paid besides the invalidations of the same stores, as in Linux"
+        );
+    }
     println!(
         "{:<13} {:<8} {:>6} {:>6} {:>7} {:>7} {:>7} {:>7} {:>5} {:>6} {:>7} {:>6}",
         "run",

@@ -1,13 +1,14 @@
 //! A row in the making: the windows around a workload's page-table work, and the counts inside them.
 
 use core::ops::Deref;
+use core::sync::atomic::Ordering::Relaxed;
 
 use lazy_mmu::Policy;
 
 use super::look::Look;
 use super::{Failure, counts, failure};
 use crate::arch::window::Window;
-use crate::mem::PageRange;
+use crate::mem::{self, PageRange};
 use crate::observe::{self, replay};
 use crate::report::{self, Row, Run, Size};
 use crate::sched;
@@ -37,7 +38,7 @@ impl<'m> Measured<'m> {
             look,
         };
         if new.look.is_recorded() {
-            replay::start();
+            replay::start(mem::SETTLES.load(Relaxed));
         }
         new
     }

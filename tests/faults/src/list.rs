@@ -91,6 +91,8 @@ faults! {
     // The mode.
     "owe-lost" OweLost: "the mode forgets that a store of a valid descriptor owes", "R8, replay";
     "inner-exit-pays-nothing" InnerExitPaysNothing: "an inner section's end pays nothing", "R8, replay";
+    "settled-late" SettledLate: "an invalidation takes the pending flag behind its barriers", "R8";
+    "settled-not" SettledNot: "the pending flag stays when an invalidation has paid", "replay";
     "flag-stays" FlagStays: "the pending flag stays when it is paid inside a section", "replay, workload";
     "other-calls" OtherCalls: "under flat, one more section for every pair", "replay";
     "hook-wrong" HookWrong: "another arch hook runs than the contract says", "workload";

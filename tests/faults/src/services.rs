@@ -70,6 +70,17 @@ impl<S: stage1_hw::Services> stage1_hw::Services for Services<S> {
         self.0.invalidation_settles()
     }
 
+    fn settled_by(&self, barriers: impl FnOnce()) {
+        if is(Fault::SettledLate) {
+            barriers();
+            self.0.settled_by(|| ());
+        } else if is(Fault::SettledNot) {
+            barriers();
+        } else {
+            self.0.settled_by(barriers);
+        }
+    }
+
     fn may_break(&self, pages: Pages) -> bool {
         self.0.may_break(pages)
     }

@@ -1,13 +1,16 @@
 //! The arch layer on the machine: the kernel's primitives, one for one, each with what may be wrong
 //! in it.
 
+use alloc::format;
 use alloc::vec::Vec;
 
 use stage1_paging::{
-    Debt, Desc, Done, Edited, Frame, Half, Level, Mmu, NoFrame, Pa, Pages, Slots, Step, Tlbi,
+    Debt, Desc, Done, Edited, Frame, Half, Level, Mmu, NoFrame, Pa, Pages, Prot, Slots, Step, Tlbi,
+    Va,
 };
 
 use super::bug::{Bug, Site};
+use super::frames::frame_at;
 use super::kernel::Kernel;
 use crate::event::{Barrier, What};
 use crate::tlbi::{Op, Operand};
@@ -105,6 +108,15 @@ impl Kernel {
         self.tlbi(op, operand);
     }
 
+    /// A page fault between two instructions. Its handler maps the page: it runs in the task, in no interrupt.
+    fn page_fault(&self, va: Va, frame: u64) {
+        self.exception(What::ExceptionEntry);
+        if let Err(error) = self.space().map_page(va, frame_at(frame), Prot::RW) {
+            self.note(format!("tables: {error}"));
+        }
+        self.exception(What::ExceptionReturn);
+    }
+
     /// The barriers before an invalidation's TLBIs.
     pub(super) fn before_tlbi(&self) {
         if !self.is(Bug::PeerNoDsb) && !self.is(Bug::PeerLocalFlush) {
@@ -121,6 +133,9 @@ impl Kernel {
         };
         if !self.is(Bug::PeerNoDsb) {
             self.dsb(Site::DsbAfterTlbi, kind);
+        }
+        if let Some((va, frame)) = self.faults.take() {
+            self.page_fault(va, frame);
         }
         self.isb(Site::IsbAfterTlbi);
     }
@@ -181,13 +196,7 @@ impl Mmu for Kernel {
         true
     }
 
-    fn link(
-        &self,
-        table: Table,
-        level: Level,
-        index: usize,
-        va: stage1_paging::Va,
-    ) -> Result<Table, NoFrame> {
+    fn link(&self, table: Table, level: Level, index: usize, va: Va) -> Result<Table, NoFrame> {
         let frame = self.alloc().ok_or(NoFrame)?;
         if !self.is(Bug::LinkUnzeroed) {
             self.zero_table(frame);
@@ -226,23 +235,16 @@ impl Mmu for Kernel {
         self.task().mmu.owe();
     }
 
+    fn invalidation_settles(&self) -> bool {
+        self.task().mmu.state().count == 0
+    }
+
     fn invalidate(&self, debt: &mut Debt) -> Done {
-        let ops: Vec<Tlbi> = debt.ops(self.setup.features).collect();
-        if self.is(Bug::TlbiBeforeStore) {
-            self.after_tlbi();
-        } else if self.is(Bug::PeerLocalFlush) {
-            self.tlbi(Op::VMALLE1, Operand::NONE.into());
-            self.after_tlbi();
+        if self.is(Bug::SettledLate) {
+            self.barriers_of(debt);
+            self.task().mmu.settled_by(|| ());
         } else {
-            self.before_tlbi();
-            for (n, op) in ops.iter().copied().enumerate() {
-                let short = n > 0 && n + 1 == ops.len() && self.is(Bug::TlbiShort);
-                let kept = matches!(op, Tlbi::Aside1is(_)) && self.is(Bug::AsidNotFlushed);
-                if !kept && !short {
-                    self.execute(op, debt.frees_tables());
-                }
-            }
-            self.after_tlbi();
+            self.task().mmu.settled_by(|| self.barriers_of(debt));
         }
         let asid = match debt.half() {
             Half::Lower(asid) => asid.0,
@@ -261,5 +263,28 @@ impl Mmu for Kernel {
 
     fn free_table(&self, table: Table, _done: &Done) {
         self.free(table.0);
+    }
+}
+
+impl Kernel {
+    /// The barriers of an invalidation, with what is wrong in them.
+    fn barriers_of(&self, debt: &Debt) {
+        let ops: Vec<Tlbi> = debt.ops(self.setup.features).collect();
+        if self.is(Bug::TlbiBeforeStore) {
+            self.after_tlbi();
+        } else if self.is(Bug::PeerLocalFlush) {
+            self.tlbi(Op::VMALLE1, Operand::NONE.into());
+            self.after_tlbi();
+        } else {
+            self.before_tlbi();
+            for (n, op) in ops.iter().copied().enumerate() {
+                let short = n > 0 && n + 1 == ops.len() && self.is(Bug::TlbiShort);
+                let kept = matches!(op, Tlbi::Aside1is(_)) && self.is(Bug::AsidNotFlushed);
+                if !kept && !short {
+                    self.execute(op, debt.frees_tables());
+                }
+            }
+            self.after_tlbi();
+        }
     }
 }

@@ -146,6 +146,10 @@ bugs! {
     FaultHandlerDefers,
     /// A store in an interrupt handler is deferred like the task's.
     IrqDefers,
+    /// An invalidation takes the pending flag behind its barriers.
+    SettledLate,
+    /// A gather that has nothing to invalidate takes the pending flag.
+    SettledByNothing,
     /// An interrupt handler takes the task's pending flag and does not pay.
     IrqTakesDebt,
     /// A section opened in a handler stays open in the task.
@@ -255,6 +259,8 @@ impl Bug {
             Bug::InnerExitPaysNothing
             | Bug::ExitPaysNothing
             | Bug::PausePaysNothing
+            | Bug::SettledLate
+            | Bug::SettledByNothing
             | Bug::IrqTakesDebt
             | Bug::DebtStaysOnCore
             | Bug::SwitchClearsNextTask => (&[Leftover][..], true, false),

@@ -100,6 +100,8 @@ pub struct Kernel {
     pub(super) masked: Cell<u32>,
     /// Which core last released the lock around links.
     pub(super) link_lock: Cell<usize>,
+    /// The page that faults behind the last DSB of the next invalidation, and the frame that its handler maps there.
+    pub(super) faults: Cell<Option<(Va, u64)>>,
     /// What comes in between.
     pub(super) others: Cell<Others>,
     steps: Cell<u64>,
@@ -130,6 +132,7 @@ impl Kernel {
             lower: Cell::new(None),
             masked: Cell::new(0),
             link_lock: Cell::new(0),
+            faults: Cell::new(None),
             others: Cell::new(Others {
                 handler: |_| Ok(()),
                 neighbour: |_| Ok(()),

@@ -42,6 +42,9 @@ pub enum Event {
     Unlock,
     Owe,
     MayBreak(Pages),
+    /// The barriers of an invalidation are about to run, and have run: where the mode settles by them.
+    Settle,
+    Settled,
     /// The pages and whether tables go with them.
     Done(Pages, bool),
 }
@@ -147,6 +150,7 @@ pub struct Kernel {
     free: RefCell<Vec<Frame>>,
     used: RefCell<BTreeSet<u64>>,
     pub may_break: Cell<bool>,
+    pub settles: Cell<bool>,
     locked: Cell<bool>,
     /// Runs once, before the lock is taken: what another core does meanwhile.
     pub before_lock: RefCell<Option<Hook>>,
@@ -164,6 +168,7 @@ impl Kernel {
             free: RefCell::new((0..FRAMES as u64).rev().map(table).collect()),
             used: RefCell::default(),
             may_break: Cell::new(true),
+            settles: Cell::new(false),
             locked: Cell::new(false),
             before_lock: RefCell::default(),
         }))
@@ -248,6 +253,15 @@ impl Services for &Kernel {
     fn owe(&self) {
         assert!(!self.locked.get());
         record(Event::Owe);
+    }
+
+    fn settled_by(&self, barriers: impl FnOnce()) {
+        if !self.settles.get() {
+            return barriers();
+        }
+        record(Event::Settle);
+        barriers();
+        record(Event::Settled);
     }
 
     fn may_break(&self, pages: Pages) -> bool {

@@ -1,5 +1,7 @@
 //! What a section costs and saves: H20.
 
+use core::sync::atomic::Ordering::Relaxed;
+
 use super::place::Place;
 use super::scene::Scene;
 use crate::arch::window::Window;
@@ -8,7 +10,7 @@ use crate::report::{self, Run};
 use crate::workloads::counts::{check_pairs, check_replay};
 use crate::workloads::measure::quiesce;
 use crate::workloads::{Failure, failure};
-use crate::{mode, println, task};
+use crate::{mem, mode, println, task};
 
 /// Entries in a section.
 const SIZES: [u8; 4] = [1, 2, 4, 16];
@@ -50,7 +52,7 @@ fn measure(
         which[0],
         which[1],
     ];
-    replay::start();
+    replay::start(mem::SETTLES.load(Relaxed));
     let (result, counted) = report::in_window(
         &tag,
         || task.counts.tally(),

@@ -13,7 +13,7 @@ use lazy_mmu_kernel::task;
 use stage1_hw::{Op, Why};
 use stage1_paging::{Frame, Pa};
 
-use crate::sweep;
+use crate::{scenarios, sweep};
 
 /// The core is in [`at`]: what it executes there is no moment of its own.
 static INSIDE: [AtomicBool; MAX_CORES] = [const { AtomicBool::new(false) }; MAX_CORES];
@@ -37,6 +37,7 @@ pub fn at(moment: Moment) -> bool {
 fn act(moment: Moment, core: usize) -> bool {
     match moment {
         Moment::Execute(Op::Isb, Why::Publish) => in_a_pair(),
+        Moment::Execute(Op::Isb, Why::AfterTlbi) => scenarios::page_fault(),
         Moment::Alloc(site) => return sweep::allows(site),
         Moment::MapLinear(frame) => overwrite_the_one_before(frame),
         Moment::Execute(Op::Dsb(_), Why::Switch) if is(Fault::PreemptionsLost) => {

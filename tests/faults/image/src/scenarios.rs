@@ -1,24 +1,24 @@
 //! What no workload does for certain, and some fault shows in.
 
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use lazy_mmu::Policy;
 use lazy_mmu_kernel::arch::time;
 use lazy_mmu_kernel::base::Verdict;
-use lazy_mmu_kernel::mem::PageRange;
 use lazy_mmu_kernel::mem::areas::Area;
 use lazy_mmu_kernel::mem::frames::{self, Owned};
 use lazy_mmu_kernel::mem::spaces::TaskSpace;
+use lazy_mmu_kernel::mem::{self, PageRange};
 use lazy_mmu_kernel::observe::access::{self, Expect};
 use lazy_mmu_kernel::{mode, println, sched, task};
-use stage1_paging::{Frame, Pages, Prot, Va};
+use stage1_paging::{Frame, Pa, Pages, Prot, Va};
 
 /// What is wrong.
 type Checked = Result<(), &'static str>;
 
 /// Runs them, on a machine with that many cores.
 pub fn main(cores: usize) -> Verdict {
-    let on_one: &[fn() -> Checked] = &[enter_and_use, leave_in_a_section];
+    let on_one: &[fn() -> Checked] = &[enter_and_use, leave_in_a_section, settle];
     let on_two: &[fn() -> Checked] = &[use_here_unmap_there, publish_here_use_there];
     let on_two = if cores > 1 { on_two } else { &[] };
     match on_one.iter().chain(on_two).try_for_each(|run| run()) {
@@ -106,6 +106,44 @@ fn leave_in_a_section() -> Checked {
     other.join().value?;
     frames::free(owned);
     Ok(())
+}
+
+/// The page that faults behind the last DSB of the next invalidation, and its frame; 0 for none.
+static FAULTS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+
+/// What a page-fault handler does there, which is the task's own code: maps the page. From within the fault image's moments, with
+/// interrupts masked.
+pub fn page_fault() {
+    let va = FAULTS[0].swap(0, Relaxed);
+    let frame = Pa::new(FAULTS[1].load(Relaxed)).and_then(Frame::new);
+    if let (true, Some(frame)) = (va != 0, frame) {
+        // SAFETY: the page is of an area of `settle`'s, where no Rust object lies.
+        let mapped = unsafe { mem::upper_half() }.map_page(Va::new(va), frame, Prot::RO);
+        mapped.expect("its table is there");
+    }
+}
+
+/// An invalidation in a section, which settles what is pending, and a page fault in the middle of it: what its handler maps
+/// behind the last DSB is paid at the section's end.
+fn settle() -> Checked {
+    let (mapped, unmapped, faults) = (place()?, place()?, place()?);
+    map(&unmapped.0, unmapped.1.frame())?;
+    mode::section(|| {
+        map(&mapped.0, mapped.1.frame())?;
+        FAULTS[1].store(faults.1.frame().pa().raw(), Relaxed);
+        FAULTS[0].store(faults.0.pages().start().raw(), Relaxed);
+        unmap(unmapped.0.range(), unmapped.0.pages())
+    })?;
+    let found = [&mapped, &faults].map(|(area, _)| is_there(area.pages().start()));
+    for (area, frame) in [mapped, unmapped, faults] {
+        drop(area);
+        frames::free(frame);
+    }
+    if found == [true; 2] {
+        Ok(())
+    } else {
+        Err("a page that was mapped in a section is not there")
+    }
 }
 
 /// A page that this core has used, and a task on another core unmaps. This one does not leave its core

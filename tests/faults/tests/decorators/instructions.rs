@@ -329,7 +329,7 @@ fn free_still_mapped() {
 }
 
 /// Those of the mode and of the services, and those that the image makes: no instruction changes.
-const OTHERS: [Fault; 13] = [
+const OTHERS: [Fault; 15] = [
     Fault::AllocFails,
     Fault::FrameLost,
     Fault::FrameOverwritten,
@@ -340,6 +340,8 @@ const OTHERS: [Fault; 13] = [
     Fault::SecondEnterIgnored,
     Fault::OweLost,
     Fault::InnerExitPaysNothing,
+    Fault::SettledLate,
+    Fault::SettledNot,
     Fault::FlagStays,
     Fault::OtherCalls,
     Fault::HookWrong,

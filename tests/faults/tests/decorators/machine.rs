@@ -161,6 +161,8 @@ pub struct Memory {
     pub owed: Cell<u32>,
     pub done: Cell<u32>,
     pub freed: Cell<u32>,
+    /// For each time that the mode took what is pending: how many lines had been written before its barriers, and behind them.
+    pub settled: RefCell<Vec<[usize; 2]>>,
 }
 
 impl Memory {
@@ -173,6 +175,7 @@ impl Memory {
             owed: Cell::new(0),
             done: Cell::new(0),
             freed: Cell::new(0),
+            settled: RefCell::default(),
         }
     }
 }
@@ -210,6 +213,13 @@ impl stage1_hw::Services for &Memory {
     fn owe(&self) {
         self.owed.set(self.owed.get() + 1);
         publish(Faulty::NEW);
+    }
+
+    fn settled_by(&self, barriers: impl FnOnce()) {
+        let written = || LINES.with_borrow(Vec::len);
+        let before = written();
+        barriers();
+        self.settled.borrow_mut().push([before, written()]);
     }
 
     fn may_break(&self, _: Pages) -> bool {

@@ -17,6 +17,28 @@ fn done_is_not_reported_of_an_invalidation_that_is_held_back() {
     assert_eq!(memory.done.get(), 0);
 }
 
+/// Where in the work the mode takes what is pending: before the barriers, behind them, or not at all.
+#[test]
+fn settled_late_and_settled_not() {
+    let settled = |fault| {
+        let memory = Memory::new();
+        let injected = injected(fault);
+        work(&memory, false).unwrap();
+        lines();
+        drop(injected);
+        memory.settled.take()
+    };
+    let right = settled(Fault::FrameOverwritten);
+    assert!(
+        right.iter().all(|[before, behind]| before + 4 <= *behind),
+        "{right:?}"
+    );
+    let late = settled(Fault::SettledLate);
+    let behind = right.iter().map(|[_, behind]| [*behind; 2]);
+    assert!(late.iter().copied().eq(behind), "{late:?}");
+    assert!(settled(Fault::SettledNot).is_empty() && !right.is_empty());
+}
+
 /// The work takes a root and, for its two ranges, a first-level table each, and two below each.
 #[test]
 fn no_frame() {

@@ -25,7 +25,7 @@ pub struct Scenario {
 }
 
 /// All programs.
-pub const ALL: [Scenario; 16] = [
+pub const ALL: [Scenario; 17] = [
     scenario("vmap", pages::vmap),
     scenario("zap", pages::zap),
     scenario("protect", pages::protect),
@@ -42,6 +42,7 @@ pub const ALL: [Scenario; 16] = [
     scenario("irq", sections::irq),
     scenario("page fault", sections::page_fault),
     scenario("immediate", sections::immediate),
+    scenario("settle", sections::settle),
 ];
 
 const fn scenario(name: &'static str, run: fn(&Kernel) -> Outcome) -> Scenario {

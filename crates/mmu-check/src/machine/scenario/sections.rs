@@ -2,8 +2,10 @@
 
 use lazy_mmu::{Call, Policy};
 
-use super::steps::{Outcome, give, map, on, page, range, take, unmap, value, write_and_read};
-use crate::event::What;
+use stage1_paging::Access;
+
+use super::steps::{Outcome, give, map, on, page, range, take, text, unmap, value, write_and_read};
+use crate::event::{AccessKind, What};
 use crate::machine::bug::Bug;
 use crate::machine::kernel::{Kernel, Wrong};
 
@@ -162,6 +164,44 @@ pub(super) fn immediate(kernel: &Kernel) -> Outcome {
     })?;
     write_and_read(kernel, 0)?;
     unmap(kernel, range(page(0), 2)?)?;
+    give(kernel, frames);
+    Ok(())
+}
+
+/// An invalidation in a section settles what is pending, and what it settles is usable at once. A page that a fault handler maps
+/// behind its last DSB is not: the section's end pays for that.
+pub(super) fn settle(kernel: &Kernel) -> Outcome {
+    let frames = take(kernel, 4)?;
+    let (space, both) = (kernel.space(), range(page(0), 2)?);
+    (0..2).try_for_each(|n| map(kernel, page(n), frames[n as usize]))?;
+    (0..2).try_for_each(|n| write_and_read(kernel, n))?;
+    kernel.section(|| {
+        let mut gather = space.gather(());
+        map(kernel, page(2), frames[2])?;
+        let protected = space.protect(both, Access::ReadOnly, &mut gather);
+        protected.map_err(text)?;
+        kernel.faults.set(Some((page(3), frames[3])));
+        let _ = gather.finish();
+        write_and_read(kernel, 2)?;
+        kernel.probe(page(1), AccessKind::Write)
+    })?;
+    write_and_read(kernel, 3)?;
+    kernel.section(|| {
+        let mut gather = space.gather(());
+        let protected = space.protect(both, Access::ReadWrite, &mut gather);
+        protected.map_err(text)?;
+        let _ = gather.finish();
+        // One that owes nothing invalidates nothing, and settles nothing.
+        unmap(kernel, range(page(3), 1)?)?;
+        map(kernel, page(3), frames[3])?;
+        let _ = space.gather(()).finish();
+        if kernel.is(Bug::SettledByNothing) {
+            kernel.task().mmu.settled_by(|| ());
+        }
+        Ok::<_, Wrong>(())
+    })?;
+    (0..4).try_for_each(|n| write_and_read(kernel, n))?;
+    unmap(kernel, range(page(0), 4)?)?;
     give(kernel, frames);
     Ok(())
 }
