@@ -6,15 +6,12 @@ use crate::addr::{Half, Level, PAGE_SHIFT, Pages, Va};
 use crate::spans::{Span, Spans};
 use crate::tlbi::{Batch, Features, Run, Tlbi, only, steps, take};
 
-/// The most TLBI operations for one debt. Beyond it the whole ASID goes, or everything for the
-/// upper half.
+/// The most TLBI operations for one debt. Beyond it the whole ASID goes, or everything for the upper half.
 ///
-/// A TLBI costs a broadcast that every core must answer; an entry dropped without need costs one
-/// walk, later, where it is used again. The second-level TLBs of the cores meant here hold 1024 to
-/// 2048 entries (Cortex-A72: 1024, Neoverse N1: 1280). So a full invalidation is worth about as
-/// many walks, and single operations stop paying somewhere below that. 512 is one last-level
-/// table's worth and also where Linux stops (`MAX_DVM_OPS`). With FEAT_TLBIRANGE it takes
-/// terabytes to reach it.
+/// A TLBI costs a broadcast that every core must answer; an entry dropped without need costs one walk, later, where it is used
+/// again. The second-level TLBs of the cores meant here hold 1024 to 2048 entries (Cortex-A72: 1024, Neoverse N1: 1280). So a full
+/// invalidation is worth about as many walks, and single operations stop paying somewhere below that. 512 is one last-level table's
+/// worth and also where Linux stops (`MAX_DVM_OPS`). With FEAT_TLBIRANGE it takes terabytes to reach it.
 pub const MAX_OPS: u64 = 512;
 
 /// Translations withdrawn from one half and not yet invalidated.
@@ -76,8 +73,7 @@ impl Debt {
     /// Adds a table of the level below `level`, unlinked from the descriptor that translates `va`.
     pub(crate) fn add_table(&mut self, va: Va, level: Level) {
         self.tables = true;
-        // One operation at any address below the descriptor reaches every walk cache entry made
-        // from it.
+        // One operation at any address below the descriptor reaches every walk cache entry made from it.
         self.add(va, level, 1);
     }
 

@@ -13,6 +13,7 @@ use crate::mmu::{Mmu, Slots};
 use crate::space::Space;
 
 /// What a walk ends with that comes to no last-level table.
+#[derive(Clone, Copy)]
 pub(crate) enum Above {
     Nothing,
     Block,
