@@ -174,7 +174,7 @@ mutants: setup
 	@$(ENV) out="$$CARGO_TARGET_DIR/mutants"; unset CARGO_TARGET_DIR; export PAGING_OPS=10000; failed=; set -f; \
 		ulimit -v 8388608 2>/dev/null || true; \
 		$(call mutate,stage1-paging) \
-		$(call mutate,lazy-mmu,--lib --test=api --test=misuse --test=holes --test=guards,-- --skip interleave --skip exhaustive) \
+		$(call mutate,lazy-mmu,--lib --test=api --test=misuse --test=holes --test=guards --test=settled,-- --skip interleave --skip exhaustive) \
 		$(call mutate,mmu-check,$(RULES:%=--test=%),-- --skip command::) \
 		[ -z "$$failed" ] || { echo "mutants that no test fails for, or that were not tested, in:$$failed; see $$out"; exit 1; }
 

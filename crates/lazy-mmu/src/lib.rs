@@ -149,11 +149,11 @@
 //!    that was interrupted.
 //! 6. In the context switch execute one `dsb ish`. The state itself needs nothing: it moves with the task,
 //!    and the ISB comes when the task pays, on the core where it will use the mapping.
-//! 7. Put invalidations into [`settled_by`](TaskMmu::settled_by), so that the pair is not paid besides.
+//! 7. If an invalidation is to pay for what is pending, put its barriers into [`settled_by`](TaskMmu::settled_by).
 //! 8. Call [`end_of_task`](TaskMmu::end_of_task) last. It reports a section that was leaked; so does the
 //!    [drop](Misuse::Dropped) of an `Mmu` in use.
 //!
-//! `examples/hosted_kernel.rs` is a kernel of about a hundred lines of code that does all of it, under one contract.
+//! `examples/hosted_kernel.rs` is a kernel of about a hundred lines of code that does all of it but the invalidation, under one contract.
 //! `examples/table.rs` prints what each call does under each policy.
 //!
 //! # Other than in Linux

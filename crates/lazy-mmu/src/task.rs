@@ -143,7 +143,8 @@ impl<K: Contract, C: Cpu, S: Slot> TaskMmu<K, C, S> {
     ///   (the exception return, or the switch's own ISB), behind the DSB.
     ///
     /// From the moment it is taken off until `work` returns, the debt is noted nowhere and not paid: what `work` calls out
-    /// to must not rely on a store from before, and a section that it opens and closes pays for its own stores alone.
+    /// to, and a handler that comes in between, must not rely on a store from before, nor [give it out](Self::publish); and a
+    /// section that `work` opens and closes pays for its own stores alone.
     /// If `work` unwinds, the debt is noted again.
     ///
     /// Linux does not do this: the barriers that `__set_pte` queues are paid at the section's end, whatever TLBI comes in

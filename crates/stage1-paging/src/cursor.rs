@@ -157,7 +157,8 @@ impl<M: Mmu> Cursor<'_, M> {
     /// Moves the mapping of the page at `va` to the page at `place` of `to`: [`Space::move_pages`]. Returns whether there was one.
     ///
     /// # Errors
-    /// As there, with nothing changed, and [`What::Outside`]; [`What::OtherGather`] also where `to` is of another space.
+    /// As there, with nothing changed, and [`What::Outside`], for the one or the other; [`What::OtherGather`] also where `to` is of another
+    /// space.
     #[inline]
     pub fn move_to<S: Sink>(
         &mut self,
@@ -169,6 +170,9 @@ impl<M: Mmu> Cursor<'_, M> {
         if !gather.is_of(self.space) || !gather.is_of(to.space) {
             return Err(Error::new(What::OtherGather, va));
         }
+        if !to.is_here(place) {
+            to.check(place)?;
+        }
         if !self.is_here(va) && !self.find(va)? {
             return Ok(false);
         }
@@ -176,6 +180,7 @@ impl<M: Mmu> Cursor<'_, M> {
         if !desc.is_valid() {
             return Ok(false);
         }
+        let mapped = to.mapped;
         if !to.is_here(place) {
             to.link(place).map_err(|error| Error::new(error.what, va))?;
         }
@@ -188,7 +193,8 @@ impl<M: Mmu> Cursor<'_, M> {
         if !self.space.map_in(to.table, place, desc) {
             return Err(Error::new(What::AlreadyMapped, va));
         }
-        to.changed = true;
+        // The invalidation for the page settles the link of its table, too.
+        (to.mapped, to.changed) = (mapped, true);
         self.space.change_in(self.table, va, Desc::INVALID, gather);
         Ok(true)
     }

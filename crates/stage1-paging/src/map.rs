@@ -131,6 +131,7 @@ impl<M: Mmu> Space<'_, M> {
         frames: impl IntoIterator<Item = Frame>,
         prot: Prot,
     ) -> Result<(), Error> {
+        self.check(pages)?;
         check_prot(prot, pages.start())?;
         let mut frames = frames.into_iter().fuse();
         let bits = Desc::leaf(Level::L3, Frame::ZERO, prot, self.half.is_global()).bits();
@@ -195,7 +196,6 @@ impl<M: Mmu> Space<'_, M> {
         level: impl Fn(Pages) -> Level,
         mut put: impl FnMut(Slots<M::Table>, Pages) -> Result<usize, What>,
     ) -> Result<(), Error> {
-        self.check(pages)?;
         let (mut rest, mut stored) = (pages, false);
         let mut result = Ok(());
         while !rest.is_empty() {

@@ -1,6 +1,6 @@
 //! A single page: what the operations do with one descriptor of a last-level table.
 //!
-//! The operations on ranges come here with a range of one page, and a [`Cursor`](crate::Cursor) with each of its pages. What a range
+//! `map`, `unmap`, `protect` and `move_pages` come here with a range of one page, and a [`Cursor`](crate::Cursor) with each of its pages. What a range
 //! needs besides, to find its runs and its tables, costs several times as much as the store.
 
 use crate::addr::{Frame, Level, Pages, Va};
@@ -37,11 +37,10 @@ impl<M: Mmu> Space<'_, M> {
     #[inline]
     pub fn map_page(&self, va: Va, frame: Frame, prot: Prot) -> Result<(), Error> {
         let whole = Pages::whole(self.half);
-        if whole.number(va) < whole.count() {
-            self.map_page_here(va, frame, prot)
-        } else {
-            self.map_page_as_range(va, frame, prot)
+        if whole.number(va) >= whole.count() {
+            self.check(Pages::one(va)?)?;
         }
+        self.map_page_here(va, frame, prot)
     }
 
     /// The same, of a page that is of this half.
@@ -54,7 +53,7 @@ impl<M: Mmu> Space<'_, M> {
                 Ok(())
             }
             Ok(_) | Err(Above::Block) => Err(Error::new(What::AlreadyMapped, va)),
-            Err(Above::Nothing) => self.map_page_as_range(va, frame, prot),
+            Err(Above::Nothing) => self.link_and_map(va, frame, prot),
         }
     }
 
@@ -117,9 +116,9 @@ impl<M: Mmu> Space<'_, M> {
         Some(Ok(1))
     }
 
-    /// Links the tables, or finds why it cannot.
+    /// Links the tables.
     #[inline(never)]
-    fn map_page_as_range(&self, va: Va, frame: Frame, prot: Prot) -> Result<(), Error> {
+    fn link_and_map(&self, va: Va, frame: Frame, prot: Prot) -> Result<(), Error> {
         self.map_many(Pages::one(va)?, frame, prot, Fit::Pages)
     }
 
@@ -175,19 +174,23 @@ impl<M: Mmu> Space<'_, M> {
         va: Va,
         gather: &mut Gather<'_, M, S>,
     ) -> bool {
-        let desc = self.there(table, va);
+        if !self.there(table, va).is_valid() {
+            return false;
+        }
+        gather.make_room();
+        // Looked at again: the sink has been called.
+        let (level, desc) = (Level::L3, self.there(table, va));
         if !desc.is_valid() {
             return false;
         }
-        let level = Level::L3;
-        gather.make_room();
         gather.park(Mapping { va, level, desc });
         self.store(table, va, Desc::INVALID);
         gather.add(va, level, 1);
         true
     }
 
-    /// What a descriptor becomes with other permissions; see [`Space::protect`]. `None` if it is none, or has them.
+    /// What a descriptor becomes with other permissions; see [`Space::protect`]. `None` if it is none, or has them. Invalidates the whole
+    /// half where some TLB may hold what contradicts them.
     #[inline]
     pub(crate) fn with_access<S: Sink>(
         old: Desc,
@@ -209,8 +212,8 @@ impl<M: Mmu> Space<'_, M> {
         Ok(Some(new))
     }
 
-    /// Stores a descriptor in the place of a leaf that needs no break before it. Owes a pair if it is valid and the invalidation does not
-    /// settle it.
+    /// Stores a descriptor in the place of a leaf that needs no break before it. If it is valid and the invalidation does not settle it,
+    /// the caller owes a pair.
     #[inline(always)]
     pub(crate) fn change_in<S: Sink>(
         &self,

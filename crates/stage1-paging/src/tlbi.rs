@@ -198,7 +198,7 @@ pub(crate) fn only(half: Half, va: Va, pages: u64, features: Features) -> Option
     let scale = ((pages | 1).ilog2().wrapping_sub(1) / 5).min(3);
     let shift = 5 * scale + 1;
     let units = pages >> shift;
-    if !features.range || units > 32 || pages.trailing_zeros() < shift {
+    if !features.range || !(1..=32).contains(&units) || pages.trailing_zeros() < shift {
         return None;
     }
     let range = Tlbi::range(half, va, scale, units - 1, level, true, features);

@@ -130,7 +130,7 @@ fn a_cursor_moves_pages_to_where_another_is() {
     let refused = from.move_to(page(3), &mut to, place(1), &mut gather);
     assert_eq!(failure(refused), (What::AlreadyMapped, page(3).raw(), 0));
     let outside = from.move_to(page(3), &mut to, page(0), &mut gather);
-    assert_eq!(failure(outside), (What::Outside, page(3).raw(), 0));
+    assert_eq!(failure(outside), (What::Outside, page(0).raw(), 0));
     let mut foreign = other.cursor(far);
     let refused = from.move_to(page(3), &mut foreign, place(3), &mut gather);
     assert_eq!(failure(refused).0, What::OtherGather);
@@ -165,4 +165,57 @@ fn a_cursor_pays_before_it_moves_to_where_a_page_was_withdrawn() {
     drop((from, to));
     gather.finish();
     assert_eq!(seen(&model, &space, VA), only(Seen::Page(ram(1), Prot::RW)));
+}
+
+/// Of two refusals that an entry could give, each gives the same.
+#[test]
+fn that_a_page_is_of_the_other_half_is_said_before_what_it_may_not_be() {
+    let model = model();
+    let space = model.space(TASK);
+    let (page, prot) = (
+        pages(!0 << 48, 1),
+        Prot {
+            access: Access::ReadWriteExecute,
+            ..Prot::RW
+        },
+    );
+    let mut cursor = space.cursor(Pages::whole(Half::Upper));
+    for refused in [
+        space.map(page, ram(0), prot, Fit::Pages),
+        space.map_page(page.start(), ram(0), prot),
+        space.map_frames(page, [ram(0)], prot),
+    ] {
+        assert_eq!(failure(refused).0, What::OtherHalf);
+    }
+    let refused = cursor.map(page.start(), ram(0), Prot::RW);
+    assert_eq!(failure(refused).0, What::OtherHalf);
+}
+
+/// A place that is none is refused, whatever is mapped; and the invalidation for a page that was moved settles the link of the table that it
+/// took.
+#[test]
+fn a_cursor_looks_at_the_place_first_and_owes_once_for_table_and_page() {
+    let model = model();
+    let space = model.space(Half::Upper);
+    let start = !0 << 48;
+    let (area, far) = (pages(start, 1), pages(start + (6 << 20), 1));
+    let mut gather = space.gather(());
+    let (mut from, mut to) = (space.cursor(area), space.cursor(far));
+    for (place, what) in [
+        (far.start().raw() + 8, What::Misaligned),
+        (far.start().raw() + 0x1000, What::Outside),
+    ] {
+        let refused = from.move_to(area.start(), &mut to, Va::new(place), &mut gather);
+        assert_eq!(failure(refused), (what, place, 0));
+    }
+    space.map(area, ram(0), Prot::RW, Fit::Pages).unwrap();
+    let _ = model.events();
+    let moved = from.move_to(area.start(), &mut to, far.start(), &mut gather);
+    assert_eq!(moved, Ok(true));
+    drop((from, to));
+    let owed = trace(&model.events()).matches("di").count();
+    assert_eq!(owed, usize::from(!model.invalidation_settles()));
+    gather.finish();
+    let mapped = only(Seen::Page(ram(0), Prot::RW));
+    assert_eq!(seen(&model, &space, far.start().raw()), mapped);
 }

@@ -183,7 +183,7 @@ fn map_linear(
     for (start, end, prot) in parts {
         let all = pages(layout::linear(start), layout::linear(end))?;
         // The rules remember every store until it is published: then a table's worth at a time, from where a block may begin.
-        let lead = 512 - all.start().raw() / PAGE_SIZE % 512;
+        let lead = all.start().raw().wrapping_neg() / PAGE_SIZE % 512;
         let at_once = if rules::is_on() { 512 } else { u64::MAX };
         let rest = all.skip(lead).chunks(at_once);
         for part in [all.take(lead)].into_iter().chain(rest) {

@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
-/// How many things lie together. A slab grows by so many and moves none of them: where a kernel never pays, its heap has no room for all
-/// that is owed twice.
+/// How many things lie together. A slab grows by so many and moves no more than those: where a kernel never pays, its heap has no room
+/// for all that is owed twice.
 const TOGETHER: usize = 512;
 
 /// Numbered things. A number is used again, with another serial number.
