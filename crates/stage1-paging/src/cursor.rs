@@ -177,18 +177,16 @@ impl<M: Mmu> Cursor<'_, M> {
             return Ok(false);
         }
         let desc = self.space.there(self.table, va);
-        if !desc.is_valid() {
-            return Ok(false);
+        if !desc.is_valid() || va == place {
+            return Ok(desc.is_valid());
+        }
+        // Before a table is linked there: walk caches may lead to another one.
+        if gather.touches_page(place) {
+            gather.pay();
         }
         let mapped = to.mapped;
         if !to.is_here(place) {
             to.link(place).map_err(|error| Error::new(error.what, va))?;
-        }
-        if va == place {
-            return Ok(true);
-        }
-        if gather.touches_page(place) {
-            gather.pay();
         }
         if !self.space.map_in(to.table, place, desc) {
             return Err(Error::new(What::AlreadyMapped, va));

@@ -219,3 +219,31 @@ fn a_cursor_looks_at_the_place_first_and_owes_once_for_table_and_page() {
     let mapped = only(Seen::Page(ram(0), Prot::RW));
     assert_eq!(seen(&model, &space, far.start().raw()), mapped);
 }
+
+/// Where a table was unlinked, a walk cache may still have it: another one is linked behind the invalidation.
+#[test]
+fn a_cursor_pays_before_it_links_a_table_where_one_was_unlinked() {
+    let model = model();
+    let mut space = model.space(TASK);
+    let (area, far) = (pages(VA, 1), pages(VA + (2 << 20), 1));
+    for pages in [area, far] {
+        space.map(pages, ram(0), Prot::RW, Fit::Pages).unwrap();
+        assert_eq!(
+            seen(&model, &space, pages.start().raw()),
+            only(Seen::Page(ram(0), Prot::RW))
+        );
+    }
+    let mut first = space.gather(());
+    space.unmap(far, &mut first).unwrap();
+    first.finish();
+    let mut gather = space.gather(());
+    let table = pages(VA + (2 << 20), 512);
+    space.free_tables(table, &mut gather).unwrap();
+    assert!(gather.touches(far));
+    let (mut from, mut to) = (space.cursor(area), space.cursor(far));
+    let moved = from.move_to(area.start(), &mut to, far.start(), &mut gather);
+    assert_eq!(moved, Ok(true));
+    assert_eq!(model.conflicts(), []);
+    drop((from, to));
+    gather.finish();
+}
