@@ -214,13 +214,15 @@ impl<'m, M: Mmu, S: Sink> Gather<'m, M, S> {
         self.sink.park(mapping);
     }
 
-    /// Where the sink has no room, pays and has it make some.
+    /// Where the sink has no room, pays and has it make some. Returns whether that was so.
     #[inline]
-    pub(crate) fn make_room(&mut self) {
-        if self.sink.room() == 0 {
+    pub(crate) fn make_room(&mut self) -> bool {
+        let full = self.sink.room() == 0;
+        if full {
             let done = self.owed.pay();
             self.sink.release(&done);
         }
+        full
     }
 
     /// How many mappings can be parked, at least one.

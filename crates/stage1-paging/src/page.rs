@@ -174,12 +174,11 @@ impl<M: Mmu> Space<'_, M> {
         va: Va,
         gather: &mut Gather<'_, M, S>,
     ) -> bool {
-        if !self.there(table, va).is_valid() {
-            return false;
+        let (mut desc, level) = (self.there(table, va), Level::L3);
+        if desc.is_valid() && gather.make_room() {
+            // The sink has been called: what is there now?
+            desc = self.there(table, va);
         }
-        gather.make_room();
-        // Looked at again: the sink has been called.
-        let (level, desc) = (Level::L3, self.there(table, va));
         if !desc.is_valid() {
             return false;
         }
