@@ -14,7 +14,6 @@ const PRIVATE: &[(&str, &str)] = &[
     ("sched/mod.rs", "idle"),
     ("mem/ttbr0.rs", "install"),
     ("mem/mod.rs", "kernel_space"),
-    ("mem/mod.rs", "hardware"),
     ("arch/registers.rs", "mask_interrupts"),
     ("arch/registers.rs", "unmask_interrupts"),
     ("arch/registers.rs", "restore_interrupts"),
