@@ -19,21 +19,20 @@ pub struct Observer<I>(I);
 /// A method of the machine's, reported when somebody listens, and what is counted for it. One flag sends a handler and whoever is listened
 /// to another way, so that the short one has nothing else to ask.
 macro_rules! observed {
-    ($observer:ident.$method:ident($($argument:ident),*), $counts:ident => $count:expr) => {{
+    ($observer:ident.$method:ident($($argument:ident),*)$(, $counts:ident => $count:expr)?) => {{
         let task = task::current();
         if task.watched.load(Relaxed) == 0 {
-            let $counts = &task.task().counts;
             $observer.0.$method($($argument),*);
-            return $count;
+            $(let $counts = &task.task().counts; $count;)?
+            return;
         }
         apart(move || {
-            let $counts = task::counts();
             if is_watched() {
                 reported($observer.0).$method($($argument),*);
             } else {
                 $observer.0.$method($($argument),*);
             }
-            $count
+            $(let $counts = task::counts(); $count;)?
         });
     }};
 }
@@ -82,12 +81,12 @@ impl<I: Instructions> Instructions for Observer<I> {
     }
 
     fn zero(self, page: &Page, pa: Pa, why: Why) {
-        observed!(self.zero(page, pa, why), _counts => ());
+        observed!(self.zero(page, pa, why));
     }
 
     unsafe fn write_ttbr0(self, value: u64) {
         // SAFETY: the caller's promise is this one's.
-        unsafe { observed!(self.write_ttbr0(value), _counts => ()) }
+        unsafe { observed!(self.write_ttbr0(value)) }
     }
 }
 
