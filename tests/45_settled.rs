@@ -210,12 +210,11 @@ fn main(boot: &Boot) -> Verdict {
 
 /// The barriers of a handler on top of a task in debt.
 fn handlers_settle_nothing() -> bool {
-    let mmu = &task::current().mmu;
+    let task = task::current();
+    let mmu = &task.mmu;
     mode::section(|| {
         mode::owe();
-        mmu.irq_enter();
-        let left = mmu.settled_by(|| mmu.is_pending());
-        mmu.irq_exit();
+        let left = task.interrupted(|| mmu.settled_by(|| mmu.is_pending()));
         left && mmu.is_pending()
     })
 }

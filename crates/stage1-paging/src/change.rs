@@ -206,7 +206,7 @@ impl<M: Mmu> Space<'_, M> {
         let pages = Pages::new(start, frames.len() as u64)?;
         self.check_with(pages, gather)?;
         check_prot(prot, start)?;
-        let bits = Desc::leaf(Level::L3, Frame::ZERO, prot, self.half.is_global());
+        let bits = self.leaf(Level::L3, Frame::ZERO, prot);
         let mut new = New {
             start,
             frames,

@@ -89,7 +89,7 @@ impl<M: Mmu> Cursor<'_, M> {
         if !self.is_here(va) {
             self.link(va)?;
         }
-        let leaf = self.space.leaf(frame, prot);
+        let leaf = self.space.leaf(Level::L3, frame, prot);
         if !self.space.map_in(self.table, va, leaf) {
             return Err(Error::new(What::AlreadyMapped, va));
         }
@@ -170,7 +170,8 @@ impl<M: Mmu> Cursor<'_, M> {
         if !gather.is_of(self.space) || !gather.is_of(to.space) {
             return Err(Error::new(What::OtherGather, va));
         }
-        if !to.is_here(place) {
+        let far = !to.is_here(place);
+        if far {
             to.check(place)?;
         }
         if !self.is_here(va) && !self.find(va)? {
@@ -185,7 +186,7 @@ impl<M: Mmu> Cursor<'_, M> {
             gather.pay();
         }
         let mapped = to.mapped;
-        if !to.is_here(place) {
+        if far {
             to.link(place).map_err(|error| Error::new(error.what, va))?;
         }
         if !self.space.map_in(to.table, place, desc) {

@@ -100,8 +100,7 @@ impl<M: Mmu> Space<'_, M> {
             |rest| fit.level(rest, frame_of(rest)),
             |slots, rest| {
                 let level = slots.level;
-                let mut next =
-                    Desc::leaf(level, frame_of(rest), prot, self.half.is_global()).bits();
+                let mut next = self.leaf(level, frame_of(rest), prot).bits();
                 let edited = self.mmu.edit(slots, |old| {
                     if old.is_valid() {
                         return Step::Stop;
@@ -134,7 +133,7 @@ impl<M: Mmu> Space<'_, M> {
         self.check(pages)?;
         check_prot(prot, pages.start())?;
         let mut frames = frames.into_iter().fuse();
-        let bits = Desc::leaf(Level::L3, Frame::ZERO, prot, self.half.is_global()).bits();
+        let bits = self.leaf(Level::L3, Frame::ZERO, prot).bits();
         self.fill(
             pages,
             |_| Level::L3,

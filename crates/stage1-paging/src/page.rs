@@ -48,7 +48,7 @@ impl<M: Mmu> Space<'_, M> {
     pub(crate) fn map_page_here(&self, va: Va, frame: Frame, prot: Prot) -> Result<(), Error> {
         check_prot(prot, va)?;
         match self.table_of(va) {
-            Ok(table) if self.map_in(table, va, self.leaf(frame, prot)) => {
+            Ok(table) if self.map_in(table, va, self.leaf(Level::L3, frame, prot)) => {
                 self.mmu.owe();
                 Ok(())
             }
@@ -122,10 +122,10 @@ impl<M: Mmu> Space<'_, M> {
         self.map_many(Pages::one(va)?, frame, prot, Fit::Pages)
     }
 
-    /// The descriptor of a page here.
+    /// The descriptor of a page or block here: [`Desc::leaf`].
     #[inline]
-    pub(crate) fn leaf(&self, frame: Frame, prot: Prot) -> Desc {
-        let global = Desc::leaf(Level::L3, frame, prot, true);
+    pub(crate) fn leaf(&self, level: Level, frame: Frame, prot: Prot) -> Desc {
+        let global = Desc::leaf(level, frame, prot, true);
         Desc::from_bits(global.bits() | self.not_global)
     }
 

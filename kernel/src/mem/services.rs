@@ -70,7 +70,7 @@ impl stage1_hw::Services for KernelServices {
     }
 
     fn settled_by(&self, barriers: impl FnOnce()) {
-        if task::current().mmu.is_pending() && super::SETTLES.load(Relaxed) {
+        if super::SETTLES.load(Relaxed) {
             task::current().mmu.settled_by(barriers);
         } else {
             barriers();
