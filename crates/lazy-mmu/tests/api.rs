@@ -286,6 +286,10 @@ fn names_go_both_ways() {
     assert_eq!(Call::Enable.to_string(), "lazy_mmu_mode_enable");
     assert_eq!(Hook::Flush.to_string(), "arch_flush");
     assert_eq!(with(Policy::V3).0.state().to_string(), "count=0 enabled=0");
+    let (task, _) = with(Policy::Reenter);
+    assert_eq!(task.state().to_string(), "count=0 enabled=0");
+    let within = task.section(|_| task.reenter(|| task.state().to_string()));
+    assert_eq!(within, "count=0 reentries=1 enabled=0");
 }
 
 #[test]

@@ -230,6 +230,39 @@ fn a_section_whose_task_has_ended_takes_nothing_away() {
     }
 }
 
+/// What has come over the task since does not bring the level back: an interrupt, a pause, a mode that is on.
+#[test]
+fn a_guard_whose_task_has_ended_takes_nothing_away_elsewhere() {
+    let elsewhere: [(fn(&Task), fn(&Task)); 3] = [
+        (Task::irq_enter, Task::irq_exit),
+        (Task::lazy_mmu_mode_pause, Task::lazy_mmu_mode_resume),
+        (Task::lazy_mmu_mode_resume, Task::lazy_mmu_mode_pause),
+    ];
+    for policy in [Policy::V3, Policy::Linux7] {
+        for (i, (there, back)) in elsewhere.into_iter().enumerate() {
+            let (task, cpu) = common::on(policy, Core::whose_bugs_return());
+            let guard = task.enter();
+            ended(&task);
+            there(&task);
+            cpu.take_misuse();
+            drop(guard);
+            let name = format!("{policy}, {i}");
+            assert_eq!(task.state().count, 0, "{name}");
+            let reported = cpu.take_misuse();
+            match policy {
+                Policy::V3 => assert!(reported.contains(&Misuse::NotOpen), "{name}: {reported:?}"),
+                _ => assert_eq!(reported, [Misuse::GuardOutOfPlace], "{name}"),
+            }
+            back(&task);
+            if policy == Policy::V3 {
+                // Its `resume` enters the mode, where there is no section too.
+                task.lazy_mmu_mode_pause();
+            }
+            is_idle(&task, cpu, &name);
+        }
+    }
+}
+
 /// The end of a pause is a guard's as well.
 #[test]
 fn a_pause_that_ends_elsewhere_is_reported_and_over() {
@@ -274,21 +307,22 @@ fn a_pause_that_ends_elsewhere_is_reported_and_over() {
 /// A count that has wrapped is back where it was when the section ends, as with the calls.
 #[test]
 fn a_section_past_the_last_count_ends_as_its_call_does() {
-    for paused in [false, true] {
+    let elsewhere: [Option<(fn(&Task), fn(&Task))>; 3] = [
+        None,
+        Some((Task::lazy_mmu_mode_pause, Task::lazy_mmu_mode_resume)),
+        Some((Task::irq_enter, Task::irq_exit)),
+    ];
+    for (i, place) in elsewhere.into_iter().enumerate() {
         let (task, cpu) = with(Policy::Linux7);
         (0..255).for_each(|_| task.lazy_mmu_mode_enable());
         let full = task.state();
         task.section(|_| {
             assert_eq!(task.state().count, 0);
-            if paused {
-                task.lazy_mmu_mode_pause();
-            }
+            place.inspect(|(there, _)| there(&task));
         });
-        if paused {
-            task.lazy_mmu_mode_resume();
-        }
-        assert_eq!(task.state(), full, "paused: {paused}");
-        assert_eq!(out_of_place(cpu), usize::from(paused));
+        place.inspect(|(_, back)| back(&task));
+        assert_eq!(task.state(), full, "place {i}");
+        assert_eq!(out_of_place(cpu), usize::from(place.is_some()));
         (0..255).for_each(|_| task.lazy_mmu_mode_disable());
         is_idle(&task, cpu, "linux7");
     }

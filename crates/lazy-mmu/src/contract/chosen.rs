@@ -135,7 +135,7 @@ impl<P: Slot> Rules for Chosen<P> {
         match self.policy() {
             Policy::V3 => V3.is_paused(mode, in_interrupt),
             Policy::Linux7 => Linux7.is_paused(mode, in_interrupt),
-            _ => !in_interrupt,
+            _ => Flat.is_paused(mode, in_interrupt),
         }
     }
 
