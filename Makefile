@@ -171,7 +171,7 @@ fuzz: setup
 
 mutants: setup
 	@sh tools/setup.sh mutants
-	@$(ENV) out="$$CARGO_TARGET_DIR/mutants"; unset CARGO_TARGET_DIR; export PAGING_OPS=10000; failed=; set -f; \
+	@$(ENV) out="$$CARGO_TARGET_DIR/mutants"; unset CARGO_TARGET_DIR; export PAGING_OPS=10000 RUST_BACKTRACE=0; failed=; set -f; \
 		ulimit -v 8388608 2>/dev/null || true; \
 		$(call mutate,stage1-paging) \
 		$(call mutate,lazy-mmu,--lib --test=api --test=misuse --test=holes --test=guards --test=settled,-- --skip interleave --skip exhaustive) \

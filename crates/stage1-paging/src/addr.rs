@@ -153,11 +153,6 @@ pub enum Half {
 }
 
 impl Half {
-    /// Whether leaf descriptors of this half are global.
-    pub const fn is_global(self) -> bool {
-        matches!(self, Half::Upper)
-    }
-
     /// Whether this half translates `pages`.
     pub const fn holds(self, pages: Pages) -> bool {
         let top = match self {

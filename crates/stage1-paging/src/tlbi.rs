@@ -372,6 +372,7 @@ mod tests {
             assert!(debt.is_empty() && !debt.touches(whole));
             debt.add_all();
             assert!(!debt.is_empty() && debt.frees_tables());
+            assert!(debt.touches_page(last.start()));
             assert!(
                 [whole.take(1), last, whole]
                     .iter()

@@ -5,6 +5,7 @@ mod common;
 use common::*;
 use stage1_paging::model::{Event, Model, Seen};
 use stage1_paging::*;
+use std::cell::Cell;
 
 const GIB: u64 = 1 << 30;
 const VA: u64 = 0x40_0000;
@@ -72,6 +73,17 @@ fn beyond_512_operations_everything_goes() {
         let start = Pages::whole(half).start().raw();
         space
             .map(pages(start, 513), ram(0), Prot::RW, Fit::Pages)
+            .unwrap();
+        // As many by more pages than that: one of them is for a block.
+        let block = pages(start + GIB, 512);
+        space.map(block, ram(0), Prot::RW, Fit::Largest).unwrap();
+        let mut gather = space.gather(());
+        space.unmap(pages(start, 511), &mut gather).unwrap();
+        space.unmap(block, &mut gather).unwrap();
+        assert_eq!(gather.debt().ops(PLAIN).count(), 512);
+        gather.finish();
+        space
+            .map(pages(start, 511), ram(0), Prot::RW, Fit::Pages)
             .unwrap();
         let mut gather = space.gather(());
         space.unmap(pages(start, 512), &mut gather).unwrap();
@@ -292,6 +304,30 @@ fn cost_a_replace_pays_once_where_it_breaks_and_not_at_all_elsewhere() {
     assert!(gather.debt().is_empty());
 }
 
+/// One call changes the first page by a break and the second without: the second's old form is owed for.
+#[test]
+fn a_replace_owes_for_a_page_that_it_did_not_break_beside_one_that_it_did() {
+    let model = model();
+    let space = model.space(TASK);
+    let area = pages(VA, 2);
+    space.map(area, ram(0), Prot::RW, Fit::Pages).unwrap();
+    for page in area {
+        seen(&model, &space, page.raw());
+    }
+    let mut gather = space.gather(());
+    let frames = [ram(7), ram(1)];
+    space
+        .replace(area.start(), &frames, Prot::RO, &mut gather)
+        .unwrap();
+    let owed: Vec<_> = gather.debt().pages().collect();
+    assert_eq!(owed, [area.skip(1)]);
+    gather.finish();
+    for (page, frame) in area.into_iter().zip(frames) {
+        let mapped = only(Seen::Page(frame, Prot::RO));
+        assert_eq!(seen(&model, &space, page.raw()), mapped);
+    }
+}
+
 #[test]
 fn cost_a_right_that_may_be_held_in_several_tables_is_paid_for_once() {
     let model = Model::new(2, FULL);
@@ -329,13 +365,27 @@ fn cost_unmapping_and_freeing_tables_pay_when_the_gather_is_finished() {
     assert_eq!(trace(&model.events()), "");
 }
 
-/// The model, as a kernel that lets the invalidation settle the pair of changed permissions.
-struct Settling(Model);
+/// The model, as a kernel that lets the invalidation settle the pair of changed permissions; and how often it was looked into a table.
+struct Settling(Model, Cell<usize>);
+
+impl Settling {
+    fn new(model: Model) -> Self {
+        Self(model, Cell::new(0))
+    }
+
+    /// How often `work` reads a descriptor by itself, or begins to go over some.
+    fn looks(&self, work: impl FnOnce()) -> usize {
+        self.1.set(0);
+        work();
+        self.1.get()
+    }
+}
 
 impl Mmu for Settling {
     type Table = Frame;
 
     fn read(&self, table: Frame, index: usize) -> Desc {
+        self.1.set(self.1.get() + 1);
         self.0.read(table, index)
     }
 
@@ -348,6 +398,7 @@ impl Mmu for Settling {
     }
 
     fn edit(&self, slots: Slots<Frame>, f: impl FnMut(Desc) -> Step) -> Edited {
+        self.1.set(self.1.get() + 1);
         self.0.edit(slots, f)
     }
 
@@ -378,7 +429,7 @@ impl Mmu for Settling {
 
 #[test]
 fn an_invalidation_may_settle_changed_permissions() {
-    let machine = Settling(Model::new(2, FULL));
+    let machine = Settling::new(Model::new(2, FULL));
     let root = machine.0.space(TASK).root();
     let space = Space::new(&machine, root, TASK);
     space.map_page(Va::new(VA), ram(1), Prot::RW).unwrap();
@@ -411,7 +462,7 @@ fn an_invalidation_may_settle_changed_permissions() {
 
 #[test]
 fn an_invalidation_may_settle_a_move_but_not_a_table_linked_for_nothing() {
-    let machine = Settling(Model::new(2, FULL));
+    let machine = Settling::new(Model::new(2, FULL));
     let root = machine.0.space(TASK).root();
     let (space, on_model) = (
         Space::new(&machine, root, TASK),
@@ -446,4 +497,36 @@ fn an_invalidation_may_settle_a_move_but_not_a_table_linked_for_nothing() {
     assert_eq!(failure(refused).0, What::OutOfFrames);
     gather.finish();
     assert_eq!(trace(&machine.0.events()), "amsdi");
+}
+
+/// A run goes over a table at once, and a cursor remembers where it is.
+#[test]
+fn cost_pages_of_one_table_are_found_once() {
+    let machine = Settling::new(Model::new(2, FULL));
+    let root = machine.0.space(TASK).root();
+    let space = Space::new(&machine, root, TASK);
+    let area = pages(VA, 512);
+    let frames: [_; 512] = std::array::from_fn(|n| ram(n as u64));
+    space.reserve(area).unwrap();
+    // Down to the last level, the slot, and the store.
+    let once = 5;
+    let mapped = machine.looks(|| {
+        let mut cursor = space.cursor(area);
+        for (page, frame) in area.into_iter().zip(frames) {
+            cursor.map(page, frame, Prot::RW).unwrap();
+        }
+    });
+    assert!(mapped <= 2 * 512 + once, "{mapped}");
+    let mut gather = space.gather(());
+    let mut replace = |prot, limit| {
+        let looks = machine.looks(|| {
+            space
+                .replace(area.start(), &frames, prot, &mut gather)
+                .unwrap();
+        });
+        assert!(looks <= limit, "{looks}");
+    };
+    // What is there; other permissions; both look before they change.
+    replace(Prot::RW, 2 * once);
+    replace(Prot::RO, 2 * once);
 }

@@ -168,6 +168,26 @@ fn a_cursor_pays_before_it_moves_to_where_a_page_was_withdrawn() {
 }
 
 /// Of two refusals that an entry could give, each gives the same.
+/// What a change that paid first made of one page is not made of the next without a look.
+#[test]
+fn a_cursor_pays_each_time_for_a_right_that_a_tlb_may_contradict() {
+    let model = model();
+    let space = model.space(TASK);
+    let area = pages(VA, 2);
+    space.map(area, ram(0), Prot::RX, Fit::Pages).unwrap();
+    let mut gather = space.gather(());
+    let mut cursor = space.cursor(area);
+    for page in area {
+        let _ = model.events();
+        cursor.protect(page, Access::ReadOnly, &mut gather).unwrap();
+        assert_eq!(trace(&model.events()), "s");
+        cursor
+            .protect(page, Access::ReadWrite, &mut gather)
+            .unwrap();
+        assert_eq!(trace(&model.events()), "dtDis");
+    }
+}
+
 #[test]
 fn that_a_page_is_of_the_other_half_is_said_before_what_it_may_not_be() {
     let model = model();

@@ -418,3 +418,23 @@ fn merged_spans_of_several_levels_leave_nothing() {
         merged_spans(features, [4, 3, 2, 1, 0, 5]);
     }
 }
+
+#[test]
+fn the_batches_are_the_operations_folded() {
+    let (model, va) = (model(), 0x40_0000);
+    let space = model.space(TASK);
+    let (run, block) = (pages(va, 600), pages(va + (1 << 30), 512));
+    space.map(run, ram(0), Prot::RW, Fit::Pages).unwrap();
+    space.map(block, ram(0), Prot::RW, Fit::Largest).unwrap();
+    let mut gather = space.gather(());
+    space.unmap(block, &mut gather).unwrap();
+    for page in run.chunks(150) {
+        space.unmap(page, &mut gather).unwrap();
+        for features in [FULL, PLAIN] {
+            let mut unfolded = Vec::new();
+            let debt = gather.debt();
+            debt.each_batch(features, |batch| unfolded.extend(batch.ops()));
+            assert_eq!(unfolded, debt.ops(features).collect::<Vec<_>>());
+        }
+    }
+}

@@ -195,3 +195,13 @@ fn every_flag_of_a_leaf_is_shown_where_it_is_unusual() {
     assert_eq!(memory(7).as_deref(), Some("attr7"));
     assert_eq!(memory(8), None);
 }
+
+#[test]
+fn a_block_is_of_the_frame_that_it_begins_with() {
+    for level in [Level::L1, Level::L2, Level::L3] {
+        let leaf = |pa| Desc::leaf(level, frame(pa), Prot::RW, true);
+        let first = 0x40_4000_0000;
+        let last = first + level.size() - (1 << 12);
+        assert_eq!(leaf(last), leaf(first), "{level:?}");
+    }
+}

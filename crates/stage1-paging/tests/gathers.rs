@@ -425,8 +425,12 @@ fn a_page_that_replace_breaks_for_its_memory_type_keeps_its_past() {
     // Where it was before, a TLB may still hold it executable.
     let model = Model::new(1, FULL);
     let space = model.space(TASK);
-    let (from, to) = (pages(VA, 1), pages(VA + 0x8000, 1));
-    space.map(from, ram(0), Prot::RX, Fit::Pages).unwrap();
+    // One that it could execute, and one that it could write: two runs.
+    let (from, to) = (pages(VA, 2), pages(VA + 0x8000, 2));
+    for (page, prot) in from.chunks(1).zip([Prot::RX, Prot::RW]) {
+        let n = page.start().raw() - VA >> 12;
+        space.map(page, ram(n), prot, Fit::Pages).unwrap();
+    }
     let (mut a, mut b) = (space.gather(()), space.gather(()));
     space.protect(from, Access::ReadOnly, &mut a).unwrap();
     space.move_pages(from, to.start(), &mut a).unwrap();
@@ -434,9 +438,13 @@ fn a_page_that_replace_breaks_for_its_memory_type_keeps_its_past() {
         access: Access::ReadOnly,
         ..Prot::DEVICE
     };
-    space.replace(to.start(), &[ram(0)], prot, &mut b).unwrap();
+    space
+        .replace(to.start(), &[ram(0), ram(1)], prot, &mut b)
+        .unwrap();
     let _ = model.events();
-    space.protect(to, Access::ReadWrite, &mut b).unwrap();
+    space
+        .protect(to.take(1), Access::ReadWrite, &mut b)
+        .unwrap();
     let all = Event::Tlbi(Tlbi::all(TASK));
     assert!(model.events().contains(&all));
 }

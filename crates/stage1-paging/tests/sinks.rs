@@ -82,7 +82,8 @@ fn unmap_empties_a_full_sink_after_paying_and_goes_on() {
         let _ = model.events();
         let mut gather = space.gather(Bounded::new(bound, &model).looking_at(&space));
         assert_eq!(space.unmap(area, &mut gather), Ok(700), "{bound}");
-        let (sink, _done) = gather.finish();
+        let (sink, done) = gather.finish();
+        assert!(!done.is_of_all(TASK), "the ASID is still in use");
         assert_eq!(sink.batches, vec![bound; batches]);
         let all = [sink.freed, sink.parked].concat();
         assert_eq!(all, mapped, "{bound}");
@@ -104,6 +105,8 @@ fn destroy_works_with_a_sink_that_has_bounds() {
         assert_eq!(sink.batches, vec![bound; batches]);
         assert_eq!([sink.freed, sink.parked].concat(), mapped, "{bound}");
         assert!(done.is_of_all(TASK), "the ASID may be reused");
+        let other = Half::Lower(Asid(77));
+        assert!(!done.is_of_all(other) && !done.is_of_all(Half::Upper));
         assert_eq!(model.tables(), 0, "every table is freed");
         // Of the whole half, before the first frame goes and before the tables go; nothing is walked between.
         let tlbis = model.events().into_iter().filter_map(|event| match event {
