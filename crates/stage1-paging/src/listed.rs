@@ -56,3 +56,27 @@ fn place(frame: Frame) -> (usize, u64) {
     let number = frame.pa().raw() >> PAGE_SHIFT;
     ((number / 64) as usize % (BITS / 64), 1 << (number % 64))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::addr::Pa;
+
+    fn frame(number: u64) -> Frame {
+        Frame::containing(Pa::new(number << PAGE_SHIFT).unwrap())
+    }
+
+    /// In regions that the bits decide for, up to the last size, and in larger ones.
+    #[test]
+    fn a_frame_is_in_a_list_if_it_is_one_of_it() {
+        for step in [1, 2, 63, 64, 65, 585, 1024, 1365, 4096] {
+            let frames: [_; 8] = core::array::from_fn(|n| frame(1000 + (7 - n as u64) * step));
+            let mut listed = Listed::new(&frames);
+            for number in 990..1010 + 7 * step {
+                let frame = frame(number);
+                assert_eq!(listed.contains(frame), frames.contains(&frame), "{number}");
+            }
+        }
+        assert!(!Listed::new(&[]).contains(Frame::ZERO));
+    }
+}

@@ -529,4 +529,12 @@ fn cost_pages_of_one_table_are_found_once() {
     // What is there; other permissions; both look before they change.
     replace(Prot::RW, 2 * once);
     replace(Prot::RO, 2 * once);
+    gather.finish();
+    // A sink without bounds takes a table's.
+    let mut gather = space.gather(Parked::default());
+    let looks = machine.looks(|| {
+        space.unmap(area, &mut gather).unwrap();
+    });
+    assert!(looks <= once, "{looks}");
+    assert_eq!(gather.finish().0.0.len(), 512);
 }
