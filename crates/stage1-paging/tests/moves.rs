@@ -272,3 +272,23 @@ fn a_block_does_not_move_to_where_a_table_is() {
         Ok(512)
     );
 }
+
+/// A table that stands behind a block is no block: its pages are moved, and what a TLB holds of them goes.
+#[test]
+fn a_move_of_a_block_and_the_pages_behind_it_leaves_none_of_them_stale() {
+    let model = model();
+    let space = model.space(TASK);
+    let (block, page) = (pages(0, 512), pages(MIB2, 1));
+    space
+        .map(block, frame(512), Prot::RW, Fit::Largest)
+        .unwrap();
+    space.map(page, ram(1), Prot::RW, Fit::Pages).unwrap();
+    seen(&model, &space, MIB2);
+    let mut gather = space.gather(());
+    let both = pages(0, 1024);
+    assert_eq!(space.move_pages(both, Va::new(GIB), &mut gather), Ok(513));
+    gather.finish();
+    let moved = only(model::Seen::Page(ram(1), Prot::RW));
+    assert_eq!(seen(&model, &space, GIB + MIB2), moved);
+    assert_eq!(seen(&model, &space, MIB2), only(model::Seen::Fault));
+}

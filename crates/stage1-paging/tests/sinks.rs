@@ -92,6 +92,28 @@ fn unmap_empties_a_full_sink_after_paying_and_goes_on() {
     }
 }
 
+/// One page after the other too, with a cursor and without.
+#[test]
+fn one_page_is_parked_when_there_is_room() {
+    for by_cursor in [false, true] {
+        let model = model();
+        let space = model.space(TASK);
+        let (area, mapped) = map_used(&model, &space, 20);
+        let mut gather = space.gather(Bounded::new(3, &model).looking_at(&space));
+        let mut cursor = space.cursor(area);
+        for page in area.chunks(1) {
+            if by_cursor {
+                assert_eq!(cursor.unmap(page.start(), &mut gather), Ok(true));
+            } else {
+                assert_eq!(space.unmap(page, &mut gather), Ok(1));
+            }
+        }
+        let (sink, _) = gather.finish();
+        assert_eq!(sink.batches, [3; 6], "by cursor: {by_cursor}");
+        assert_eq!([sink.freed, sink.parked].concat(), mapped);
+    }
+}
+
 #[test]
 fn destroy_works_with_a_sink_that_has_bounds() {
     for (bound, batches) in [(1, 699), (7, 99), (512, 1), (700, 0)] {
