@@ -359,7 +359,9 @@ mod tests {
         for add in adds {
             let mut debt = Debt::new(Half::Upper);
             add(&mut debt, va);
-            assert_eq!(debt.only(Features::default()), None, "{debt:?}");
+            // One operation would reach the pages of each.
+            let (range, ttl) = (true, true);
+            assert_eq!(debt.only(Features { range, ttl }), None, "{debt:?}");
         }
     }
 

@@ -167,7 +167,6 @@ fn a_cursor_pays_before_it_moves_to_where_a_page_was_withdrawn() {
     assert_eq!(seen(&model, &space, VA), only(Seen::Page(ram(1), Prot::RW)));
 }
 
-/// Of two refusals that an entry could give, each gives the same.
 /// What a change that paid first made of one page is not made of the next without a look.
 #[test]
 fn a_cursor_pays_each_time_for_a_right_that_a_tlb_may_contradict() {
@@ -188,6 +187,34 @@ fn a_cursor_pays_each_time_for_a_right_that_a_tlb_may_contradict() {
     }
 }
 
+/// Each page of a run that was withdrawn, and none beside it.
+#[test]
+fn a_cursor_pays_first_only_where_its_destination_is_owed_for() {
+    let page = |n: u64| pages(VA + n * 0x1000, 1);
+    for to in 6..14 {
+        let model = model();
+        let space = model.space(TASK);
+        let withdrawn = pages(VA + 8 * 0x1000, 4);
+        for area in [withdrawn, page(32)] {
+            space.map(area, ram(0), Prot::RW, Fit::Pages).unwrap();
+        }
+        let mut gather = space.gather(());
+        space.unmap(withdrawn, &mut gather).unwrap();
+        let (mut from, mut there) = (space.cursor(page(32)), space.cursor(page(to)));
+        let (old, new) = (page(32).start(), page(to).start());
+        let _ = model.events();
+        let moved = from.move_to(old, &mut there, new, &mut gather);
+        assert_eq!(moved, Ok(true));
+        let owed = if withdrawn.covers(page(to)) {
+            "dtDisc"
+        } else {
+            "sc"
+        };
+        assert_eq!(trace(&model.events()), owed, "page {to}");
+    }
+}
+
+/// Of two refusals that an entry could give, each gives the same.
 #[test]
 fn that_a_page_is_of_the_other_half_is_said_before_what_it_may_not_be() {
     let model = model();

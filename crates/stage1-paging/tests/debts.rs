@@ -210,6 +210,14 @@ fn cost_the_nearest_is_where_the_gap_is_smallest_whatever_the_length_of_the_run(
 }
 
 #[test]
+fn cost_of_long_runs_those_are_merged_with_the_smallest_gap() {
+    // Gaps of 30, 20, 5 and 40 pages.
+    let runs = [0, 40, 70, 85, 135].map(|at| pages(at * PAGE_SIZE, 10));
+    let merged = [runs[0], runs[1], hull(runs[2], runs[3]), runs[4]];
+    assert_eq!(owed(PLAIN, &runs).0, merged);
+}
+
+#[test]
 fn cost_the_two_cheapest_of_five_are_merged_in_whatever_order_they_come() {
     // Four close to each other, one far away.
     let close = [10, 20, 31, 45].map(|index| page(0, index));
@@ -352,6 +360,12 @@ fn cost_a_page_that_loses_a_right_and_then_its_mapping_is_invalidated_once() {
     }
     assert_eq!(gather.debt().pages().collect::<Vec<_>>(), [area]);
     assert_eq!(gather.debt().reach(PLAIN), Some(8));
+    gather.finish();
+    // Where the debt is of that page alone.
+    let (mut gather, last) = (space.gather(()), area.skip(1).take(1));
+    space.protect(last, Access::ReadWrite, &mut gather).unwrap();
+    space.unmap(last, &mut gather).unwrap();
+    assert_eq!(gather.debt().pages().collect::<Vec<_>>(), [last]);
 }
 
 #[test]

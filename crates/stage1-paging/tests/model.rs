@@ -244,6 +244,29 @@ fn a_conflict_is_a_store_that_contradicts_what_a_walker_or_a_tlb_has() {
     }
 }
 
+/// The break was seen by the walkers, and not invalidated.
+#[test]
+fn what_a_tlb_holds_of_a_broken_page_is_in_conflict_with_what_comes_in_its_place() {
+    let page = |n, prot| Desc::leaf(Level::L3, ram(n), prot, false);
+    for (used, new, conflict) in [
+        (true, page(2, Prot::RX), true),
+        (true, page(1, Prot::RW), true),
+        (true, page(1, Prot::RX), false),
+        (false, page(2, Prot::RX), false),
+    ] {
+        let model = Model::new(1, FULL);
+        let space = model.space(TASK);
+        space.map_page(Va::new(VA), ram(1), Prot::RX).unwrap();
+        if used {
+            model.access(0, &space, Va::new(VA));
+        }
+        model.edit(slots(&space, VA, 1), |_| Step::Store(Desc::INVALID));
+        model.owe();
+        model.edit(slots(&space, VA, 1), |_| Step::Store(new));
+        assert_eq!(!model.conflicts().is_empty(), conflict, "{used} {new:?}");
+    }
+}
+
 #[test]
 fn a_block_in_the_place_of_a_table_that_a_walk_cache_holds_is_a_conflict() {
     for used in [false, true] {
