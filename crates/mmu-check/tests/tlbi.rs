@@ -44,8 +44,9 @@ fn a_composed_operand_says_what_was_asked() {
             let operand = Operand::range(va, pages, asid, None).unwrap();
             assert_eq!(decoded(Op::RVAE1IS, operand), (None, Some((va, pages))));
             assert_eq!((u64::from(operand) >> 39 & 31) + 1, units);
+            assert_eq!(u64::from(operand) >> 48, asid.into());
         }
-        for pages in [0, 1, 3, 66, 33 << 16, u64::MAX] {
+        for pages in [0, 1, 3, 66, 33 << 16, 1 << 22, u64::MAX] {
             assert_eq!(Operand::range(va, pages, asid, None), None, "{pages}");
         }
     }
