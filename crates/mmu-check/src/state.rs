@@ -302,7 +302,7 @@ impl State {
         let known = self.tables.get(slot.table).known(slot.index);
         let old = known.unwrap_or(claimed);
         let walkers = self.walkers(slot.table);
-        if walkers.any | walkers.begun != 0 {
+        if (walkers.any, walkers.begun) != (0, 0) {
             self.change_reachable(event, slot, old, new);
             if claimed.bits != old.bits && claimed.is_cacheable() {
                 self.withdraw(event, slot, claimed, new);

@@ -414,3 +414,31 @@ fn exception_entries() {
     let between = [&clear, "dsb ishst", TLBI, "1:owe", "dsb ish", entry, fetch];
     assert_eq!(after(&mapped(RX), &between), Some("R3"));
 }
+
+/// In an unlinked table, to which a TLBI of another address leaves one core no way, a page is withdrawn once more: that core holds it
+/// since the first time still.
+#[test]
+fn what_is_withdrawn_twice_below_an_unlinked_table() {
+    let unlink = "store slot=0x2000 va=0xffff000000000000 level=2 old=0x3003 new=0x0";
+    let (clear, again) = (page(RW, "0x0"), page("0x0", RW));
+    let local = ["tlbi vaae1 0xff000000001", "dsb nsh", "isb"];
+    let at_1 = ["1:tlbi vaae1 0xff000000001", "1:dsb nsh", "1:isb"];
+    let twice = [
+        unlink,
+        &clear,
+        "dsb ishst",
+        "tlbi vaae1 0xff000000000",
+        "dsb nsh",
+        "isb",
+        &again,
+        &clear,
+        "dsb ishst",
+    ];
+    let freed = |how: &[&str]| {
+        let free = "free frame=0x40000000";
+        after(&mapped(RW), &[&twice[..], how, &[free]].concat())
+    };
+    assert!(freed(&at_1).is_some());
+    assert!(freed(&local).is_some());
+    assert_eq!(freed(&[at_1, local].concat()), None);
+}
