@@ -10,6 +10,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// The contracts and baselines that have a mode.
 const WITH_A_MODE: [Policy; 4] = [Policy::Flat, Policy::Reenter, Policy::V3, Policy::Linux7];
 
+/// How a task comes to a place, and back.
+type Elsewhere = (fn(&Task), fn(&Task));
+
 /// How often a guard was reported.
 fn out_of_place(cpu: &Core) -> usize {
     let is = |misuse: &&Misuse| **misuse == Misuse::GuardOutOfPlace;
@@ -233,7 +236,7 @@ fn a_section_whose_task_has_ended_takes_nothing_away() {
 /// What has come over the task since does not bring the level back: an interrupt, a pause, a mode that is on.
 #[test]
 fn a_guard_whose_task_has_ended_takes_nothing_away_elsewhere() {
-    let elsewhere: [(fn(&Task), fn(&Task)); 3] = [
+    let elsewhere: [Elsewhere; 3] = [
         (Task::irq_enter, Task::irq_exit),
         (Task::lazy_mmu_mode_pause, Task::lazy_mmu_mode_resume),
         (Task::lazy_mmu_mode_resume, Task::lazy_mmu_mode_pause),
@@ -307,7 +310,7 @@ fn a_pause_that_ends_elsewhere_is_reported_and_over() {
 /// A count that has wrapped is back where it was when the section ends, as with the calls.
 #[test]
 fn a_section_past_the_last_count_ends_as_its_call_does() {
-    let elsewhere: [Option<(fn(&Task), fn(&Task))>; 3] = [
+    let elsewhere: [Option<Elsewhere>; 3] = [
         None,
         Some((Task::lazy_mmu_mode_pause, Task::lazy_mmu_mode_resume)),
         Some((Task::irq_enter, Task::irq_exit)),

@@ -428,7 +428,7 @@ fn a_page_that_replace_breaks_for_its_memory_type_keeps_its_past() {
     // One that it could execute, and one that it could write: two runs.
     let (from, to) = (pages(VA, 2), pages(VA + 0x8000, 2));
     for (page, prot) in from.chunks(1).zip([Prot::RX, Prot::RW]) {
-        let n = page.start().raw() - VA >> 12;
+        let n = (page.start().raw() - VA) >> 12;
         space.map(page, ram(n), prot, Fit::Pages).unwrap();
     }
     let (mut a, mut b) = (space.gather(()), space.gather(()));
