@@ -93,11 +93,10 @@ impl Debt {
     /// Whether a translation of the page at `va` may be in it. Of one run, that is one comparison.
     #[inline]
     pub(crate) fn touches_page(&self, va: Va) -> bool {
-        self.all
-            || match &self.spans {
-                Spans::One(span) => span.contains(va),
-                _ => Pages::one(va).is_ok_and(|page| self.touches(page)),
-            }
+        match &self.spans {
+            Spans::One(span) if !self.all => span.contains(va),
+            _ => Pages::one(va).is_ok_and(|page| self.touches(page)),
+        }
     }
 
     /// The pages it is about: all that were withdrawn, and the gaps between runs that were merged.

@@ -372,6 +372,7 @@ mod tests {
             let last = whole.skip(whole.count() - 1);
             let mut debt = Debt::new(half);
             assert!(debt.is_empty() && !debt.touches(whole));
+            debt.add(whole.start(), Level::L3, 1);
             debt.add_all();
             assert!(!debt.is_empty() && debt.frees_tables());
             assert!(debt.touches_page(last.start()));
