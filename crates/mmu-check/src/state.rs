@@ -126,7 +126,7 @@ impl State {
     fn walkers(&self, table: TableId) -> Walkers {
         let all_if = |reached| match reached {
             true => Walkers::ALL,
-            false => Walkers { any: 0, begun: 0 },
+            false => Walkers::NONE,
         };
         match self.tables.reach(table) {
             Reach::Yes => Walkers::ALL,
@@ -302,7 +302,7 @@ impl State {
         let known = self.tables.get(slot.table).known(slot.index);
         let old = known.unwrap_or(claimed);
         let walkers = self.walkers(slot.table);
-        if (walkers.any, walkers.begun) != (0, 0) {
+        if walkers != Walkers::NONE {
             self.change_reachable(event, slot, old, new);
             if claimed.bits != old.bits && claimed.is_cacheable() {
                 self.withdraw(event, slot, claimed, new);

@@ -311,6 +311,7 @@ impl Walkers {
         any: u8::MAX,
         begun: 0,
     };
+    pub const NONE: Self = Walkers { any: 0, begun: 0 };
 }
 
 impl Stale {

@@ -227,7 +227,7 @@ impl Ledger {
 
     /// Which walkers may still come to one of the tables in these frames by a link that is unlinked.
     pub fn still_walking(&self, tables: impl Iterator<Item = u64>) -> Walkers {
-        let mut walkers = Walkers { any: 0, begun: 0 };
+        let mut walkers = Walkers::NONE;
         let links = tables.flat_map(|table| self.leading_to(table));
         for link in links.filter(|stale| stale.old.is_table()) {
             walkers.any |= link.held;
