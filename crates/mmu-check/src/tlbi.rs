@@ -8,13 +8,13 @@ use core::fmt;
 /// A TLB invalidation instruction of EL1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Op {
-    scope: Scope,
-    last_level: bool,
-    broadcast: bool,
+    pub(crate) scope: Scope,
+    pub(crate) last_level: bool,
+    pub(crate) broadcast: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Scope {
+pub(crate) enum Scope {
     All,
     Asid,
     Va,
@@ -82,24 +82,6 @@ impl Op {
             last_level: *last_level,
             broadcast,
         })
-    }
-
-    /// The same for the core that executes it.
-    #[cfg(feature = "machine")]
-    pub(crate) const fn on_this_core(self) -> Self {
-        Op {
-            broadcast: false,
-            ..self
-        }
-    }
-
-    /// The same for the last level alone, where there is such an operation.
-    #[cfg(feature = "machine")]
-    pub(crate) const fn of_last_level(self) -> Self {
-        Op {
-            last_level: !matches!(self.scope, Scope::All | Scope::Asid),
-            ..self
-        }
     }
 
     /// A number for it, for [`of_code`](Self::of_code).

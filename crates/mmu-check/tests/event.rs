@@ -281,6 +281,18 @@ fn a_run_ends_where_it_does_not_go_on() {
     assert_eq!(counts, [2, 2], "two tables");
 }
 
+/// A run has the time of its first store.
+#[test]
+fn stores_at_different_times_are_one_run() {
+    let mut stores = run(5, FIRST, (0, 4096), 6);
+    for (n, store) in stores.iter_mut().enumerate() {
+        store.time = 100 + 7 * n as u64;
+    }
+    let written = merged(&stores);
+    assert_eq!(written.len(), 1);
+    assert_eq!((written[0].count(), written[0].time), (6, 100));
+}
+
 /// Whatever the events, what is written stands for them.
 #[test]
 fn what_is_merged_comes_apart_again() {

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Ledger, MAX_CORES, Missed, Origin, Owner, Stale, page_numbers};
+use super::{Ledger, Missed, Origin, Owner, Stale, cores_of, page_numbers};
 use crate::queue;
 use crate::tlbi::{Cover, Decoded};
 
@@ -113,7 +113,7 @@ impl Ledger {
     /// A DSB that completes this core's invalidations; one for this core alone what it has invalidated for
     /// itself.
     pub fn complete(&mut self, core: usize, everywhere: bool, now: u64) {
-        let (bit, online) = (1 << core, self.online);
+        let bit = 1 << core;
         let issued = core::mem::take(&mut self.cores[core].issued);
         for ticket in issued {
             let Some(stale) = self.stales.at(ticket).filter(|stale| stale.held != 0) else {
@@ -122,44 +122,36 @@ impl Ledger {
             let (issued, for_storing) = (stale.issued & bit != 0, stale.issued_for_own & bit != 0);
             // Where an earlier DSB has done this core's part, it has synchronised since or is behind already.
             let own = stale.held & stale.queued & bit;
-            let rid = match everywhere {
-                true if issued => stale.held,
-                true if for_storing => own | stale.storing(),
-                // Of a broadcast one the others' part is still to be waited for.
-                _ => own,
-            };
+            // Of a broadcast one, a DSB for this core alone leaves the others' part to be waited for.
+            let rid = own
+                | match everywhere {
+                    true if issued => stale.held,
+                    true if for_storing => stale.held & stale.storing(),
+                    _ => 0,
+                };
             stale.held &= !rid;
-            let waits = !everywhere && (issued || for_storing) && stale.held != 0;
-            if !waits {
-                stale.issued_for_own &= !bit;
-            }
-            if !(waits && issued) {
-                stale.queued &= !bit;
-            }
-            let behind = own & !stale.behind != 0;
             stale.behind |= own;
-            let mut others = rid & !bit;
-            if stale.held == 0 {
-                others = online & !bit;
-            }
-            if others != 0 || stale.held == 0 {
+            // Who is rid of it may have fetched instructions by it.
+            let fetched = if stale.old.is_text() { rid } else { 0 };
+            if fetched != 0 {
+                stale.fetched |= fetched;
                 stale.completed = now;
             }
-            if stale.old.is_text() {
-                stale.fetched |= others;
-            } else {
-                others = 0;
+            let waits = !everywhere && (issued || for_storing);
+            if !waits {
+                stale.issued_for_own &= !bit;
+                stale.queued &= !bit;
             }
             let queues = &mut self.cores;
             let stales = &self.stales;
             if waits {
                 queues[core].issued.push(ticket);
             }
-            if behind {
+            if own != 0 {
                 queue::push(&mut queues[core].behind, ticket, |t| stales.has(*t));
             }
-            for other in (0..MAX_CORES).filter(|other| others & 1 << other != 0) {
-                queue::push(&mut queues[other].fetched, ticket, |t| stales.has(*t));
+            for core in cores_of(fetched) {
+                queue::push(&mut queues[core].fetched, ticket, |t| stales.has(*t));
             }
         }
     }

@@ -124,7 +124,7 @@ pub(crate) struct Stale {
     issued_for_own: u8,
     /// Cores in whose queue of issued TLBIs it stands for their own part.
     queued: u8,
-    /// When the last TLB was rid of it.
+    /// When the last of those in `fetched` was rid of it.
     completed: u64,
     /// Cores that have completed its invalidation and not synchronised their context since.
     behind: u8,
@@ -408,6 +408,11 @@ pub(crate) fn page_numbers(va: u64, pages: u64) -> (u64, u64) {
     (first, first.saturating_add(pages.max(1)).min(1 << 52))
 }
 
+/// The cores of a set that has a bit for each.
+fn cores_of(set: u8) -> impl Iterator<Item = usize> {
+    (0..MAX_CORES).filter(move |core| set & 1 << core != 0)
+}
+
 impl Ledger {
     /// About how many bytes it takes.
     pub fn memory(&self) -> usize {
@@ -434,7 +439,7 @@ impl Ledger {
 
     /// The cores that run.
     pub fn running(&self) -> impl Iterator<Item = usize> {
-        (0..MAX_CORES).filter(|core| self.online & 1 << core != 0)
+        cores_of(self.online)
     }
 
     /// When each owner last synchronised the context of whatever core it was on.

@@ -132,8 +132,8 @@ impl Ledger {
 
     /// Forgets publications that every core has synchronised after.
     pub(super) fn trim(&mut self) {
-        let cores = (0..MAX_CORES).filter(|core| self.online & 1 << core != 0);
-        let all = cores.map(|core| self.cores[core].synced).min().unwrap_or(0);
+        let synced = self.running().map(|core| self.cores[core].synced);
+        let all = synced.min().unwrap_or(0);
         while let Some(&(at, ticket)) = self.visible.front() {
             if at >= all && self.visible.len() <= REMEMBERED {
                 break;

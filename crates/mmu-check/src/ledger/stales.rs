@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::slab::Ticket;
 use super::{
-    ENTRIES, Ledger, MAX_CORES, Missed, Origin, PlaceId, STALES, Spot, Stale, Walkers, page_numbers,
+    ENTRIES, Ledger, Missed, Origin, PlaceId, STALES, Spot, Stale, Walkers, cores_of, page_numbers,
 };
 use crate::desc::Desc;
 use crate::queue;
@@ -69,7 +69,7 @@ impl Ledger {
         let stales = &self.stales;
         let queue = &mut self.cores[usize::from(origin.core)].invisible;
         queue::push(queue, ticket, |known| stales.has(*known));
-        for core in (0..MAX_CORES).filter(|core| behind & 1 << core != 0) {
+        for core in cores_of(behind) {
             let queue = &mut self.cores[core].behind;
             queue::push(queue, ticket, |known| stales.has(*known));
         }

@@ -13,7 +13,7 @@ use super::bug::{Bug, Site};
 use super::frames::frame_at;
 use super::kernel::Kernel;
 use crate::event::{Barrier, What};
-use crate::tlbi::{Op, Operand};
+use crate::tlbi::{Op, Operand, Scope};
 
 /// A table: the address of its frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,7 +64,10 @@ impl Kernel {
     /// One TLBI, with what is wrong in it.
     pub(super) fn tlbi(&self, op: Op, operand: u64) {
         let op = if self.is(Bug::TlbiLocal) {
-            op.on_this_core()
+            Op {
+                broadcast: false,
+                ..op
+            }
         } else {
             op
         };
@@ -87,7 +90,7 @@ impl Kernel {
         );
         let range = !page && operand != 0 && !matches!(tlbi, Tlbi::Aside1is(_));
         if self.is(Bug::TlbiLeafForTables) && frees_tables {
-            op = op.of_last_level();
+            op.last_level = !matches!(op.scope, Scope::All | Scope::Asid);
         }
         if self.is(Bug::TlbiWrongHint) && page {
             operand = (operand & !(0xf << 44)) | 0b0110 << 44;

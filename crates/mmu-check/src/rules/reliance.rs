@@ -196,21 +196,20 @@ fn stage_for(stale: &Stale, event: &Event) -> Stage {
 /// How far the invalidation of `stale` has come, for what `core` relies on.
 pub(super) fn stage(stale: &Stale, core: usize) -> Stage {
     let (table, visible) = (stale.old.is_table(), stale.visible);
+    if stale.held == 0 {
+        return match stale.behind(core) {
+            Some(other) if usize::from(other) != core => Stage::Behind { core: other },
+            _ => Stage::Completed,
+        };
+    }
     match stale.missed {
         Some(Missed::Early) if is_waiting(stale) => Stage::Early { visible },
         Some(Missed::Local) if is_waiting(stale) => Stage::Local,
         Some(Missed::Operand) if is_waiting(stale) => Stage::Flawed,
-        _ if stale.held == 0 && !stale.is_gone(core) => Stage::Completed,
-        _ if stale.held == 0
-            && let Some(core) = stale.behind(core) =>
-        {
-            Stage::Behind { core }
-        }
         _ if !visible => Stage::Stored,
         _ if is_waiting(stale) => Stage::Visible { table },
-        _ if stale.held != 0 => Stage::Issued {
+        _ => Stage::Issued {
             core: stale.issuer(core),
         },
-        _ => Stage::Fetched,
     }
 }

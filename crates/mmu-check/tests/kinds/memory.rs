@@ -182,6 +182,29 @@ fn what_no_barrier_pays_is_remembered_once() {
     }
 }
 
+/// As many pages, one after the other, in turn: the queue of what a DSB is to publish has each once.
+#[test]
+fn stores_to_many_pages_without_a_dsb_are_remembered_once() {
+    let mut checker = Checker::new();
+    for line in UPPER {
+        checker.step(&event(0, line)).unwrap();
+    }
+    let [set, clear] = [("0x0", "0x60000040000707"), ("0x60000040000707", "0x0")];
+    let stores = |(old, new): (&str, &str)| {
+        let page = |n: u64| {
+            let (slot, va) = (0x3000 + 8 * n, 0xffff_0000_0000_0000 + (n << 12));
+            event(
+                0,
+                &format!("store slot={slot:#x} va={va:#x} level=3 old={old} new={new}"),
+            )
+        };
+        (0..100).map(page).collect::<Vec<Event>>()
+    };
+    let round = [stores(set), stores(clear)].concat();
+    let grown = grown(&mut checker, &round, 1000);
+    assert!(grown < 1 << 17, "{grown} bytes more");
+}
+
 /// A kernel without a DSB in its pair owes for all of its linear map as it boots. Its heap has room for that debt, but not for a copy
 /// of it: then it ends in a panic, and no rule is named.
 #[test]

@@ -563,6 +563,31 @@ fn a_retry_where_nothing_faults() {
     }
 }
 
+/// What an access that is begun ahead has in its place now is what the tables lead to, and not what the table has that was
+/// unlinked.
+#[test]
+fn a_retry_where_a_block_is_in_the_place_of_a_table() {
+    let broken = [
+        "store slot=0x4008 va=0x1000 level=3 old=0x60000040000f07 new=0x0",
+        "store slot=0x3000 va=0x0 level=2 old=0x4003 new=0x0",
+        "dsb ishst",
+        "tlbi aside1is 0x1000000000000",
+        "dsb ish",
+    ];
+    let made = [
+        "store slot=0x3000 va=0x0 level=2 old=0x0 new=0x60000080000f05",
+        "dsb ishst",
+        "access read retries va=0x1000",
+    ];
+    for (isb, found) in [(&[][..], Some("R3")), (&["isb"], None)] {
+        assert_eq!(
+            first(LOWER, &[&broken, isb, &made].concat()),
+            found,
+            "{isb:?}"
+        );
+    }
+}
+
 /// A DSB for the storing core alone makes the store visible to that core's walker. A broadcast TLBI behind it, of another
 /// core too, takes the translation from that core, and from no other.
 #[test]
@@ -602,4 +627,56 @@ fn a_broadcast_tlbi_behind_a_dsb_for_the_storing_core() {
     };
     assert_eq!(of_text(&[]), Some("R3"));
     assert_eq!(of_text(&["isb"]), None);
+}
+
+/// Of three cores: what the others invalidate for themselves is not the storing core's.
+#[test]
+fn what_two_cores_invalidate_for_themselves() {
+    let probe = format!("0:{READ_FAULTS}");
+    let program = [
+        "2:core-start",
+        "2:isb",
+        CLEAR,
+        "dsb ishst",
+        "1:tlbi vmalle1 0x0",
+        "1:dsb nsh",
+        "1:isb",
+        "2:tlbi vmalle1 0x0",
+        "2:dsb ish",
+        "2:isb",
+        &probe,
+    ];
+    assert!(of(RW, &program).is_some());
+}
+
+/// A broadcast TLBI that counts for the storing core alone is completed by its own core, whatever another one completes in
+/// between.
+#[test]
+fn a_tlbi_for_the_storing_core_waits_for_its_dsb() {
+    let tlbi = format!("1:{TLBI}");
+    let probe = format!("0:{READ_FAULTS}");
+    let between = ["dsb ishst", "2:tlbi vmalle1 0x0", "2:dsb nsh"];
+    let start = ["2:core-start", "2:isb", CLEAR, "dsb nshst", &tlbi];
+    let complete = ["1:dsb ish", &probe];
+    assert_eq!(of(RW, &[&start[..], &between, &complete].concat()), None);
+    assert!(of(RW, &[&start[..], &between, &[&probe]].concat()).is_some());
+}
+
+/// A core that starts when the store is visible has fetched nothing through what was there.
+#[test]
+fn a_core_that_starts_later_has_fetched_nothing() {
+    let clear = page(RX, "0x0");
+    let program = [
+        clear.as_str(),
+        "dsb ishst",
+        "tlbi vmalle1 0x0",
+        "dsb nsh",
+        "isb",
+        "2:core-start",
+        TLBI,
+        "dsb ish",
+        "isb",
+        "2:access execute faults va=0xffff000000001000",
+    ];
+    assert_eq!(of(RX, &program), None);
 }
