@@ -1,6 +1,9 @@
 //! The command line's defaults and values, and which of two verdicts a boot ends with.
 //!
+//! `fails=on`: a check that does not hold ends the kernel so.
+//!
 //! @boot
+//! @boot args="fails=on" verdict=1 expect="FAILED tests/01_arguments.rs" expect="fails: as it must"
 #![no_std]
 #![no_main]
 
@@ -18,10 +21,12 @@ use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::report::{Detail, Run};
 use mmu_check::trace::Extent;
 
-lazy_mmu_kernel::entry!(main);
+lazy_mmu_kernel::entry!(main, keys = ["fails"]);
 
 fn main(boot: &Boot) -> Verdict {
     let given = &boot.arguments;
+    let fails = given.own("fails").is_some();
+    ensure!(!fails, "fails: as it must");
     ensure!(given.runs == Run::ALL, "{given:?}");
     ensure!(given.policies == Policy::ALL, "{given:?}");
     let Arguments { pages, k, .. } = *given;

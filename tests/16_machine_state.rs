@@ -25,7 +25,7 @@ use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use common::ensure;
 use lazy_mmu::Policy;
 use lazy_mmu_boot::{DEVICE_BASE, KERNEL_BASE, LINEAR_BASE, RAM_BASE};
-use lazy_mmu_kernel::arch::{probe, time};
+use lazy_mmu_kernel::arch::{probe, registers, time};
 use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::base::layout::STACKS_BASE;
 use lazy_mmu_kernel::mem::{self, frames, services};
@@ -86,6 +86,25 @@ fn sp() -> u64 {
     // SAFETY: it reads a register.
     unsafe { asm!("mov {}, sp", out(reg) sp, options(nomem, nostack, preserves_flags)) };
     sp
+}
+
+/// Bit 0 M, 2 C, 3 SA, 12 I, 19 WXN; 11, 20, 22, 23, 28 and 29 are RES1 where what they switch is not there.
+const SCTLR: u64 = 0x30D8_180D;
+
+/// SCTLR_EL1, and what of PSTATE masks exceptions.
+fn switches() -> (u64, u64) {
+    let (sctlr, daif);
+    // SAFETY: it reads registers.
+    unsafe {
+        asm!(
+            "mrs {}, sctlr_el1",
+            "mrs {}, daif",
+            out(reg) sctlr,
+            out(reg) daif,
+            options(nomem, nostack, preserves_flags)
+        )
+    };
+    (sctlr, daif)
 }
 
 fn root() -> u64 {
@@ -175,6 +194,12 @@ fn on_a_core(cores: u32) -> Checked<(u8, u64)> {
     identity_is_gone()?;
     let mair = CoreRegisters::read().mair;
     check!(mair & 0xFFFF == 0xFF04, "MAIR {mair:#x}");
+    let (sctlr, daif) = switches();
+    check!(sctlr == SCTLR, "SCTLR {sctlr:#x}");
+    check!(daif == 0, "DAIF {daif:#x}: something is masked");
+    check!(!registers::interrupts_masked(), "they are not masked");
+    let masked = registers::without_interrupts(registers::interrupts_masked);
+    check!(masked, "they are masked");
     let sp = sp();
     let low = stack_around(sp)?;
     fault_below();

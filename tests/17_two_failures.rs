@@ -2,12 +2,16 @@
 //!
 //! `first=` and `then=`: a panic or a store to nowhere, each on its own core, the second while the first reports. `then=itself`: the
 //! report of the panic fails. `first=violation`: a rule is broken, and a panic or such a store follows from it on the same core.
+//! `first=print`: what is printed panics, or stores to nowhere, and the console is its own.
 //!
 //! @boot smp=2 gic=2,3 args="then=panic" verdict=3 expect="the first report, whole"
 //! @boot smp=2,4 args="then=store" verdict=3 expect="the first report, whole"
 //! @boot smp=2,4 args="first=store then=panic" verdict=4 expect="AT S1E1R: "
 //! @boot smp=2 gic=3 args="first=store then=store" verdict=4 expect="AT S1E1R: "
 //! @boot args="then=itself" verdict=3 expect="failed again while reporting: synchronous exception"
+//! @boot args="first=print then=panic" verdict=3 expect="panicked" expect="while the console is taken"
+//! @boot args="first=print then=store" verdict=4 expect="AT S1E1R: "
+//! @boot args="check=on first=violation then=itself" verdict=1 expect="VIOLATION" expect="failed again while reporting"
 //! @boot args="check=on first=violation then=panic" verdict=1 expect="VIOLATION" expect="panicked"
 //! @boot args="check=on first=violation then=store" verdict=1 expect="VIOLATION" expect="AT S1E1R: "
 #![no_std]
@@ -20,11 +24,11 @@ use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use common::ensure;
 use lazy_mmu::Policy;
-use lazy_mmu_kernel::arch::time;
+use lazy_mmu_kernel::arch::{registers, time};
 use lazy_mmu_kernel::base::Verdict;
 use lazy_mmu_kernel::mem::{areas::Area, frames};
 use lazy_mmu_kernel::observe::access::{self, Expect};
-use lazy_mmu_kernel::{Boot, mode, sched, traps};
+use lazy_mmu_kernel::{Boot, mode, println, sched, traps};
 use stage1_paging::{Fit, Prot};
 
 lazy_mmu_kernel::entry!(main, keys = ["first", "then"]);
@@ -58,6 +62,9 @@ struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !registers::interrupts_masked() {
+            return f.write_str("a report with interrupts");
+        }
         f.write_str("the first report, ")?;
         if self.fails_itself {
             store_to_nowhere();
@@ -69,6 +76,21 @@ impl fmt::Display for Report {
     }
 }
 
+/// What fails while it is printed.
+struct Printed {
+    panics: bool,
+}
+
+impl fmt::Display for Printed {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.panics {
+            panic!("while the console is taken");
+        }
+        store_to_nowhere();
+        Ok(())
+    }
+}
+
 fn main(boot: &Boot) -> Verdict {
     let then = boot.arguments.own("then").unwrap_or_default();
     let (panics, fails_itself) = (then == "panic", then == "itself");
@@ -77,7 +99,12 @@ fn main(boot: &Boot) -> Verdict {
         if panics {
             panic!("what follows from it");
         }
-        store_to_nowhere();
+        if !fails_itself {
+            store_to_nowhere();
+        }
+    }
+    if boot.arguments.own("first") == Some("print") {
+        println!("{}", Printed { panics });
     }
     if !fails_itself {
         let second = sched::spawn(Policy::V3, move || {

@@ -6,6 +6,9 @@
 //! @boot args="do=load" verdict=4 expect="0000000096000004 data abort: load, translation fault, level 0" expect="SPSR 0000000050000345 EL1h Z V D A F" expect="through TTBR0_EL1" expect="0000000000000000 invalid"
 //! @boot args="do=break" verdict=4 expect="00000000f2000001 BRK #0x1 (the compiler's trap" expect="(not of this exception)" expect="(text); addr2line"
 //! @boot args="do=undefined" verdict=4 expect="0000000002000000 unknown reason: an instruction that is undefined"
+//! @boot args="do=nobody" verdict=4 expect="unknown reason" expect="no current task, core 0"
+//! @boot args="do=nobody check=on trace=on" verdict=4 expect="no current task, core 0"
+//! @boot args="do=wild" verdict=4 expect="unknown reason" expect="task record at 0x1000, not readable, core 0"
 //! @boot args="do=call" verdict=4 expect="0000000056000005 SVC64, ISS 0x5"
 #![no_std]
 #![no_main]
@@ -63,6 +66,10 @@ fn main(boot: &Boot) -> Verdict {
         Some("break") => unsafe { asm!("brk #1") },
         // SAFETY: as above.
         Some("undefined") => unsafe { asm!("udf #0") },
+        // SAFETY: as above; nothing asks for the task in between.
+        Some("nobody") => unsafe { asm!("msr sp_el0, xzr", "udf #0") },
+        // SAFETY: as above.
+        Some("wild") => unsafe { asm!("msr sp_el0, {}", "udf #0", in(reg) 0x1000_u64) },
         // SAFETY: as above.
         Some("call") => unsafe { asm!("svc #5") },
         _ => {}

@@ -12,7 +12,7 @@ extern crate alloc;
 mod common;
 
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use common::ensure;
 use lazy_mmu::Policy;
@@ -30,7 +30,15 @@ use stage1_paging::{Va, What};
 lazy_mmu_kernel::entry!(main);
 
 fn main(boot: &Boot) -> Verdict {
-    for check in [no_frames, values, sleepers, leaks, all_numbers, guards] {
+    for check in [
+        no_frames,
+        values,
+        sleepers,
+        sleepers_and_slices,
+        leaks,
+        all_numbers,
+        guards,
+    ] {
         let verdict = check(boot);
         if verdict != Verdict::Good {
             return verdict;
@@ -156,6 +164,23 @@ fn sleepers(_: &Boot) -> Verdict {
             "woke after {end} counts"
         );
     }
+    Verdict::Good
+}
+
+/// Of the end of a slice and the next sleeper the timer is set for the sooner: a slice that does not end here, and a sleeper whom
+/// nobody lets run.
+fn sleepers_and_slices(_: &Boot) -> Verdict {
+    static AWAKE: AtomicBool = AtomicBool::new(false);
+    sched::set_slice(600_000_000);
+    let sleeper = sched::spawn(Policy::V3, || {
+        sched::sleep(10_000);
+        AWAKE.store(true, Relaxed);
+    });
+    sched::yield_now();
+    let awake = time::wait_until(30_000_000, || AWAKE.load(Relaxed));
+    sched::set_slice(0);
+    ensure!(awake, "a sleeper has waited for the end of a slice");
+    ensure!(sleeper.map(Join::join).is_ok(), "no task");
     Verdict::Good
 }
 

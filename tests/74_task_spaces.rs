@@ -96,5 +96,17 @@ fn main(boot: &Boot) -> Verdict {
     let with = sched::spawn(Policy::V3, || work(2)).map(|join| join.join().value);
     ensure!(with == Ok(Ok(())), "{with:?}");
     spaces.into_iter().for_each(TaskSpace::destroy);
+    // Who ends in a space, and leaves it so, leaves none to the next task with the number.
+    let lower = || sched::spawn(Policy::V3, stage1_hw::read_ttbr0).map(|join| join.join().value);
+    let empty = lower();
+    let left = sched::spawn(Policy::V3, || {
+        TaskSpace::new().is_ok_and(|space| {
+            space.enter();
+            true
+        })
+    });
+    ensure!(left.is_ok_and(|join| join.join().value), "no space");
+    let next = lower();
+    ensure!(next.is_ok() && next == empty, "{next:x?}, not {empty:x?}");
     Verdict::Good
 }

@@ -105,6 +105,25 @@ fn deepest_of_one_number() -> Verdict {
     Verdict::Good
 }
 
+/// A section that a task has left open is none of the next one with its number.
+fn depth_of_one_number() -> Verdict {
+    let leaves = sched::spawn(Policy::V3, mode::lazy_mmu_mode_enable).map(sched::Join::join);
+    let next = sched::spawn(Policy::V3, || {
+        (
+            task::current().stats.inside(),
+            mode::section(|| task::current().stats.inside()),
+        )
+    });
+    let (Ok(leaves), Ok(next)) = (leaves, next.map(sched::Join::join)) else {
+        return Verdict::Failed;
+    };
+    ensure!(leaves.id == next.id, "{} {}", leaves.id, next.id);
+    ensure!(leaves.leak.is_some() && next.leak.is_none(), "{next:?}");
+    ensure!(next.value == (false, true), "{next:?}");
+    ensure!(next.figures.deepest == 1, "{:?}", next.figures);
+    Verdict::Good
+}
+
 /// On several cores: who migrates outside of sections does not migrate inside one, and the other way round.
 fn migrants() -> Verdict {
     const TASKS: usize = 6;
@@ -152,7 +171,8 @@ fn migrants() -> Verdict {
 fn main(boot: &Boot) -> Verdict {
     let verdict = alone()
         .and(handlers_sections())
-        .and(deepest_of_one_number());
+        .and(deepest_of_one_number())
+        .and(depth_of_one_number());
     if verdict != Verdict::Good {
         return verdict;
     }

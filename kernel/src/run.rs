@@ -73,7 +73,7 @@ fn refuse_size(boot: &Boot) -> Option<String> {
 }
 
 /// What the rules must have been given to check, at least, by the runs of the command line.
-fn expected(boot: &Boot) -> Expected {
+pub fn expected(boot: &Boot) -> Expected {
     let arguments = &boot.arguments;
     let is_workload = |run: &Run| *run != Run::Nesting && !run.is_hazard();
     let pages = arguments.runs.iter().any(is_workload);

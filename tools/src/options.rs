@@ -325,7 +325,13 @@ mod tests {
             Some("shift=auto")
         );
         assert_eq!(of("--icount off k").icount, None);
-        assert_eq!(of("--witness must k").witness, Witnessing::Required);
+        for (value, witness) in [
+            ("on", Witnessing::Wanted),
+            ("off", Witnessing::Off),
+            ("must", Witnessing::Required),
+        ] {
+            assert_eq!(of(&format!("--witness {value} k")).witness, witness);
+        }
     }
 
     #[test]

@@ -307,7 +307,10 @@ fn complaint(stderr: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::process::ExitStatusExt;
+
+    use crate::events;
 
     const TERMINATED: &str = "qemu-system-aarch64: terminating on signal 15 from pid 7 (sh)\n";
 
@@ -331,6 +334,68 @@ mod tests {
             let (verdict, note) = judged(0, "", "", said);
             assert_eq!(verdict, Verdict::CheckFailed);
             assert!(note.contains("mark.txt"), "{note}");
+        }
+    }
+
+    fn good() -> Outcome {
+        let done = Finished {
+            end: End::Itself(ExitStatus::from_raw(0)),
+            stdout: String::new(),
+            stderr: String::new(),
+        };
+        Outcome::of(done, &Said::Verdict(0), "qemu".to_owned(), None)
+    }
+
+    #[test]
+    fn an_account_that_cannot_be_read_is_a_failure() {
+        const KERNEL: &str = "0 1 0 0 0 0\n";
+        for (kernel, plugin, fails) in [
+            (None, Some(""), false),
+            (None, None, true),
+            (Some(KERNEL), None, true),
+            (Some("x\n"), Some(""), true),
+            (None, Some("x\n"), true),
+        ] {
+            let dir = WorkDir::new().unwrap();
+            for (name, text) in [
+                (witness::KERNEL_FILE, kernel),
+                (witness::PLUGIN_FILE, plugin),
+            ] {
+                if let Some(text) = text {
+                    fs::write(dir.path().join(name), text).unwrap();
+                }
+            }
+            let mut outcome = good();
+            outcome.read_witness(&dir);
+            let wanted = if fails {
+                Verdict::CheckFailed
+            } else {
+                Verdict::Good
+            };
+            assert_eq!(outcome.verdict, wanted, "{kernel:?} {plugin:?}");
+            let said = outcome.notes.concat().contains("witness: FAILED");
+            assert_eq!(said, fails, "{:?}", outcome.notes);
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_left_is_a_failure() {
+        for name in [events::FILE, witness::JSON_FILE] {
+            let (dir, kept) = (WorkDir::new().unwrap(), WorkDir::new().unwrap());
+            fs::write(dir.path().join(events::FILE), "mmu-check trace 1\n").unwrap();
+            let results = Results::claim(kept.path()).unwrap();
+            // What is in its way cannot be written over.
+            fs::create_dir_all(kept.path().join(name).join("in")).unwrap();
+            let qemu = Qemu {
+                program: "qemu".into(),
+                version: (9, 0),
+            };
+            let mut outcome = good();
+            outcome.windows = Some(Vec::new());
+            outcome.keep(&Boot::new("k"), &qemu, &dir, &results);
+            assert_eq!(outcome.verdict, Verdict::CheckFailed, "{name}");
+            let said = outcome.notes.concat();
+            assert!(said.contains("cannot write the boot's files"), "{said}");
         }
     }
 

@@ -30,7 +30,11 @@ pub fn commit() -> Option<String> {
     };
     let head = git(&["rev-parse", "HEAD"])?;
     let changed = git(&["status", "--porcelain", "--untracked-files=no"])?;
-    Some(if changed.is_empty() { head } else { head + "+" })
+    Some(marked(head, &changed))
+}
+
+fn marked(head: String, changed: &str) -> String {
+    if changed.is_empty() { head } else { head + "+" }
 }
 
 /// Cargo's target directory: the one this program was built in, else what `CARGO_TARGET_DIR` says, else `target/`.
@@ -164,6 +168,12 @@ fn sweep(boots: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_changed_tree_is_marked() {
+        assert_eq!(marked("c0ffee".to_owned(), ""), "c0ffee");
+        assert_eq!(marked("c0ffee".to_owned(), " M README.md"), "c0ffee+");
+    }
 
     #[test]
     fn work_dirs_differ_and_vanish() {

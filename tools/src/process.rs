@@ -263,7 +263,8 @@ mod tests {
 
     #[test]
     fn time_is_bounded_for_the_silent_and_the_loud() {
-        for script in ["exec sleep 60", "exec yes"] {
+        // The last has closed its outputs, and seems about to end.
+        for script in ["exec sleep 60", "exec yes", "exec sleep 60 >&- 2>&-"] {
             let begin = Instant::now();
             let done = run(&mut shell(script), Some(Duration::from_millis(200)), false).unwrap();
             assert_eq!(done.end, End::TimeUp, "{script}");

@@ -54,6 +54,15 @@ fn each_observer_of_a_fault_is_shown() {
     }
 }
 
+/// What was not shown is no success: here there is no QEMU to show it with.
+#[test]
+fn a_fault_that_nobody_has_seen_is_a_failure() {
+    let (output, said) = fault(&[("FAULT", "tlbi-none"), ("QEMU", "/nonexistent/qemu")]);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let why = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(why.contains("/nonexistent/qemu"), "{why}");
+}
+
 /// QEMU shows no missing barrier, so without the rules nothing is seen of an ISB that is left out.
 #[test]
 fn with_ones_own_words_the_boot_is_as_of_make_run() {

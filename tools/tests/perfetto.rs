@@ -7,16 +7,19 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use lazy_mmu_tools::places::WorkDir;
 use lazy_mmu_tools::{Witnessing, events, perfetto};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What a file has: slices as `track: name begin end`, in the order of their ends; everything else as `track: kind name`.
 struct Shown {
     slices: Vec<String>,
     others: Vec<String>,
+    /// What is told of each point in time.
+    instants: Vec<Value>,
     written: perfetto::Written,
     about: Value,
 }
@@ -33,7 +36,7 @@ fn convert(dir: &WorkDir, bytes: usize) -> Shown {
     let file: Value = serde_json::from_str(&text).unwrap();
     let (mut names, mut open, mut now) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let mut flows = BTreeMap::<u64, Vec<(String, u64, String)>>::new();
-    let (mut slices, mut others) = (Vec::new(), Vec::new());
+    let (mut slices, mut others, mut instants) = (Vec::new(), Vec::new(), Vec::new());
     for event in file["traceEvents"].as_array().unwrap() {
         let track = (event["pid"].as_u64().unwrap(), event["tid"].as_u64());
         let kind = event["ph"].as_str().unwrap();
@@ -69,7 +72,10 @@ fn convert(dir: &WorkDir, bytes: usize) -> Shown {
                     .push((kind.to_owned(), time, name.clone()));
             }
             "C" => others.push(format!("{name}: {what} {}", event["args"])),
-            _ => others.push(format!("{name}: {what}")),
+            _ => {
+                others.push(format!("{name}: {what}"));
+                instants.push(event["args"].clone());
+            }
         }
     }
     for (track, stack) in open {
@@ -89,6 +95,7 @@ fn convert(dir: &WorkDir, bytes: usize) -> Shown {
     Shown {
         slices,
         others,
+        instants,
         written,
         about: file["otherData"].clone(),
     }
@@ -161,6 +168,46 @@ fn sections_pauses_and_debt_are_on_the_tasks_track() {
     );
     assert_eq!((shown.written.events, shown.written.left_out), (14, 0));
     assert!(shown.written.cut.is_none());
+}
+
+#[test]
+fn what_is_counted_and_stored_is_told_as_it_was() {
+    let dir = by_hand(
+        &[
+            "0 1 store slot=0x3008 va=0xffff000000001000 level=3 old=0x0 new=0x60000040000707",
+            "0 1 isb",
+            "0 1 isb",
+            "0 1 isb",
+            "0 1 tlbi vmalle1is 0x0",
+            "0 1 tlbi vmalle1is 0x0",
+            "0 1 dsb ish",
+        ],
+        true,
+    );
+    let shown = convert(&dir, BYTES);
+    let counted = r#"barriers, core 0 {"dsb":1,"isb":3,"tlbi":2}"#;
+    assert!(
+        shown.others.iter().any(|other| other.ends_with(counted)),
+        "{:?}",
+        shown.others
+    );
+    let store =
+        json!({"va": "0xffff000000001000", "level": 3, "old": "0x0", "new": "0x60000040000707"});
+    assert!(shown.instants.contains(&store), "{:?}", shown.instants);
+}
+
+/// `trace TRACE` writes what it can of a trace that stops at a bad line, and that is no success.
+#[test]
+fn a_cut_trace_is_a_failure() {
+    for (line, status) in [("0 1 isb", 0), ("0 1 nothing", 1)] {
+        let dir = by_hand(&["0 1 isb", line], true);
+        let output = Command::new(env!("CARGO_BIN_EXE_trace"))
+            .arg(dir.path().join(events::FILE))
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(status), "{output:?}");
+        assert!(dir.path().join(perfetto::FILE).exists());
+    }
 }
 
 #[test]

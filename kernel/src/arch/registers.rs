@@ -55,11 +55,12 @@ pub fn affinity() -> u64 {
     MPIDR_EL1.get() & 0xFF_00FF_FFFF
 }
 
-/// Lets interrupts in, and debug exceptions: this task can be preempted from here on.
+/// Lets interrupts in, debug exceptions, and SErrors, which an exception's entry and the boot code mask as well: this task can be
+/// preempted from here on.
 #[inline(always)]
 pub(crate) fn unmask_interrupts() {
     // SAFETY: what an interrupt may meet in a state of its own is behind locks that mask. Not `nomem`: as below.
-    unsafe { asm!("msr daifclr, #0xB", options(nostack, preserves_flags)) };
+    unsafe { asm!("msr daifclr, #0xF", options(nostack, preserves_flags)) };
 }
 
 /// Sleeps until there is an interrupt, masked or not.

@@ -8,7 +8,7 @@ use core::cell::Cell;
 use core::marker::PhantomData;
 use core::ops::Range;
 
-use stage1_paging::{Pages, Va};
+use stage1_paging::{Done, Pages, Va};
 
 use super::{PageRange, kernel_space};
 use crate::base::{Lock, layout};
@@ -46,8 +46,8 @@ impl Free {
         Some(start)
     }
 
-    /// Takes back what was taken, and joins it with the holes beside it.
-    fn give(&mut self, mut bytes: Range<u64>) {
+    /// Takes back what was taken, with the proof that no TLB has any of it, and joins it with the holes beside it.
+    fn give(&mut self, mut bytes: Range<u64>, _: Done) {
         let below = self.holes.range(..bytes.start).next_back();
         if let Some((&start, _)) = below.filter(|(_, end)| **end == bytes.start) {
             self.remove(start..bytes.start);
@@ -117,11 +117,12 @@ impl Drop for Area {
     fn drop(&mut self) {
         let mut gather = self.range().gather(());
         let emptied = self.range().unmap(self.0, &mut gather);
-        let _ = gather.finish();
+        let ((), done) = gather.finish();
         // It fails at a block that is not wholly inside, which no operation of a range makes. Then nobody gets these pages.
         if emptied.is_ok() {
             let (start, pages) = (self.0.start().raw(), self.0.count() + 1);
-            FREE.lock().give(start..start + pages * layout::PAGE_SIZE);
+            FREE.lock()
+                .give(start..start + pages * layout::PAGE_SIZE, done);
         }
     }
 }

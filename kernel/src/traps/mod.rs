@@ -48,7 +48,7 @@ global_asm!(
 /// says.
 extern "C" fn trap(frame: &mut TrapFrame, vector: u64) {
     // Either synchronises this core. Reported only where there is a task: what failed may be that there is none.
-    let reported = observe::is_watched() && task::is_task(registers::current_task());
+    let reported = task::is_task(registers::current_task()) && observe::is_watched();
     if reported {
         observe::report(|| What::ExceptionEntry);
     }

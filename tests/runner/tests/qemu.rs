@@ -1,6 +1,8 @@
-//! Boots everything; names and filters are libtest's. `TESTS` may hold more of them, for make.
+//! Boots everything; names and filters are libtest's. `TESTS` may hold more of them, for make. `LAZY_MMU_TESTS` is another folder with
+//! test kernels' sources and lists of boots: `harness.rs` has such.
 
 use std::env;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lazy_mmu_tests::{choice, found, judge};
@@ -17,7 +19,8 @@ fn main() -> ExitCode {
         eprintln!("cannot listen for signals: {why}");
         return ExitCode::from(NOT_RUN);
     }
-    let tests = found::all(&places::repository().join("tests"));
+    let folder = env::var_os("LAZY_MMU_TESTS").map(PathBuf::from);
+    let tests = found::all(&folder.unwrap_or_else(|| places::repository().join("tests")));
     let tests = match choice::of(tests, &names, arguments.exact) {
         Ok(tests) => tests,
         Err(why) => {

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -183,6 +185,42 @@ impl Baseline {
     }
 }
 
+/// Compares with the baseline at `path`, if there is one, and says how; `grown` are rows that grow for no known reason, which are
+/// worse too.
+///
+/// # Errors
+/// What is worse, or a baseline that cannot be read.
+pub fn hold(
+    path: &Path,
+    now: &Baseline,
+    short: bool,
+    grown: Vec<String>,
+) -> Result<String, String> {
+    let name = path.file_name().unwrap_or_default().display();
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {
+            return Ok(format!(
+                "no baseline for these versions ({name}): nothing is compared; BASELINE=write makes one"
+            ));
+        }
+        Err(why) => return Err(format!("{name}: {why}")),
+    };
+    let before = Baseline::read(&text).map_err(|why| format!("{name}: {why}"))?;
+    let mut found = before.compare(now, short);
+    found.worse.extend(grown);
+    if !found.worse.is_empty() {
+        return Err(format!(
+            "worse than {name} (a commit that means it to be says why, and has BASELINE=write):\n{}",
+            found.worse.join("\n")
+        ));
+    }
+    Ok(format!(
+        "baseline: {} rows, none worse than {name}, {} better",
+        found.rows, found.better
+    ))
+}
+
 /// Where the baseline of these versions is: `rustc` as `rustc --version` says it. `None` where that names no version.
 #[must_use]
 pub fn path(rustc: &str, qemu: (u32, u32)) -> Option<PathBuf> {
@@ -203,6 +241,7 @@ pub fn path(rustc: &str, qemu: (u32, u32)) -> Option<PathBuf> {
 mod tests {
     use super::*;
     use crate::bench::rows::tests::made_up;
+    use crate::places::WorkDir;
 
     fn measured(change: impl FnOnce(&mut Counted)) -> Baseline {
         let mut rows = made_up();
@@ -222,6 +261,31 @@ mod tests {
         assert_eq!(Baseline::read(&baseline.text()), Ok(baseline));
         let all = measured(|counted| counted.dropped = Dropped::All);
         assert_eq!(Baseline::read(&all.text()), Ok(all));
+    }
+
+    #[test]
+    fn what_is_worse_or_grows_fails() {
+        let dir = WorkDir::new().unwrap();
+        let path = dir.path().join("baseline.json");
+        let now = measured(|_| {});
+        let said = hold(&path, &now, false, Vec::new()).unwrap();
+        assert!(said.starts_with("no baseline"), "{said}");
+        fs::write(&path, measured(|_| {}).text()).unwrap();
+        let said = hold(&path, &now, false, Vec::new()).unwrap();
+        assert_eq!(
+            said,
+            "baseline: 1 rows, none worse than baseline.json, 0 better"
+        );
+        let worse = measured(|counted| counted.instructions = Some(200));
+        let why = hold(&path, &worse, false, Vec::new()).unwrap_err();
+        assert!(why.contains("100 -> 200 instructions"), "{why}");
+        let why = hold(&path, &now, false, vec!["map: it grows".to_owned()]).unwrap_err();
+        assert!(why.ends_with("\nmap: it grows"), "{why}");
+        for bad in ["", "{}"] {
+            fs::write(&path, bad).unwrap();
+            assert!(hold(&path, &now, false, Vec::new()).is_err(), "{bad}");
+        }
+        assert!(hold(dir.path(), &now, false, Vec::new()).is_err());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::rows::{self, Machine, Rows};
 use crate::boot::{Boot, Witnessing};
+use crate::outcome::Outcome;
 use crate::places;
 use crate::verdict::Verdict;
 
@@ -88,9 +89,19 @@ pub fn run(plan: &[(Machine, &'static str, u32)]) -> Result<Vec<(Machine, Rows)>
     });
     let mut done = done.into_inner().unwrap_or_else(|e| e.into_inner());
     done.sort_by_key(|&(index, time, _)| (index, time));
+    together(
+        done.into_iter()
+            .map(|(index, _, rows)| (&plan[index].0, rows)),
+    )
+}
+
+/// The rows of each machine once, whose boots follow each other.
+fn together<'a>(
+    boots: impl Iterator<Item = (&'a Machine, Result<Rows, String>)>,
+) -> Result<Vec<(Machine, Rows)>, String> {
     let mut all: Vec<(Machine, Rows)> = Vec::new();
-    for (index, _, rows) in done {
-        let (machine, rows) = (&plan[index].0, rows?);
+    for (machine, rows) in boots {
+        let rows = rows?;
         match all.last() {
             Some((last, first)) if last == machine => same(machine, first, &rows)?,
             _ => all.push((machine.clone(), rows)),
@@ -101,7 +112,13 @@ pub fn run(plan: &[(Machine, &'static str, u32)]) -> Result<Vec<(Machine, Rows)>
 
 fn one(machine: &Machine, extent: &str) -> Result<Rows, String> {
     let outcome = boot(machine, extent).run();
-    let outcome = outcome.map_err(|error| format!("{machine}: {error}"))?;
+    rows_of(
+        machine,
+        outcome.map_err(|error| format!("{machine}: {error}"))?,
+    )
+}
+
+fn rows_of(machine: &Machine, outcome: Outcome) -> Result<Rows, String> {
     if outcome.verdict != Verdict::Good {
         let notes = outcome.notes.join("\n");
         return Err(format!(
@@ -154,7 +171,8 @@ pub fn to_json(plan: &[(Machine, &'static str, u32)]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::rows::{Outcome, tests::made_up};
+    use crate::bench::rows::tests::{FILE_TEXT, PLUGIN, made_up};
+    use crate::witness;
 
     #[test]
     fn a_difference_between_two_boots_is_an_error() {
@@ -164,11 +182,43 @@ mod tests {
         second.rows.pop();
         assert!(same(&machine, &first, &second).is_err());
         let mut second = made_up();
-        if let Outcome::Counted(counted) = &mut second.rows[0].1 {
+        if let rows::Outcome::Counted(counted) = &mut second.rows[0].1 {
             counted.instructions = Some(101);
         }
         let error = same(&machine, &first, &second).unwrap_err();
         assert!(error.contains("map-run 16 v3 ours"), "{error}");
+        let other = Machine::new("max", true);
+        let boots = |last: Rows| {
+            let boots = [(&machine, first.clone()), (&machine, last)];
+            let boots = boots.into_iter().chain([(&other, made_up())]);
+            together(boots.map(|(machine, rows)| (machine, Ok(rows))))
+        };
+        assert_eq!(boots(second), Err(error));
+        assert_eq!(boots(made_up()).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_boot_that_was_not_good_has_no_rows() {
+        let machine = Machine::new("max", false);
+        let of = |verdict, console: &str| {
+            let outcome = Outcome {
+                verdict,
+                command: "qemu".to_owned(),
+                console: console.to_owned(),
+                qemu_said: String::new(),
+                windows: Some(witness::parse_plugin(PLUGIN).unwrap().windows),
+                rows: None,
+                measured: Some(FILE_TEXT.to_owned()),
+                notes: vec!["witness: DIFFERS".to_owned()],
+                kept: None,
+            };
+            rows_of(&machine, outcome)
+        };
+        let counts = "bench: the PMU counts instructions";
+        assert_eq!(of(Verdict::Good, counts), Ok(made_up()));
+        assert!(of(Verdict::Good, "").is_err());
+        let why = of(Verdict::CheckFailed, counts).unwrap_err();
+        assert!(why.ends_with("witness: DIFFERS"), "{why}");
     }
 
     #[test]

@@ -333,6 +333,14 @@ pub(super) mod tests {
         parse(GOALS, PEERS, GROWTH, LINUX).unwrap()
     }
 
+    /// The same with this one goal.
+    pub fn with_goal(what: &str, at_most: u64) -> Data {
+        let goals = format!(
+            r#"{{"schema":1,"goals":[{{"row":"map-run","n":16,"what":"{what}","at_most":{at_most}}}]}}"#
+        );
+        parse(&goals, PEERS, GROWTH, LINUX).unwrap()
+    }
+
     #[test]
     fn the_files_are_sound_and_the_crates_are_those_that_are_built() {
         let root = places::repository();

@@ -226,6 +226,11 @@ mod tests {
             "{growth:?}"
         );
         assert_eq!(seen(&sort, &[("other", "why")]).unexplained.len(), 1);
+        // A tenth is no growth, a little more is.
+        for (last, unexplained) in [(5120 + 3584 * 11, 0), (5120 + 3584 * 11 + 36, 1)] {
+            let sort = [("sort", 16, 160), ("sort", 512, 5120), ("sort", 4096, last)];
+            assert_eq!(seen(&sort, &[]).unexplained.len(), unexplained, "{last}");
+        }
     }
 
     #[test]

@@ -268,9 +268,9 @@ pub(super) mod tests {
     use super::*;
     use crate::witness;
 
-    const PLUGIN: &str = "0 1 102 dsb-ishst=1 isb=1\n1 1 902 dsb-ishst=1 dsb-ish=1 isb=1 tlbi-vaae1is=16\n\
+    pub const PLUGIN: &str = "0 1 102 dsb-ishst=1 isb=1\n1 1 902 dsb-ishst=1 dsb-ish=1 isb=1 tlbi-vaae1is=16\n\
                           2 1 52 tlbi-vmalle1=1 dsb-sy=1 isb=1\n";
-    const FILE_TEXT: &str = r#"{"schema":1,"rustc":"rustc 1.95.0 (x)","rows":[
+    pub const FILE_TEXT: &str = r#"{"schema":1,"rustc":"rustc 1.95.0 (x)","rows":[
         {"name":"map-run","who":"ours","n":16,"policy":"v3","tag":0,"instructions":100,"dropped":0},
         {"name":"map-run","who":"a","n":16,"policy":"v3","tag":1,"instructions":900,"dropped":null},
         {"name":"map-run","who":"b","n":16,"policy":"v3","tag":2,"instructions":50,"dropped":null},

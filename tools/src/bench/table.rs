@@ -371,6 +371,30 @@ mod tests {
     }
 
     #[test]
+    fn each_kind_of_barrier_is_in_its_place() {
+        let mut rows = rows::tests::made_up();
+        let rows::Outcome::Counted(counted) = &mut rows.rows[0].1 else {
+            panic!("{rows:?}");
+        };
+        let executed = [
+            ("dsb-ishst", 1),
+            ("isb", 2),
+            ("dmb-ish", 3),
+            ("tlbi-vale1is", 4),
+        ];
+        counted.executed = executed.map(|(kind, n)| (kind.to_owned(), n)).into();
+        let all = [(Machine::new("max", false), rows)];
+        for (n, what) in (1..).zip(["dsb", "isb", "dmb", "tlbi"]) {
+            let table = Table::of(&all, &data::tests::with_goal(what, n));
+            assert_eq!(table.lines[0].barriers, "1/2/3/4");
+            let name = what.to_uppercase();
+            assert_eq!(table.lines[0].goals, format!("{name} <= {n}: reached"));
+            let table = Table::of(&all, &data::tests::with_goal(what, n - 1));
+            assert_eq!((table.reached, table.missed), (0, 1), "{what}");
+        }
+    }
+
+    #[test]
     fn it_is_printed_with_its_notes() {
         let text = made_up().text();
         let mut lines = text.lines();

@@ -361,13 +361,9 @@ impl Stale {
         }
     }
 
-    /// A core that has completed its invalidation and has not synchronised its context since: `core` where that is so.
-    pub fn behind(&self, core: usize) -> Option<u8> {
-        match self.behind {
-            0 => None,
-            behind if behind & 1 << core != 0 => Some(core as u8),
-            behind => Some(behind.trailing_zeros() as u8),
-        }
+    /// The first core that has completed its invalidation and has not synchronised its context since; [`MAX_CORES`] if there is none.
+    pub fn behind(&self) -> u8 {
+        self.behind.trailing_zeros() as u8
     }
 
     /// Whether `core` may have fetched through it.

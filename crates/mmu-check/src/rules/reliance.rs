@@ -197,9 +197,12 @@ fn stage_for(stale: &Stale, event: &Event) -> Stage {
 pub(super) fn stage(stale: &Stale, core: usize) -> Stage {
     let (table, visible) = (stale.old.is_table(), stale.visible);
     if stale.held == 0 {
-        return match stale.behind(core) {
-            Some(other) if usize::from(other) != core => Stage::Behind { core: other },
-            _ => Stage::Completed,
+        // Nothing would be relied on that is gone everywhere.
+        return match stale.is_gone(core) {
+            true => Stage::Behind {
+                core: stale.behind(),
+            },
+            false => Stage::Completed,
         };
     }
     match stale.missed {
