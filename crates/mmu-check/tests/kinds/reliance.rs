@@ -1,6 +1,7 @@
 //! What relies on a translation being gone, on which one, and which rule that breaks first.
 
 use crate::lines::*;
+use mmu_check::Step;
 use mmu_check::{Checker, Rule};
 
 const CLEAR: &str = "store slot=0x3008 va=0xffff000000001000 level=3 old=0x60000040000707 new=0x0";
@@ -679,4 +680,28 @@ fn a_core_that_starts_later_has_fetched_nothing() {
         "2:access execute faults va=0xffff000000001000",
     ];
     assert_eq!(of(RX, &program), None);
+}
+
+/// What is missing is a TLBI where its owner is now, and an ISB where a retry does not help.
+#[test]
+fn what_is_missing_is_said_with_its_core() {
+    let start = mapped(RW);
+    let start: Vec<&str> = start.iter().map(String::as_str).collect();
+    let missing = |program: &[&str]| violation(&start, program).unwrap().missing;
+    for (relying, core) in [("1/0", 1), ("1/1", 0)] {
+        let steps = missing(&[CLEAR, "dsb ishst", &format!("{relying}:{READ_FAULTS}")]);
+        let tlbi = |step: &&Step| matches!(step, Step::Tlbi { core: at, .. } if *at == core);
+        assert!(steps.iter().any(|step| tlbi(&step)), "{relying}: {steps:?}");
+        assert!(
+            steps.contains(&Step::Complete(core)),
+            "{relying}: {steps:?}"
+        );
+    }
+    let (make, retries) = (
+        page("0x0", OTHER),
+        "access read retries va=0xffff000000001000",
+    );
+    let broken = [CLEAR, "dsb ishst", TLBI, "dsb ish", &make, "dsb ishst"];
+    let steps = missing(&[&broken[..], &[retries]].concat());
+    assert_eq!(steps, [Step::Isb(0)]);
 }
