@@ -441,4 +441,23 @@ fn what_is_withdrawn_twice_below_an_unlinked_table() {
     assert!(freed(&at_1).is_some());
     assert!(freed(&local).is_some());
     assert_eq!(freed(&[at_1, local].concat()), None);
+    // The other core has completed what there was the first time, and may have begun an access before that.
+    let other = ["1:tlbi vaae1 0xff000000000", "1:dsb nsh", "1:isb"];
+    let begun = |isb: &[&str]| {
+        let first = [unlink, &clear, "dsb ishst"];
+        let second = [&again, &clear, "dsb ishst"];
+        let free = "free frame=0x40000000";
+        let program = [
+            &first,
+            &other[..],
+            &at_1[..2],
+            &second,
+            &local,
+            isb,
+            &[free],
+        ];
+        after(&mapped(RW), &program.concat())
+    };
+    assert_eq!(begun(&[]), Some("R4"));
+    assert_eq!(begun(&["1:isb"]), None);
 }

@@ -697,6 +697,12 @@ fn what_is_missing_is_said_with_its_core() {
             "{relying}: {steps:?}"
         );
     }
+    // The core that has completed its TLBI is not the one that frees.
+    for (invalidates, frees) in [(0, 1), (1, 0)] {
+        let [tlbi, dsb] = [TLBI, "dsb ish"].map(|step| format!("{invalidates}:{step}"));
+        let steps = missing(&[CLEAR, "dsb ishst", &tlbi, &dsb, &format!("{frees}:{FREE}")]);
+        assert_eq!(steps, [Step::Isb(invalidates)]);
+    }
     let (make, retries) = (
         page("0x0", OTHER),
         "access read retries va=0xffff000000001000",
