@@ -290,6 +290,15 @@ fn a_pause_that_ends_elsewhere_is_reported_and_over() {
             assert_eq!(task.in_lazy_mmu_mode(), policy != Policy::Eager, "{policy}");
         });
         is_idle(&task, cpu, policy.name());
+        // The same of a task that is in no section, but under the seed, where a handler's is its task's.
+        let (task, cpu) = with(policy);
+        task.irq_enter();
+        task.section(|s| {
+            s.pause(|| task.irq_exit());
+            assert_eq!((out_of_place(cpu), task.state().pause_count), (1, 0));
+            assert_eq!(task.in_lazy_mmu_mode(), policy == Policy::V3, "{policy}");
+        });
+        is_idle(&task, cpu, policy.name());
         // In place.
         let (task, cpu) = with(policy);
         task.section(|s| {
