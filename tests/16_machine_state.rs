@@ -91,20 +91,12 @@ fn sp() -> u64 {
 /// Bit 0 M, 2 C, 3 SA, 12 I, 19 WXN; 11, 20, 22, 23, 28 and 29 are RES1 where what they switch is not there.
 const SCTLR: u64 = 0x30D8_180D;
 
-/// SCTLR_EL1, and what of PSTATE masks exceptions.
-fn switches() -> (u64, u64) {
-    let (sctlr, daif);
-    // SAFETY: it reads registers.
-    unsafe {
-        asm!(
-            "mrs {}, sctlr_el1",
-            "mrs {}, daif",
-            out(reg) sctlr,
-            out(reg) daif,
-            options(nomem, nostack, preserves_flags)
-        )
-    };
-    (sctlr, daif)
+/// What of PSTATE masks exceptions.
+fn daif() -> u64 {
+    let daif;
+    // SAFETY: it reads a register.
+    unsafe { asm!("mrs {}, daif", out(reg) daif, options(nomem, nostack, preserves_flags)) };
+    daif
 }
 
 fn root() -> u64 {
@@ -192,10 +184,10 @@ fn on_a_core(cores: u32) -> Checked<(u8, u64)> {
     HERE.fetch_add(1, SeqCst);
     time::wait_until(60_000_000, || HERE.load(SeqCst) == cores);
     identity_is_gone()?;
-    let mair = CoreRegisters::read().mair;
+    let CoreRegisters { mair, sctlr, .. } = CoreRegisters::read();
     check!(mair & 0xFFFF == 0xFF04, "MAIR {mair:#x}");
-    let (sctlr, daif) = switches();
     check!(sctlr == SCTLR, "SCTLR {sctlr:#x}");
+    let daif = daif();
     check!(daif == 0, "DAIF {daif:#x}: something is masked");
     check!(!registers::interrupts_masked(), "they are not masked");
     let masked = registers::without_interrupts(registers::interrupts_masked);

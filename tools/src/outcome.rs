@@ -305,7 +305,7 @@ fn complaint(stderr: &str) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::process::ExitStatusExt;
@@ -337,7 +337,8 @@ mod tests {
         }
     }
 
-    fn good() -> Outcome {
+    /// What comes of a boot that goes well and leaves nothing.
+    pub fn good() -> Outcome {
         let done = Finished {
             end: End::Itself(ExitStatus::from_raw(0)),
             stdout: String::new(),

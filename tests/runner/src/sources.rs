@@ -57,6 +57,12 @@ fn collect(
     Ok(())
 }
 
+/// The lines of a Rust or assembly source without their comments and what indents them.
+pub fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .map(|line| line.split("//").next().unwrap_or("").trim())
+}
+
 /// Lines of code of a Rust or assembly source: those that are not blank and not only a comment.
 #[must_use]
 pub fn lines_of_code(text: &str) -> usize {

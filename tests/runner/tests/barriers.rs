@@ -2,43 +2,23 @@
 //! nothing stale and begins with empty caches, so no boot shows a weaker barrier, one on the wrong side, or one that is gone from
 //! where nobody counts. `barriers.txt` says it a second time; `BARRIERS=write` writes it anew, for whoever means to change it.
 
-use std::fmt::Write as _;
 use std::fs;
+use std::iter;
 use std::path::PathBuf;
 
-use lazy_mmu_tests::sources;
+use lazy_mmu_tests::sources::{code, kernel};
 use lazy_mmu_tools::places;
 
-/// What of an assembly line is no comment.
-fn instruction(line: &str) -> &str {
-    line.split("//").next().unwrap_or("").trim()
-}
-
-/// The line of code nearest to `from` on the way that `step` goes.
-fn neighbour<'a>(lines: &[&'a str], from: usize, step: isize) -> &'a str {
-    let mut at = from;
-    loop {
-        let next = at
-            .checked_add_signed(step)
-            .filter(|next| *next < lines.len());
-        let Some(next) = next else { return "" };
-        at = next;
-        let line = lines[at].trim();
-        // An end of a block says nothing.
-        if line.contains(char::is_alphanumeric) && !line.starts_with("//") {
-            return line;
-        }
-    }
-}
-
-/// Each barrier of a file of the kernel, between its neighbours.
+/// Each barrier of a file of the kernel, between its neighbours. An end of a block says nothing.
 fn of_rust(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().collect();
+    let lines = code(text).filter(|line| line.contains(char::is_alphanumeric));
+    let lines: Vec<&str> = iter::once("").chain(lines).chain([""]).collect();
     let mut listed = String::new();
-    for (at, line) in lines.iter().enumerate() {
-        if line.contains(".execute(Op::") {
-            let (before, after) = (neighbour(&lines, at, -1), neighbour(&lines, at, 1));
-            let _ = write!(listed, "    {before}\n  * {}\n    {after}\n\n", line.trim());
+    for around in lines.windows(3) {
+        if let [before, barrier, after] = around
+            && barrier.contains(".execute(Op::")
+        {
+            listed += &format!("    {before}\n  * {barrier}\n    {after}\n\n");
         }
     }
     listed
@@ -46,19 +26,18 @@ fn of_rust(text: &str) -> String {
 
 /// All instructions and constants of the boot code.
 fn of_assembly(text: &str) -> String {
-    let lines = text.lines().map(instruction);
-    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with(".section"));
+    let lines = code(text).filter(|line| !line.is_empty() && !line.starts_with(".section"));
     let words = lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
     words.fold(String::new(), |listed, line| listed + "    " + &line + "\n")
 }
 
 fn listed() -> String {
-    let mut kernel = sources::kernel();
-    kernel.sort();
+    let mut files = kernel();
+    files.sort();
     let mut text = String::new();
     // Hazards are wrong on purpose, and each ends in what it is expected to.
     let right = |(name, _): &&(PathBuf, String)| !name.starts_with("workloads/hazards");
-    for (name, source) in kernel.iter().filter(right) {
+    for (name, source) in files.iter().filter(right) {
         let barriers = of_rust(source);
         if !barriers.is_empty() {
             text += &format!("kernel/src/{}\n{barriers}", name.display());

@@ -18,7 +18,7 @@ fn boots(comment: &str, tests: &str) -> (Option<i32>, String) {
     for list in ["product.boots", "faults.boots"] {
         fs::write(dir.path().join(list), "@boot\n").unwrap();
     }
-    // Whose program this is, is in the same folder, under a name that cargo knows.
+    // Cargo alone knows where the program is.
     let output = Command::new(env!("CARGO"))
         .args(["test", "--quiet", "--profile", "host"])
         .args(["--package", env!("CARGO_PKG_NAME"), "--test", "qemu"])

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use lazy_mmu_tests::sources::kernel;
+use lazy_mmu_tests::sources::{code, kernel};
 use lazy_mmu_tools::places;
 
 /// What must not be called by anybody but the kernel itself: it needs masked interrupts, or gives away what has no type.
@@ -23,12 +23,6 @@ const PRIVATE: &[(&str, &str)] = &[
     ("machine/gic/mod.rs", "init"),
     ("machine/psci.rs", "start_core"),
 ];
-
-/// Code without its comments.
-fn code(text: &str) -> impl Iterator<Item = &str> {
-    text.lines()
-        .map(|line| line.split("//").next().unwrap_or("").trim())
-}
 
 /// The name of the function that a line begins to declare for everybody, and whether it is `unsafe`.
 fn public(line: &str) -> Option<(&str, bool)> {

@@ -172,6 +172,7 @@ pub fn to_json(plan: &[(Machine, &'static str, u32)]) -> Value {
 mod tests {
     use super::*;
     use crate::bench::rows::tests::{FILE_TEXT, PLUGIN, made_up};
+    use crate::outcome::tests::good;
     use crate::witness;
 
     #[test]
@@ -203,14 +204,11 @@ mod tests {
         let of = |verdict, console: &str| {
             let outcome = Outcome {
                 verdict,
-                command: "qemu".to_owned(),
                 console: console.to_owned(),
-                qemu_said: String::new(),
                 windows: Some(witness::parse_plugin(PLUGIN).unwrap().windows),
-                rows: None,
                 measured: Some(FILE_TEXT.to_owned()),
                 notes: vec!["witness: DIFFERS".to_owned()],
-                kept: None,
+                ..good()
             };
             rows_of(&machine, outcome)
         };

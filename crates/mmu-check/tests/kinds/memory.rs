@@ -202,7 +202,7 @@ fn what_no_barrier_pays_is_remembered_once() {
     }
 }
 
-/// As many pages, one after the other, in turn: the queue of what a DSB is to publish has each once.
+/// More pages than a queue has without being looked through, mapped and unmapped for ever: each is in it about once.
 #[test]
 fn stores_to_many_pages_without_a_dsb_are_remembered_once() {
     let mut checker = Checker::new();

@@ -434,10 +434,8 @@ fn what_is_withdrawn_twice_below_an_unlinked_table() {
         &clear,
         "dsb ishst",
     ];
-    let freed = |how: &[&str]| {
-        let free = "free frame=0x40000000";
-        after(&mapped(RW), &[&twice[..], how, &[free]].concat())
-    };
+    let free = "free frame=0x40000000";
+    let freed = |how: &[&str]| after(&mapped(RW), &[&twice[..], how, &[free]].concat());
     assert!(freed(&at_1).is_some());
     assert!(freed(&local).is_some());
     assert_eq!(freed(&[at_1, local].concat()), None);
@@ -446,7 +444,6 @@ fn what_is_withdrawn_twice_below_an_unlinked_table() {
     let begun = |isb: &[&str]| {
         let first = [unlink, &clear, "dsb ishst"];
         let second = [&again, &clear, "dsb ishst"];
-        let free = "free frame=0x40000000";
         let program = [
             &first,
             &other[..],
